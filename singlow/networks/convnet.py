@@ -1,0 +1,166 @@
+"""Glow's network: a few convolutions, the last one starting at zero."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.bijections.actnorm import ActNorm
+from singlow.bijections.base import Shape, Tensor, masked
+from singlow.networks.base import Network, reach
+from singlow.networks.weightnorm import Convolution
+
+
+@keras.saving.register_keras_serializable("singlow")
+class ConvNet(Network):
+    """Convolutions over time with an activation between them; the last starts at zero.
+
+        h_i = activation(conv_i(h_(i-1)))       i = 1 ... n - 1
+        y   = conv_n(h_(n-1))
+
+    A condition enters the first layer by a 1x1 convolution of its own.
+
+    Args:
+        width: channels of the hidden layers.
+        kernel_sizes: taps of each convolution; their number is the network's depth `n`.
+        dilations: frames between the taps of each; one for all when a single number.
+        activation: a Keras activation by name.
+        weight_norm: normalise the convolutions' weights.
+        act_norm: a data-dependent affine map a channel after each activation.
+        dropout: share of hidden units dropped while training.
+        causal: read the present and the past only.
+        channels: output channels; `None` lets the coupling decide.
+
+    Raises:
+        ValueError: `kernel_sizes` is empty or of another length than `dilations`.
+
+    References:
+        Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions, 2018,
+        https://arxiv.org/abs/1807.03039
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        kernel_sizes: Sequence[int] = (3, 1, 3),
+        dilations: Sequence[int] | int = 1,
+        activation: str = "relu",
+        weight_norm: bool = True,
+        act_norm: bool = False,
+        dropout: float = 0.0,
+        causal: bool = False,
+        channels: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(channels, **kwargs)
+        if isinstance(dilations, int):
+            dilations = [dilations] * len(kernel_sizes)
+        if not kernel_sizes or len(kernel_sizes) != len(dilations):
+            raise ValueError(
+                "Expected one dilation for each kernel size, and at least one. Received: "
+                f"kernel_sizes={list(kernel_sizes)}, dilations={list(dilations)}."
+            )
+        self.width = width
+        self.kernel_sizes = list(kernel_sizes)
+        self.dilations = list(dilations)
+        self.activation = activation
+        self.weight_norm = weight_norm
+        self.act_norm = act_norm
+        self.dropout = dropout
+        self.causal = causal
+        policy = self.dtype_policy
+        self.convolutions = [
+            Convolution(
+                width, size, dilation, causal, weight_norm, name=f"conv_{index}", dtype=policy
+            )
+            for index, (size, dilation) in enumerate(zip(kernel_sizes, dilations, strict=True))
+        ][:-1]
+        self.norms = [
+            ActNorm(name=f"act_norm_{index}", dtype=policy)
+            for index in range(len(self.convolutions) if act_norm else 0)
+        ]
+        self.drops = [
+            keras.layers.Dropout(dropout, name=f"dropout_{index}", dtype=policy)
+            for index in range(len(self.convolutions) if dropout else 0)
+        ]
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        spans = [d * (k - 1) for k, d in zip(self.kernel_sizes, self.dilations, strict=True)]
+        return reach([(s, 0) if self.causal else (s // 2, s - s // 2) for s in spans])
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        self.last = Convolution(
+            self._output_channels(x_shape),
+            self.kernel_sizes[-1],
+            self.dilations[-1],
+            self.causal,
+            self.weight_norm,
+            zero=True,
+            name=f"conv_{len(self.kernel_sizes) - 1}",
+            dtype=self.dtype_policy,
+        )
+        self.conditioned = condition_shape is not None
+        if self.conditioned:
+            alone = not self.convolutions
+            self.embedding = Convolution(
+                self.last.filters if alone else self.width,
+                weight_norm=self.weight_norm,
+                zero=alone,
+                use_bias=False,
+                name="condition",
+                dtype=self.dtype_policy,
+            )
+            self.embedding.build(tuple(condition_shape))
+        shape = tuple(x_shape)
+        for index, convolution in enumerate(self.convolutions):
+            convolution.build(shape)
+            shape = (*shape[:-1], self.width)
+            for extra in (*self.norms[index : index + 1], *self.drops[index : index + 1]):
+                extra.build(shape)
+        self.last.build(shape)
+
+    def _run(
+        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> Tensor:
+        hidden = masked(x, frame_mask)
+        for index in range(len(self.convolutions)):
+            hidden = self._activated(index, hidden, condition)
+            if self.act_norm:
+                hidden = self.norms[index](hidden)[0]
+            if self.dropout:
+                hidden = self.drops[index](hidden, training=training)
+            hidden = masked(hidden, frame_mask)
+        y = self.last(hidden)
+        return y + self.embedding(condition) if self.conditioned and not self.convolutions else y
+
+    def _activated(self, index: int, hidden: Tensor, condition: Tensor | None) -> Tensor:
+        hidden = self.convolutions[index](hidden)
+        if index == 0 and self.conditioned:
+            hidden = hidden + self.embedding(condition)
+        return keras.activations.get(self.activation)(hidden)
+
+    def adapt(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> None:
+        """Start the inner ActNorms from data, eagerly and once; nothing without them."""
+        if not self.act_norm:
+            return
+        hidden = masked(ops.convert_to_tensor(x), frame_mask)
+        for index, norm in enumerate(self.norms):
+            hidden = norm.adapt(self._activated(index, hidden, condition), frame_mask=frame_mask)
+            hidden = masked(hidden, frame_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "kernel_sizes": self.kernel_sizes,
+            "dilations": self.dilations,
+            "activation": self.activation,
+            "weight_norm": self.weight_norm,
+            "act_norm": self.act_norm,
+            "dropout": self.dropout,
+            "causal": self.causal,
+        }

@@ -1,0 +1,110 @@
+"""A convolution over time whose weights may be normalised."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.bijections.base import Shape, Tensor
+
+
+@keras.saving.register_keras_serializable("singlow")
+class Convolution(keras.layers.Layer):
+    """`y_t = sum_k x_(t + dilation * (k - centre)) W_k + bias`, zeros beyond the ends.
+
+    With `weight_norm`, `W = gain * V / ||V||`, the norm over all but the last axis: length and
+    direction are learned apart.
+
+    Args:
+        filters: output channels.
+        kernel_size: taps.
+        dilation: frames between taps.
+        causal: read the present and the past only.
+        weight_norm: learn `gain` and `V` instead of `W`.
+        zero: start with zero output, so that what follows starts as if nothing were said.
+        use_bias: add a bias.
+
+    Input shape: `(batch, time, channels)`.
+    Output shape: `(batch, time, filters)`.
+
+    Raises:
+        ValueError: a size is below 1.
+
+    References:
+        Salimans and Kingma, Weight Normalization, 2016, https://arxiv.org/abs/1602.07868
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 1,
+        dilation: int = 1,
+        causal: bool = False,
+        weight_norm: bool = True,
+        zero: bool = False,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if min(filters, kernel_size, dilation) < 1:
+            raise ValueError(
+                "Expected filters, kernel_size and dilation of at least 1. Received: "
+                f"filters={filters}, kernel_size={kernel_size}, dilation={dilation}."
+            )
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.dilation = dilation
+        self.causal = causal
+        self.weight_norm = weight_norm
+        self.zero = zero
+        self.use_bias = use_bias
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """How many frames before and after its own an output frame depends on."""
+        reach = self.dilation * (self.kernel_size - 1)
+        return (reach, 0) if self.causal else (reach // 2, reach - reach // 2)
+
+    def build(self, x_shape: Shape) -> None:
+        shape = (self.kernel_size, x_shape[-1], self.filters)
+        start = "zeros" if self.zero and not self.weight_norm else "he_normal"
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=start)
+        if self.weight_norm:
+            gain = 0.0 if self.zero else _norm(self.kernel.value)
+            self.gain = self.add_weight(
+                name="gain",
+                shape=(self.filters,),
+                initializer=lambda shape, dtype=None: ops.broadcast_to(
+                    ops.convert_to_tensor(gain, dtype=dtype), shape
+                ),
+            )
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+
+    def call(self, x: Tensor) -> Tensor:
+        before, after = self.receptive_field
+        padded = ops.pad(x, ((0, 0), (before, after), (0, 0))) if before or after else x
+        y = ops.conv(padded, self._weight(), padding="valid", dilation_rate=self.dilation)
+        return y + ops.cast(self.bias, y.dtype) if self.use_bias else y
+
+    def _weight(self) -> Tensor:
+        weight = ops.cast(self.kernel, self.variable_dtype)
+        if self.weight_norm:
+            weight = weight * (ops.cast(self.gain, weight.dtype) / _norm(weight))
+        return ops.cast(weight, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "dilation": self.dilation,
+            "causal": self.causal,
+            "weight_norm": self.weight_norm,
+            "zero": self.zero,
+            "use_bias": self.use_bias,
+        }
+
+
+def _norm(kernel: Tensor) -> Tensor:
+    return ops.sqrt(ops.sum(ops.square(kernel), axis=(0, 1)) + 1e-12)
