@@ -1,0 +1,25 @@
+"""Layers that invert, with exact log-determinants."""
+
+from singlow.bijections.actnorm import ActNorm, PositionalAffine
+from singlow.bijections.base import InvertibleLayer
+from singlow.bijections.compose import Chain, Inverse, WithCondition
+from singlow.bijections.coupling import AffineCoupling
+from singlow.bijections.linear import Flip, InvertibleConv, Permutation
+from singlow.bijections.multiscale import MultiScale, Squeezed
+from singlow.bijections.repeat import Repeat
+
+__all__ = [
+    "ActNorm",
+    "AffineCoupling",
+    "Chain",
+    "Flip",
+    "Inverse",
+    "InvertibleConv",
+    "InvertibleLayer",
+    "MultiScale",
+    "Permutation",
+    "PositionalAffine",
+    "Repeat",
+    "Squeezed",
+    "WithCondition",
+]

@@ -1,0 +1,111 @@
+"""Affine maps that read nothing: one per channel, with a start from data, and one per position."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.bijections.base import InvertibleLayer, Shape, Tensor, count_frames, sum_frames
+from singlow.bijections.coupling import bound
+
+_EPSILON = 1e-6
+
+
+@keras.saving.register_keras_serializable("singlow")
+class ActNorm(InvertibleLayer):
+    """`z = (x + shift) * exp(log_scale)` with one shift and one scale a channel.
+
+    `log |det| = frames * sum_c log_scale_c`. `adapt` sets both so that `z` has mean zero and
+    variance one in every channel of the data it is given. That it has happened is a saved weight:
+    a reloaded layer does not adapt again.
+
+    References:
+        Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions, 2018,
+        https://arxiv.org/abs/1807.03039
+    """
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        channels = (x_shape[-1],)
+        self.shift = self.add_weight(name="shift", shape=channels, initializer="zeros")
+        self.log_scale = self.add_weight(name="log_scale", shape=channels, initializer="zeros")
+        self.adapted = self.add_weight(
+            name="adapted", shape=(), initializer="zeros", trainable=False
+        )
+
+    def _forward(
+        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        z = (x + self.shift) * ops.exp(self.log_scale)
+        return z, count_frames(x, frame_mask) * ops.sum(self.log_scale)
+
+    def _inverse(
+        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        x = z * ops.exp(-self.log_scale) - self.shift
+        return x, -count_frames(z, frame_mask) * ops.sum(self.log_scale)
+
+    def adapt(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> Tensor:
+        x = ops.convert_to_tensor(x, dtype=self.compute_dtype)
+        if not self.built:
+            self.build(tuple(x.shape))
+        if not float(self.adapted):
+            axes = tuple(range(len(x.shape) - 1))
+            weight = ops.ones_like(x[..., :1])
+            if frame_mask is not None:
+                weight = weight * ops.cast(frame_mask, x.dtype)[..., None]
+            count = ops.sum(weight)
+            mean = ops.sum(weight * x, axis=axes) / count
+            variance = ops.sum(weight * ops.square(x - mean), axis=axes) / count
+            self.shift.assign(-mean)
+            self.log_scale.assign(-ops.log(ops.sqrt(variance) + _EPSILON))
+            self.adapted.assign(1.0)
+        return self(x, frame_mask=frame_mask)[0]
+
+
+@keras.saving.register_keras_serializable("singlow")
+class PositionalAffine(InvertibleLayer):
+    """`z_t = (x_t - shift_(t mod period)) * exp(-log_scale_(t mod period))`.
+
+    A free mean and deviation for each position and channel: the prior of a model for windows of one
+    length, repeated every `period` frames so that other lengths have it too. It starts as the
+    identity. The log-scale is bounded to (-2, 2).
+
+    Args:
+        period: after how many frames the positions begin anew; at least 1.
+
+    Raises:
+        ValueError: `period` is below 1.
+    """
+
+    def __init__(self, period: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if period < 1:
+            raise ValueError(f"Expected a period of at least 1. Received: period={period}.")
+        self.period = period
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        shape = (self.period, x_shape[-1])
+        self.shift = self.add_weight(name="shift", shape=shape, initializer="zeros")
+        self.log_scale = self.add_weight(name="log_scale", shape=shape, initializer="zeros")
+
+    def _forward(
+        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        shift, log_scale = self._at_positions(x)
+        return (x - shift) * ops.exp(-log_scale), -sum_frames(log_scale, frame_mask)
+
+    def _inverse(
+        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        shift, log_scale = self._at_positions(z)
+        return z * ops.exp(log_scale) + shift, sum_frames(log_scale, frame_mask)
+
+    def _at_positions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        position = ops.arange(ops.shape(x)[1]) % self.period
+        shift = ops.take(self.shift, position, axis=0) + ops.zeros_like(x)
+        return shift, bound(ops.take(self.log_scale, position, axis=0)) + ops.zeros_like(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "period": self.period}
