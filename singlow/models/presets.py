@@ -1,0 +1,127 @@
+"""Named sets of constructor arguments, with the training settings they were tried with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from singlow.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model's keyword arguments and how to train it.
+
+    Attributes:
+        model: the model's name in the registry.
+        description: one sentence.
+        arguments: keyword arguments of the model's constructor.
+        training: `window_size` (seconds), `batch_size`, `learning_rate`, `warmup_steps`,
+            `epochs` and `steps_per_epoch`.
+    """
+
+    model: str
+    description: str
+    arguments: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "singlow_16k": Preset(
+            model="singlow",
+            description="Singing at 16 kHz; trains in minutes on a laptop's CPU.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 8,
+                    "l_glow": 1,
+                    "squeeze": 16,
+                    "width": 64,
+                    "kernel_sizes": (3, 3, 3, 3),
+                    "dilations": (1, 3, 9, 27),
+                    "sampling_rate": 16000,
+                }
+            ),
+            training=MappingProxyType(
+                {
+                    "window_size": 0.512,
+                    "batch_size": 16,
+                    "learning_rate": 1e-3,
+                    "warmup_steps": 100,
+                    "epochs": 10,
+                    "steps_per_epoch": 300,
+                }
+            ),
+        ),
+        "singlow_original": Preset(
+            model="singlow",
+            description="The published SinGlow: 12 steps x 8 levels, squeeze 2, width 32.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 12,
+                    "l_glow": 8,
+                    "squeeze": 2,
+                    "level_squeeze": 2,
+                    "width": 32,
+                    "kernel_sizes": (4, 1, 4),
+                    "dilations": (1, 1, 1),
+                    "activation": "relu6",
+                    "act_norm": True,
+                    "dropout": 0.1,
+                    "weight_norm": False,
+                    "scale": "sigmoid",
+                    "mixing": "plain",
+                    "prior_kernel_sizes": (1,),
+                    "prior_period": 64,
+                    "sampling_rate": 16384,
+                }
+            ),
+            training=MappingProxyType(
+                {
+                    "window_size": 1.0,
+                    "batch_size": 32,
+                    "learning_rate": 1e-3,
+                    "warmup_steps": 200,
+                    "epochs": 50,
+                    "steps_per_epoch": 200,
+                }
+            ),
+        ),
+        "singlow_tiny": Preset(
+            model="singlow",
+            description="A toy of two levels for tests and first tries; not made to sound.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 2,
+                    "l_glow": 2,
+                    "squeeze": 8,
+                    "width": 16,
+                    "kernel_sizes": (3, 1, 3),
+                    "dilations": (1, 1, 2),
+                    "sampling_rate": 16000,
+                }
+            ),
+            training=MappingProxyType(
+                {
+                    "window_size": 0.128,
+                    "batch_size": 4,
+                    "learning_rate": 1e-3,
+                    "warmup_steps": 10,
+                    "epochs": 2,
+                    "steps_per_epoch": 20,
+                }
+            ),
+        ),
+    }
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises:
+        UsageError: there is none; the known ones are listed.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"Expected a preset in {', '.join(PRESETS)}. Received: {name}.")
+    return PRESETS[name]
