@@ -1,0 +1,47 @@
+# make train: hear something. make test: check everything. make help: the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help train test test-slow check format benchmark clean
+
+help:
+	@echo "make train      make .venv, install, train on the built-in corpus, write samples"
+	@echo "make test       lint and all quick tests, on TensorFlow and on JAX"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make format     format the code"
+	@echo "make benchmark  time the preparation of data"
+	@echo "make clean      remove .venv"
+
+train: $(VENV)/installed
+	$(BIN)/python train.py
+
+test check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance tests/test_flow.py tests/test_optimizer.py
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q -m slow
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(VENV)/installed
+	$(BIN)/python benchmarks/prepare.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV)
