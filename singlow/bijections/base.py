@@ -35,6 +35,9 @@ class InvertibleLayer(keras.layers.Layer):
         https://arxiv.org/abs/1505.05770
     """
 
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        """Make the weights for data and condition of these shapes; none unless it is written."""
+
     def call(
         self,
         x: Tensor,
@@ -119,8 +122,12 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
-    """A nested layer as the JSON-able part of a config."""
-    return None if layer is None else keras.saving.serialize_keras_object(layer)
+    """A nested layer as the JSON-able part of a config; the outer layer will build it."""
+    if layer is None:
+        return None
+    config = keras.saving.serialize_keras_object(layer)
+    config.pop("build_config", None)
+    return config
 
 
 def deserialize(config: Any) -> Any:

@@ -43,9 +43,7 @@ class AffineCoupling(InvertibleLayer):
         https://arxiv.org/abs/1605.08803
     """
 
-    def __init__(
-        self, network: keras.layers.Layer, scale: str = "bounded", **kwargs: Any
-    ) -> None:
+    def __init__(self, network: keras.layers.Layer, scale: str = "bounded", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if scale not in SCALES:
             raise ValueError(f"Expected scale to be one of {SCALES}. Received: scale={scale!r}.")

@@ -18,7 +18,7 @@ class InvertibleConv(InvertibleLayer):
     With `form="plu"`, `W = P L (U + diag(sign * exp(log_diagonal)))` with `P` and `sign` fixed,
     `L` unit lower and `U` strictly upper triangular, so `log |det| = frames * sum log_diagonal`:
     never singular, and no determinant is computed. With `form="plain"`, `W` is a free matrix and
-    `log |det|` comes from its `slogdet`, which TensorFlow does not compile under XLA.
+    `log |det|` comes from its `slogdet` (TensorFlow's XLA has none).
 
     Args:
         form: `"plu"` or `"plain"`.
@@ -49,9 +49,7 @@ class InvertibleConv(InvertibleLayer):
         self.sign = self._constant("sign", np.sign(diagonal), trainable=False)
         self.lower = self._constant("lower", np.tril(lower, -1), trainable=True)
         self.upper = self._constant("upper", np.triu(upper, 1), trainable=True)
-        self.log_diagonal = self._constant(
-            "log_diagonal", np.log(np.abs(diagonal)), trainable=True
-        )
+        self.log_diagonal = self._constant("log_diagonal", np.log(np.abs(diagonal)), trainable=True)
 
     def _constant(self, name: str, value: np.ndarray, *, trainable: bool) -> keras.Variable:
         return self.add_weight(
@@ -157,7 +155,7 @@ def _mix(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _drawn() -> np.random.Generator:
-    """A generator seeded by Keras's global seed on either backend (`keras.utils.set_random_seed`)."""
+    """A generator that `keras.utils.set_random_seed` seeds, on either backend."""
     return np.random.default_rng(random.randrange(2**32))
 
 

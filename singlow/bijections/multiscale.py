@@ -73,7 +73,9 @@ class Squeezed(Wrapper):
         return self.bijection.latent_shape(self._squeezed_shape(x_shape))
 
     def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
-        return self.bijection.latent_condition_shape(self._squeezed_condition_shape(condition_shape))
+        return self.bijection.latent_condition_shape(
+            self._squeezed_condition_shape(condition_shape)
+        )
 
     def at_latents(
         self, condition: Tensor | None = None, frame_mask: Tensor | None = None

@@ -38,7 +38,7 @@ class Repeat(InvertibleLayer):
 
     def _make(self, index: int) -> InvertibleLayer:
         config = {**self._step_config["config"], "name": f"step_{index}"}
-        return deserialize({**self._step_config, "config": config, "build_config": None})
+        return deserialize({**self._step_config, "config": config})
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         self.steps.build(x_shape, condition_shape)

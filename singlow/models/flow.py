@@ -22,7 +22,7 @@ class StandardNormal:
     """
 
     def log_prob(self, z: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """Log density of one latent `(batch, time, channels)`, padded frames left out: `(batch,)`."""
+        """Log density of a latent `(batch, time, channels)` without its padding: `(batch,)`."""
         return sum_frames(-0.5 * (ops.square(z) + math.log(2.0 * math.pi)), frame_mask)
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """SinGlow: a Glow for singing, on raw audio."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -176,11 +177,7 @@ class SinGlow(Flow):
         return cls(**config)
 
 
-_SETTINGS = (
-    "k_glow l_glow squeeze level_squeeze network width kernel_sizes dilations layers activation "
-    "act_norm dropout weight_norm scale mixing prior_kernel_sizes prior_scale prior_period "
-    "channel_size sampling_rate precision"
-).split()
+_SETTINGS = tuple(inspect.signature(SinGlow.__init__).parameters)[1:-1]
 
 
 def _plain(value: Any) -> Any:

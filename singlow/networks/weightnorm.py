@@ -82,10 +82,14 @@ class Convolution(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
     def call(self, x: Tensor) -> Tensor:
-        before, after = self.receptive_field
-        padded = ops.pad(x, ((0, 0), (before, after), (0, 0))) if before or after else x
-        y = ops.conv(padded, self._weight(), padding="valid", dilation_rate=self.dilation)
+        y = self._convolved(x, self._weight())
         return y + ops.cast(self.bias, y.dtype) if self.use_bias else y
+
+    def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.kernel_size == 1:
+            return ops.matmul(x, weight[0])
+        padded = ops.pad(x, ((0, 0), self.receptive_field, (0, 0)))
+        return ops.conv(padded, weight, padding="valid", dilation_rate=self.dilation)
 
     def _weight(self) -> Tensor:
         weight = ops.cast(self.kernel, self.variable_dtype)
