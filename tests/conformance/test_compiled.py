@@ -1,0 +1,36 @@
+"""The compiler's program computes what the eager layer does, or the table says why not."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.cases import Case, given, parts, ready
+
+
+def _compiled(layer):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(lambda x, condition: layer(x, condition))
+    import tensorflow as tf
+
+    return tf.function(lambda x, condition: layer(x, condition), jit_compile=True)
+
+
+def test_compiled_is_eager(case: Case, precision: str):
+    if precision == "float64":
+        pytest.skip("the compiler is tried in float32")
+    layer = ready(case)
+    inputs = given(case)
+    if isinstance(case.compiles, str) and keras.backend.backend() == "tensorflow":
+        with pytest.raises(Exception, match="tf2xla conversion failed"):
+            _compiled(layer)(*inputs)
+        return
+    z, log_det = layer(*inputs)
+    compiled_z, compiled_log_det = _compiled(layer)(*inputs)
+    for expected, found in zip(parts(z), parts(compiled_z), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(compiled_log_det), ops.convert_to_numpy(log_det), atol=1e-3
+    )

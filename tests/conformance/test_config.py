@@ -1,0 +1,25 @@
+"""A layer is made again from its config, and holds the same weights under the same names."""
+
+import json
+
+import keras
+import numpy as np
+
+from tests.conformance.cases import Case, given, parts, ready
+
+
+def _by_place(layer: keras.layers.Layer) -> list[str]:
+    return [weight.path.split(f"{layer.name}/", 1)[-1] for weight in layer.weights]
+
+
+def test_a_config_makes_the_same_layer(case: Case):
+    layer = ready(case)
+    inputs = given(case)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    again = keras.saving.deserialize_keras_object(config)
+    again(*inputs)
+    assert _by_place(again) == _by_place(layer)
+    assert len(set(_by_place(layer))) == len(layer.weights)
+    again.set_weights(layer.get_weights())
+    for expected, found in zip(parts(layer(*inputs)[0]), parts(again(*inputs)[0]), strict=True):
+        np.testing.assert_array_equal(found, expected)

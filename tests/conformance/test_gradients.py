@@ -1,0 +1,48 @@
+"""Every weight receives a gradient."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.cases import CASES, given, ready
+
+
+def _objective(output) -> object:
+    z, log_det = output
+    latents = z if isinstance(z, list) else [z]
+    return sum(ops.sum(ops.square(part)) for part in latents) - ops.sum(log_det)
+
+
+def gradients(layer: keras.layers.Layer, *inputs) -> list[np.ndarray | None]:
+    """Gradients of `sum z^2 - log_det` with respect to the layer's trainable weights."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        fixed = [v.value for v in layer.non_trainable_variables]
+
+        def objective(values):
+            output, _ = layer.stateless_call(values, fixed, *inputs)
+            return _objective(output)
+
+        return [
+            np.asarray(g) for g in jax.grad(objective)([v.value for v in layer.trainable_variables])
+        ]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        objective = _objective(layer(*inputs))
+    found = tape.gradient(objective, [v.value for v in layer.trainable_variables])
+    return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.weights])
+def test_every_weight_receives_a_gradient(name: str, precision: str):
+    case = CASES[name]
+    layer = ready(case)
+    found = gradients(layer, *given(case))
+    assert len(found) == len(layer.trainable_variables) > 0
+    for weight, gradient in zip(layer.trainable_variables, found, strict=True):
+        assert gradient is not None, weight.path
+        assert np.isfinite(gradient).all(), weight.path
+        assert np.abs(gradient).max() > 0, weight.path

@@ -1,0 +1,9 @@
+"""Log-determinants are those of the autodiff Jacobian, in both directions."""
+
+from singlow.testing import check_log_det
+from tests.conformance.cases import Case, given, ready
+
+
+def test_log_det_is_that_of_the_jacobian(case: Case):
+    x, condition = given(case)
+    check_log_det(ready(case), x, condition)

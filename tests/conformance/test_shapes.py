@@ -1,0 +1,31 @@
+"""Latents have the shape that was announced; log-determinants one number an item."""
+
+import math
+
+import keras
+import numpy as np
+
+from tests.conformance.cases import Case, given, parts, ready
+
+
+def test_latents_have_the_announced_shape(case: Case):
+    layer = ready(case)
+    x, condition = given(case)
+    announced = layer.latent_shape(case.x)
+    z = layer(x, condition)[0]
+    assert [part.shape for part in parts(z)] == (
+        announced if isinstance(announced, list) else [announced]
+    )
+    assert isinstance(z, list) == isinstance(announced, list)
+    assert sum(math.prod(part.shape) for part in parts(z)) == math.prod(case.x)
+
+
+def test_log_det_is_one_number_an_item(case: Case):
+    layer = ready(case)
+    x, condition = given(case)
+    z, log_det = layer(x, condition)
+    back, inverse_log_det = layer.inverse(z, condition)
+    assert tuple(log_det.shape) == tuple(inverse_log_det.shape) == (case.x[0],)
+    assert keras.backend.standardize_dtype(log_det.dtype) == keras.config.floatx()
+    assert tuple(back.shape) == case.x
+    assert all(np.isfinite(part).all() for part in parts(z))

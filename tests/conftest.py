@@ -1,0 +1,46 @@
+"""What all tests share: fixed seeds, the precision to build in, the folder of real recordings."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if BACKEND == "jax":
+    sys.modules["tensorflow"] = None  # importing it is an error: the core must not
+
+import pytest  # noqa: E402
+
+PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Fix Keras's, numpy's and Python's seeds, where the test uses Keras at all."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Build layers in this precision while the test runs."""
+    import keras
+
+    before = keras.config.floatx()
+    keras.config.set_floatx(request.param)
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real recordings that `SINGLOW_TEST_DATA` names."""
+    given = os.environ.get("SINGLOW_TEST_DATA")
+    if not given or not Path(given).is_dir():
+        pytest.skip("SINGLOW_TEST_DATA names no folder of real recordings")
+    return Path(given)

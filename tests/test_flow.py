@@ -1,0 +1,237 @@
+"""Flow and SinGlow: densities, round trips, sizes, training; on the backend that is running."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from singlow.errors import UsageError
+from singlow.models import PRESETS, Flow, SinGlow, StandardNormal, build_model, preset
+from singlow.testing import jacobian, nudge
+from tests.conftest import BACKEND
+
+COMPILED = BACKEND == "jax"
+
+
+def tiny(**overrides) -> SinGlow:
+    return SinGlow.from_preset("singlow_tiny", **overrides)
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(shape).astype(keras.config.floatx())
+
+
+def to_numpy(x) -> np.ndarray:
+    return ops.convert_to_numpy(x)
+
+
+@pytest.mark.parametrize("length", [16, 48, 1600])
+def test_decode_undoes_encode_at_any_length(length: int, precision: str):
+    model = tiny()
+    nudge(model)
+    x = noise((2, length, 1))
+    back = to_numpy(model.decode(model.encode(x)))
+    np.testing.assert_allclose(back, x, atol=1e-10 if precision == "float64" else 1e-4)
+
+
+def test_log_prob_is_the_change_of_variables(precision: str):
+    model = tiny(squeeze=4)
+    nudge(model)
+    x = noise((1, 16, 1))
+
+    def latents(flat):
+        z = model.encode(ops.reshape(flat, (-1, 16, 1)))
+        return ops.concatenate([ops.reshape(part, (part.shape[0], -1)) for part in z], axis=-1)
+
+    flat = ops.convert_to_tensor(x.reshape(1, 16))
+    z = to_numpy(latents(flat))
+    log_det = np.linalg.slogdet(jacobian(latents, flat))[1]
+    expected = -0.5 * (z**2).sum() - 8 * math.log(2 * math.pi) + log_det
+    assert float(to_numpy(model.log_prob(x))[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bits_are_those_of_16_bit_audio():
+    """White noise under its own density costs its entropy: log2(std sqrt(2 pi e)) + 15 bits."""
+    model = tiny(k_glow=1, l_glow=1)
+    x = noise((8, 4096, 1))
+    model.adapt({"x": x})
+    model.compile(jit_compile=COMPILED)
+    bits = model.evaluate({"x": x}, batch_size=8, verbose=0, return_dict=True)["bits_per_sample"]
+    expected = math.log2(float(x.std()) * math.sqrt(2 * math.pi * math.e)) + 15
+    assert bits == pytest.approx(expected, abs=0.01)
+
+
+def test_padding_costs_nothing():
+    model = tiny()
+    nudge(model)
+    x = noise((2, 64, 1))
+    padded = np.concatenate([x, 7.0 + noise((2, 32, 1), 3)], axis=1)
+    frame_mask = np.concatenate([np.ones((2, 64)), np.zeros((2, 32))], axis=1).astype("float32")
+    expected = to_numpy(model.log_prob(x))
+    found = to_numpy(model.log_prob({"x": padded, "frame_mask": frame_mask}))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_samples_are_reproducible_and_quieter_when_cold():
+    model = tiny()
+    nudge(model)
+    one, again = (to_numpy(model.sample(2, 1001, seed=3)) for _ in range(2))
+    assert one.shape == (2, 1001, 1)
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - to_numpy(model.sample(2, 1001, seed=4))).max() > 0.01
+    hot = to_numpy(model.sample(2, 1001, temperature=1.0, seed=3))
+    np.testing.assert_allclose(
+        to_numpy(model.encode(hot[:, :992])[0])[:, :30].std(), 1.0, atol=0.15
+    )
+    assert to_numpy(model.sample(1, 160, temperature=0.0)).std() < one.std()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"count": 0}, {"length": 0}, {"temperature": -1.0}], ids=lambda w: next(iter(w))
+)
+def test_impossible_samples_are_said(wrong: dict):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+        tiny().sample(**wrong)
+
+
+def test_a_length_that_does_not_fit_is_said():
+    with pytest.raises(ValueError, match="multiple of 16 samples"):
+        tiny().log_prob(noise((1, 17, 1)))
+
+
+def test_original_has_the_weights_that_ever_saw_audio():
+    """265,436 in the published code, 110,592 of which only ever met padding."""
+    model = SinGlow.from_preset("singlow_original")
+    assert sum(math.prod(w.shape) for w in model.trainable_weights) == 265_436 - 110_592
+    assert model.multiple == 256
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_build_invert_and_see_50_ms(name: str):
+    model = SinGlow.from_preset(name)
+    nudge(model, scale=0.01)
+    x = noise((1, 4 * model.multiple, 1))
+    np.testing.assert_allclose(to_numpy(model.decode(model.encode(x))), x, atol=1e-4)
+    assert (
+        model.get_config().items() >= json.loads(json.dumps(dict(preset(name).arguments))).items()
+    )
+    if name == "singlow_16k":
+        before, after = model.receptive_field
+        assert before + after >= 0.050 * model.sampling_rate
+
+
+def test_stereo_is_two_channels():
+    model = tiny(channel_size=2)
+    nudge(model)
+    x = noise((2, 64, 2))
+    np.testing.assert_allclose(to_numpy(model.decode(model.encode(x))), x, atol=1e-4)
+    assert model.sample(1, 100, seed=0).shape == (1, 100, 2)
+
+
+def test_networks_may_run_in_bfloat16_while_the_inverse_stays_exact():
+    model = tiny(precision="bfloat16")
+    nudge(model)
+    x = noise((2, 256, 1))
+    np.testing.assert_allclose(to_numpy(model.decode(model.encode(x))), x, atol=1e-4)
+    network = model.bijection.levels[0].bijection.layers[0].steps.layers[0].layers[2].network
+    assert network.compute_dtype == "bfloat16"
+
+
+def test_a_wavenet_can_stand_in():
+    model = tiny(network="wavenet", layers=2, kernel_sizes=(3,))
+    nudge(model)
+    x = noise((2, 64, 1))
+    np.testing.assert_allclose(to_numpy(model.decode(model.encode(x))), x, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("k_glow", 0), ("network", "mlp"), ("channel_size", 3), ("precision", "float16")],
+)
+def test_settings_out_of_range_are_said(setting: str, value):
+    with pytest.raises(ValueError, match=setting):
+        tiny(**{setting: value})
+
+
+def test_unknown_names_are_said():
+    with pytest.raises(UsageError, match="singlow_16k"):
+        preset("nope")
+    with pytest.raises(UsageError, match="nope"):
+        build_model("singlow", {"nope": 1})
+    with pytest.raises(UsageError, match="nope"):
+        build_model("nope", {})
+
+
+def test_a_model_is_made_again_from_its_config():
+    model = tiny()
+    nudge(model)
+    again = SinGlow.from_config(json.loads(json.dumps(model.get_config())))
+    again.set_weights(model.get_weights())
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+    assert len({w.path for w in model.weights}) == len(model.weights)
+    x = noise((1, 64, 1))
+    np.testing.assert_array_equal(to_numpy(again.log_prob(x)), to_numpy(model.log_prob(x)))
+
+
+def test_keras_saves_and_loads_it(tmp_path):
+    model = tiny()
+    nudge(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = noise((1, 64, 1))
+    np.testing.assert_array_equal(to_numpy(again.log_prob(x)), to_numpy(model.log_prob(x)))
+
+
+def test_fit_lowers_the_cost_of_a_repeated_batch():
+    model = tiny()
+    x = np.sin(np.arange(8 * 512) * 0.05).reshape(8, 512, 1).astype("float32")
+    x = 0.3 * x + 0.01 * noise((8, 512, 1))
+    model.adapt({"x": x})
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=COMPILED)
+    history = model.fit({"x": x}, batch_size=8, epochs=12, shuffle=False, verbose=0).history
+    assert history["bits_per_sample"][-1] < history["bits_per_sample"][0] - 0.3
+    assert {"z_mean", "z_variance", "z_mean_0", "z_variance_1"} <= set(history)
+
+
+def test_a_flow_is_a_model_over_any_bijection_and_base():
+    from singlow.bijections import ActNorm, Chain, Flip
+
+    class Wide(StandardNormal):
+        def log_prob(self, z, frame_mask=None):
+            return super().log_prob(z / 2, frame_mask) - math.log(2) * z.shape[1] * z.shape[2]
+
+    x = noise((2, 6, 2))
+    flow = Flow(Chain([ActNorm(), Flip()]), channels=2, base=Wide())
+    expected = -0.5 * ((x / 2) ** 2).sum((1, 2)) - 12 * math.log(2 * math.sqrt(2 * math.pi))
+    np.testing.assert_allclose(to_numpy(flow.log_prob(x)), expected, rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(flow.decode(flow.encode(x))), x, atol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tensorflow_probability runs on TensorFlow")
+def test_a_flow_is_a_tensorflow_probability_distribution():
+    model = tiny()
+    nudge(model)
+    distribution = model.as_distribution(64)
+    assert tuple(distribution.event_shape) == (64, 1)
+    x = noise((3, 64, 1))
+    np.testing.assert_allclose(distribution.log_prob(x), to_numpy(model.log_prob(x)), rtol=1e-5)
+    stacked = distribution.log_prob(np.stack([x, x]))
+    assert tuple(stacked.shape) == (2, 3)
+    one, again = (distribution.sample(2, seed=[1, 2]) for _ in range(2))
+    assert tuple(one.shape) == (2, 64, 1)
+    np.testing.assert_array_equal(one, again)
+    assert np.isfinite(distribution.log_prob(one)).all()
+    with pytest.raises(ValueError, match="multiple of 16"):
+        model.as_distribution(65)
+
+
+def test_jax_runs_without_tensorflow():
+    import sys
+
+    if BACKEND == "jax":
+        assert sys.modules["tensorflow"] is None
+    else:
+        assert "tensorflow" in sys.modules
