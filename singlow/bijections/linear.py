@@ -74,13 +74,18 @@ class InvertibleConv(InvertibleLayer):
         self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         if self.form == "plain":
-            matrix, log_det = ops.linalg.inv(self.kernel), ops.slogdet(self.kernel)[1]
+            kernel, log_det = self.kernel, ops.slogdet(self.kernel)[1]
+            matrix = ops.linalg.inv(kernel)
         else:
             lower, upper = self._triangles()
+            kernel = ops.matmul(ops.matmul(self.permutation, lower), upper)
             unpermuted = ops.transpose(self.permutation)
             half = ops.linalg.solve_triangular(lower, unpermuted, lower=True)
             matrix = ops.linalg.solve_triangular(upper, half, lower=False)
             log_det = ops.sum(self.log_diagonal)
+        # One Newton step, so that rounding in the inverse costs z -> x -> z nothing.
+        one = ops.eye(kernel.shape[0], dtype=self.compute_dtype)
+        matrix = matrix + ops.matmul(matrix, one - ops.matmul(kernel, matrix))
         return _mix(z, matrix), -count_frames(z, frame_mask) * log_det
 
     def _triangles(self) -> tuple[Tensor, Tensor]:
