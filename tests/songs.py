@@ -1,0 +1,93 @@
+"""Small recordings, a run trained on them, and commands run in this process."""
+
+import atexit
+import contextlib
+import functools
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+
+def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
+    """Noise that a flow can learn something about, `(time, channels)`."""
+    white = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels))
+    kernel = 0.9 ** np.arange(60)
+    coloured = [np.convolve(white[:, c], kernel)[: len(white)] for c in range(channels)]
+    return (0.02 * np.stack(coloured, axis=1)).astype(np.float32)
+
+
+def write_songs(folder: Path, rate: int = 16000, channels: int = 1, seconds: float = 0.6) -> Path:
+    """Two singers with three recordings each."""
+    for number, singer in enumerate(("ada", "bo")):
+        (folder / singer).mkdir(parents=True)
+        for take in range(3):
+            audio = coloured_noise(10 * number + take, seconds, rate, channels)
+            soundfile.write(folder / singer / f"{take}.wav", audio, rate)
+    return folder
+
+
+TINY = [
+    *("--preset", "singlow_tiny", "--k_glow", "1", "--l_glow", "1", "--window_size", "0.032"),
+    *("--batch_size", "2", "--set", "width=4"),
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def command(main: Callable[[], None], arguments: list[str], directory: Path) -> Outcome:
+    """Run a script's `main` as its file would be run, in `directory`."""
+    from singlow.errors import run_command
+
+    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["command", *map(str, arguments)]
+    try:
+        with (
+            contextlib.chdir(directory),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            run_command(main)
+    except SystemExit as left:
+        return Outcome(int(left.code or 0), out.getvalue(), err.getvalue())
+    finally:
+        sys.argv = argv
+
+
+def train(arguments: list[str], directory: Path) -> Outcome:
+    """`python3 train.py ...` in this process."""
+    import train as script
+
+    return command(script.main, arguments, directory)
+
+
+def singlow(arguments: list[str], directory: Path) -> Outcome:
+    """`python3 -m singlow ...` in this process."""
+    from singlow.__main__ import main
+
+    return command(main, arguments, directory)
+
+
+@functools.cache
+def trained() -> tuple[Path, Outcome]:
+    """A folder with `songs/`, the run `t` of two levels trained on them, and what was said."""
+    folder = Path(tempfile.mkdtemp(prefix="singlow-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_songs(folder / "songs", rate=22050, channels=2)
+    more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3", "--dataset", "songs"]
+    said = train([*TINY, *more, "--run", "t"], folder)
+    assert said.code == 0, said.err
+    return folder, said
