@@ -1,0 +1,1 @@
+"""Recordings, records of them, and windows cut from records; see the modules."""

@@ -1,0 +1,94 @@
+"""The singers of the built-in corpus, and everything in which they differ.
+
+Two "human" singers have vibrato, jitter, shimmer, breath, drift and portamento; two "virtual" ones
+sing stepped notes with steady pulses. `SINGERS` is the truth that tests and evaluations use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Singer:
+    """What makes a voice. Levels are rms unless said otherwise.
+
+    Attributes:
+        name: of the singer.
+        style: "human" or "virtual".
+        compass: lowest and highest note as MIDI numbers (69 is 440 Hz).
+        tract_length: of the vocal tract in cm; every formant is scaled by 17.5 / tract_length.
+        glottal_shapes: LF shape parameter Rd when soft and when loud; smaller is brighter.
+        tilt: dB per octave above 1 kHz on top of the glottal spectrum.
+        ring: 0 to 1, how far formants 3 to 5 draw together near 2.9 kHz (the singer's formant).
+        vibrato_rate: Hz.
+        vibrato_depth: peak deviation in cents; 0 is none.
+        vibrato_delay: seconds of a note before the vibrato sets in.
+        vibrato_variation: relative standard deviation of rate (slow) and depth (per note).
+        drift: slow wandering of the pitch in cents.
+        intonation: standard deviation in cents of a note's own error.
+        scoop: cents below the note at which a phrase starts.
+        portamento: seconds of the glide between two notes.
+        jitter: relative standard deviation of a cycle's length.
+        shimmer: standard deviation of a cycle's level in dB.
+        breath: aspiration noise in dB relative to the glottal source.
+        inhalation: noise of the breath taken before a phrase, in dB relative to the glottal source;
+            None for no breath.
+        dynamics: dB between the start of a phrase and its loudest place.
+        attack: seconds a note needs to rise and to fall.
+        articulation: seconds a formant transition takes.
+    """
+
+    name: str
+    style: Literal["human", "virtual"]
+    compass: tuple[int, int]
+    tract_length: float
+    glottal_shapes: tuple[float, float]
+    tilt: float
+    ring: float
+    vibrato_rate: float
+    vibrato_depth: float
+    vibrato_delay: float
+    vibrato_variation: float
+    drift: float
+    intonation: float
+    scoop: float
+    portamento: float
+    jitter: float
+    shimmer: float
+    breath: float
+    inhalation: float | None
+    dynamics: float
+    attack: float
+    articulation: float
+
+
+_ALMA = Singer(
+    name="alma", style="human", compass=(57, 74), tract_length=14.8, glottal_shapes=(2.0, 1.1),
+    tilt=-2.0, ring=0.2, vibrato_rate=5.7, vibrato_depth=55.0, vibrato_delay=0.22,
+    vibrato_variation=0.06, drift=7.0, intonation=7.0, scoop=90.0, portamento=0.09, jitter=0.006,
+    shimmer=0.35, breath=-24.0, inhalation=-30.0, dynamics=7.0, attack=0.05, articulation=0.09,
+)  # fmt: skip
+_BRUNO = Singer(
+    name="bruno", style="human", compass=(47, 64), tract_length=17.3, glottal_shapes=(1.6, 0.8),
+    tilt=-3.0, ring=0.6, vibrato_rate=5.2, vibrato_depth=70.0, vibrato_delay=0.28,
+    vibrato_variation=0.08, drift=9.0, intonation=9.0, scoop=120.0, portamento=0.11, jitter=0.008,
+    shimmer=0.45, breath=-27.0, inhalation=-33.0, dynamics=8.0, attack=0.06, articulation=0.10,
+)  # fmt: skip
+_NOVA = Singer(
+    name="nova", style="virtual", compass=(59, 76), tract_length=14.2, glottal_shapes=(1.2, 1.1),
+    tilt=-1.0, ring=0.0, vibrato_rate=6.5, vibrato_depth=20.0, vibrato_delay=0.35,
+    vibrato_variation=0.0, drift=0.0, intonation=0.0, scoop=0.0, portamento=0.01, jitter=0.0002,
+    shimmer=0.02, breath=-46.0, inhalation=None, dynamics=1.0, attack=0.02, articulation=0.05,
+)  # fmt: skip
+_ORION = Singer(
+    name="orion", style="virtual", compass=(49, 66), tract_length=16.6, glottal_shapes=(1.0, 0.9),
+    tilt=-2.0, ring=0.0, vibrato_rate=0.0, vibrato_depth=0.0, vibrato_delay=0.0,
+    vibrato_variation=0.0, drift=0.0, intonation=0.0, scoop=0.0, portamento=0.0, jitter=0.0,
+    shimmer=0.0, breath=-50.0, inhalation=None, dynamics=0.5, attack=0.015, articulation=0.04,
+)  # fmt: skip
+
+SINGERS: Mapping[str, Singer] = MappingProxyType(
+    {singer.name: singer for singer in (_ALMA, _BRUNO, _NOVA, _ORION)}
+)
