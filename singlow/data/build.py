@@ -1,0 +1,202 @@
+"""From recordings to a dataset: decode, hold out, write shards; nothing is done twice."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from singlow.data.assemble import summary, write_dataset
+from singlow.data.builtin import build_builtin, builtin_fingerprint
+from singlow.data.corpora import Clip, find_clips, part_source
+from singlow.data.dataset import INFO, read_info
+from singlow.data.folder import STAGING, own_folder, reusable
+from singlow.data.progress import Report, progress
+from singlow.data.settings import check_settings, fingerprint
+from singlow.data.staging import decode_clips, unstage
+from singlow.errors import DataError, UsageError
+
+__all__ = ["build_builtin", "build_dataset", "prepare"]
+LISTED = 20
+CACHE = ".singlow"
+BUILTIN = "builtin"
+
+
+def build_dataset(
+    sources: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    layout: str = "auto",
+    sampling_rate: int = 16000,
+    channel_size: int = 1,
+    workers: int | None = None,
+    seed: int = 0,
+    validation_share: float = 0.1,
+    level: float | None = None,
+    report: Report = print,
+) -> dict[str, Any]:
+    """Decode every recording under `sources` and write them as a dataset.
+
+    The same files and settings give the same bytes, whatever the number of workers. A build that
+    was interrupted goes on where it stopped; one whose files and settings are unchanged is reused.
+
+    Args:
+        sources: as for `corpora.find_clips`.
+        out: the dataset's folder.
+        layout: as for `corpora.find_clips`.
+        sampling_rate: Hz to resample to.
+        channel_size: channels to mix to.
+        workers: processes; as many as there are cores when None.
+        seed: of the choice of held-out clips.
+        validation_share: of every singer's clips to hold out.
+        level: rms in dBFS to bring every clip to; None leaves them, unless they would clip.
+        report: receives a line at a time for the user.
+
+    Returns:
+        What `dataset_info.json` holds.
+
+    Raises:
+        DataError: no audio, or none that can be used.
+        UsageError: a setting is out of its range, or a source does not exist.
+        EnvironmentFault: `out` cannot be written, or somebody else is building it.
+    """
+    settings = check_settings(sampling_rate, channel_size, seed, validation_share, level)
+    if workers is not None and workers < 1:
+        raise UsageError(f"Expected at least 1 worker. Received: {workers}.")
+    clips, layout = find_clips(sources, layout)
+    report(f"Layout: {layout}. {_count(clips)}.")
+    mark = fingerprint(clips, settings, layout)
+    out = Path(out)
+    with own_folder(out):
+        info = reusable(out, mark, report)
+        if info is not None:
+            return info
+        staging = out / STAGING
+        staging.mkdir(exist_ok=True)
+        staged = decode_clips(clips, settings, staging, workers or _cores())
+        rejected = [
+            {"path": _shown(clip), "reason": staged[clip.path].reason}
+            for clip in clips
+            if staged[clip.path].reason
+        ]
+        _list(rejected, len(clips), report)
+        kept = [clip for clip in clips if not staged[clip.path].reason]
+        about = {
+            "layout": layout,
+            "sources": [Path(os.fspath(source)).name for source in sources],
+            "fingerprint": mark,
+            "rejected": rejected,
+        }
+        frames = [staged[clip.path].frames for clip in kept]
+        with progress("Writing", len(kept)) as wrote:
+            info = write_dataset(
+                out,
+                staging,
+                kept,
+                frames,
+                lambda clip: unstage(staged[clip.path], channel_size),
+                settings,
+                about,
+                wrote,
+            )
+        shutil.rmtree(staging, ignore_errors=True)
+    report(f"{out}: {summary(info)}.")
+    return info
+
+
+def prepare(
+    dataset: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    layout: str = "auto",
+    sampling_rate: int = 16000,
+    channel_size: int = 1,
+    workers: int | None = None,
+    seed: int = 0,
+    report: Report = print,
+) -> Path:
+    """The folder of records for a dataset, built first where it has to be.
+
+    Args:
+        dataset: "builtin", a folder with `dataset_info.json`, or a folder of audio, whose records
+            go to a cache beside it, `<folder>/.singlow/<fingerprint>`.
+        data_dir: where records are built instead; "data" for what has no folder of its own or one
+            that cannot be written.
+
+    Returns:
+        A folder with `dataset_info.json`. Other arguments and errors are `build_dataset`'s.
+
+    Raises:
+        DataError: the records are there, but at another rate or of other channels.
+    """
+    if (Path(dataset) / INFO).is_file():
+        _check_fit(Path(dataset), sampling_rate, channel_size)
+        return Path(dataset)
+    settings = check_settings(sampling_rate, channel_size, seed, 0.1, None)
+    common = {
+        "sampling_rate": sampling_rate,
+        "channel_size": channel_size,
+        "seed": seed,
+        "report": report,
+    }
+    if os.fspath(dataset) == BUILTIN:
+        out = Path(data_dir or "data") / f"{BUILTIN}-{builtin_fingerprint(settings)}"
+        build_builtin(out, **common)
+        return out
+    clips, chosen = find_clips([dataset], layout)
+    out = _cache(dataset, data_dir) / fingerprint(clips, settings, chosen)
+    build_dataset([dataset], out, layout=layout, workers=workers, **common)
+    return out
+
+
+def _cache(dataset: str | os.PathLike, data_dir: str | os.PathLike | None) -> Path:
+    if data_dir is not None:
+        return Path(data_dir)
+    folder = part_source(os.fspath(dataset))[1]
+    beside = (folder if folder.is_dir() else folder.parent) / CACHE
+    try:
+        beside.mkdir(exist_ok=True)
+        if os.access(beside, os.W_OK):
+            return beside
+    except OSError:
+        pass
+    return Path("data")
+
+
+def _check_fit(directory: Path, sampling_rate: int, channel_size: int) -> None:
+    info = read_info(directory)
+    held = (info["sample_rate"], info["channels"])
+    if held != (sampling_rate, channel_size):
+        raise DataError(
+            f"{directory}: expected {sampling_rate} Hz and {channel_size} channel(s). Received: "
+            f"{held[0]} Hz and {held[1]}. Build it again or give --sampling_rate {held[0]} "
+            f"--channel_size {held[1]}."
+        )
+
+
+def _list(rejected: list[dict[str, str]], total: int, report: Report) -> None:
+    for entry in rejected[:LISTED]:
+        report(f"Left out: {entry['path']}: {entry['reason']}")
+    if len(rejected) > LISTED:
+        report(f"Left out: {len(rejected) - LISTED} more; all are listed in {INFO}.")
+    if rejected and len(rejected) == total:
+        raise DataError(
+            f"None of {total} file(s) can be used; the first, {rejected[0]['path']}: "
+            f"{rejected[0]['reason']}"
+        )
+
+
+def _count(clips: Sequence[Clip]) -> str:
+    singers = len({clip.singer for clip in clips})
+    return f"{len(clips)} file(s) of {singers} singer(s)"
+
+
+def _shown(clip: Clip) -> str:
+    name = clip.id.removesuffix(clip.path.suffix) + clip.path.suffix
+    return name.encode("utf-8", "replace").decode()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

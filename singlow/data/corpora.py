@@ -1,0 +1,224 @@
+"""Folders of recordings: which files there are, and who sings what in them."""
+
+import csv
+import dataclasses
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from singlow.errors import DataError, UsageError
+
+LAYOUTS = ("auto", "folders", "blow", "fsdd", "ljspeech", "manifest")
+_NAMES = "wav wave rf64 w64 flac ogg oga opus mp3 aif aiff aifc m4a aac wma mp4"
+SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+_FSDD = re.compile(r"(\d)_([^\W\d_]+)_(\d+)")
+_BLOW = re.compile(r"([^_]+)_(.+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A recording, or a segment of one.
+
+    Attributes:
+        path: of the file.
+        singer: name.
+        style: as "human" or "virtual"; "" when nobody said.
+        text: what is sung; "" when nobody said.
+        id: unique in its corpus.
+        split: "train" or "validation" where the corpus decides it, else "".
+        start: first frame of a segment, at the dataset's rate.
+        stop: the frame after its last; None for the end.
+    """
+
+    path: Path
+    singer: str
+    style: str = ""
+    text: str = ""
+    id: str = ""
+    split: str = ""
+    start: int = 0
+    stop: int | None = None
+
+
+def find_clips(
+    sources: Sequence[str | os.PathLike], layout: str = "auto"
+) -> tuple[list[Clip], str]:
+    """Find the recordings under `sources`.
+
+    Args:
+        sources: folders or files; `LABEL=SRC` names the singer of a flat folder, and the style of
+            everything in it.
+        layout: one of `LAYOUTS`. "auto" takes the first that fits: a manifest (`manifest.csv` with
+            a column `path`), LJSpeech (`metadata.csv` of `id|text` beside `wavs`), singer folders,
+            FSDD (`<digit>_<speaker>_<take>`), Blow (`<speaker>_<utterance>`), one flat folder.
+
+    Returns:
+        The clips in a fixed order, each with its own id, and the layout that was chosen.
+
+    Raises:
+        UsageError: a source does not exist, or `layout` is unknown.
+        DataError: a source holds no audio, or not in the layout given.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"Expected a layout of {', '.join(LAYOUTS)}. Received: {layout!r}.")
+    if not sources:
+        raise UsageError("Expected at least one folder of audio. Received: none.")
+    parted = [part_source(os.fspath(source)) for source in sources]
+    clips, chosen = [], []
+    for label, root in parted:
+        found, name = _find(label, root, layout)
+        if len(parted) > 1:
+            prefix = label or root.name
+            found = [dataclasses.replace(clip, id=f"{prefix}/{clip.id}") for clip in found]
+        clips += found
+        chosen.append(name)
+    return _unique(clips), ", ".join(dict.fromkeys(chosen))
+
+
+def part_source(source: str) -> tuple[str, Path]:
+    """The label ("" without one) and the absolute path of `LABEL=SRC`.
+
+    Raises:
+        UsageError: there is no such file or folder.
+    """
+    label, sign, rest = source.partition("=")
+    if os.path.exists(source) or not sign:
+        label, rest = "", source
+    path = Path(rest)
+    if not path.exists():
+        raise UsageError(f"Expected a folder of audio or a file. Received: {rest}, not there.")
+    return label, Path(os.path.abspath(path))
+
+
+def _find(label: str, root: Path, layout: str) -> tuple[list[Clip], str]:
+    if root.is_file():
+        return [Clip(root, label or root.stem, label, id=root.stem)], "file"
+    paths = list(_walk(root))
+    if layout == "auto":
+        layout = _detect(root, paths)
+    if layout == "manifest":
+        clips = _read_manifest(root)
+    elif layout == "ljspeech":
+        clips = _read_ljspeech(root, paths, label)
+    elif layout in ("fsdd", "blow"):
+        clips = _read_names(root, paths, layout)
+    else:
+        clips = [_in_folder(root, path, label) for path in paths]
+    if not clips:
+        raise DataError(f"{root}: holds no audio file ({_NAMES}). Name another folder.")
+    styled = [dataclasses.replace(clip, style=clip.style or label) for clip in clips]
+    return styled, layout
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield Path(folder, name)
+
+
+def _detect(root: Path, paths: list[Path]) -> str:
+    if (root / "manifest.csv").is_file():
+        return "manifest"
+    if (root / "metadata.csv").is_file():
+        return "ljspeech"
+    if any(path.parent != root and path.parent.parent != root for path in paths):
+        nested = {path.relative_to(root).parts[0] for path in paths}
+    else:
+        nested = {path.parent.name for path in paths if path.parent != root}
+    if len(nested) > 1:
+        return "folders"
+    stems = [path.stem for path in paths]
+    if stems and all(_FSDD.fullmatch(stem) for stem in stems):
+        return "fsdd"
+    speakers = [match[1] for stem in stems if (match := _BLOW.fullmatch(stem))]
+    repeated = len(set(speakers)) > 1 and 2 * len(set(speakers)) <= len(speakers)
+    return "blow" if repeated and len(speakers) == len(stems) else "folders"
+
+
+def _in_folder(root: Path, path: Path, label: str) -> Clip:
+    inside = path.relative_to(root)
+    singer = inside.parts[0] if len(inside.parts) > 1 else label or root.name
+    return Clip(path, singer, id=inside.with_suffix("").as_posix())
+
+
+def _read_names(root: Path, paths: list[Path], layout: str) -> list[Clip]:
+    pattern, group = (_FSDD, 2) if layout == "fsdd" else (_BLOW, 1)
+    clips = []
+    for path in paths:
+        match = pattern.fullmatch(path.stem)
+        if match is None:
+            raise DataError(f"{path}: its name does not fit the layout {layout}; try another.")
+        clip = Clip(path, match[group], id=path.relative_to(root).with_suffix("").as_posix())
+        if layout == "fsdd":
+            split = "validation" if int(match[3]) < 5 else "train"
+            clip = dataclasses.replace(clip, text=match[1], split=split)
+        clips.append(clip)
+    return clips
+
+
+def _read_ljspeech(root: Path, paths: list[Path], label: str) -> list[Clip]:
+    table = root / "metadata.csv"
+    by_stem: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: (path.suffix.lower() != ".wav", path)):
+        by_stem.setdefault(path.stem, path)
+    clips = []
+    for number, line in enumerate(_lines(table), 1):
+        fields = line.split("|")
+        if len(fields) < 2:
+            raise DataError(f"{table}: line {number} is no `id|text`. Try another --layout.")
+        if fields[0] in by_stem:
+            text = fields[2] if len(fields) > 2 and fields[2] else fields[1]
+            clips.append(Clip(by_stem[fields[0]], label or root.name, text=text, id=fields[0]))
+    return clips
+
+
+def _read_manifest(root: Path) -> list[Clip]:
+    table, clips = root / "manifest.csv", []
+    for number, row in enumerate(csv.DictReader(_lines(table)), 2):
+        row = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+        if not row.get("path"):
+            raise DataError(f"{table}: line {number} has no value in a column named path.")
+        path, split = Path(os.path.abspath(root / row["path"])), row.get("split", "")
+        if split not in ("", "train", "validation"):
+            raise DataError(
+                f"{table}: line {number}: expected split train or validation. Received: {split}."
+            )
+        inside = Path(os.path.relpath(path, root)).with_suffix("").as_posix()
+        singer = row.get("singer") or root.name
+        clips.append(Clip(path, singer, row.get("style", ""), row.get("text", ""), inside, split))
+    return clips
+
+
+def _lines(table: Path) -> list[str]:
+    try:
+        return table.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table}: expected UTF-8 text. Received: byte {error.start}.") from None
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read: {error.strerror}.") from None
+
+
+def _unique(clips: list[Clip]) -> list[Clip]:
+    """Ids that two files share get the file's suffix, then a number."""
+    shared, seen, result = defaultdict(int), set(), []
+    for clip in clips:
+        shared[clip.id] += 1
+    for clip in clips:
+        name = clip.id + (clip.path.suffix if shared[clip.id] > 1 else "")
+        number, id = 1, name
+        while id in seen:
+            number += 1
+            id = f"{name}#{number}"
+        seen.add(id)
+        result.append(dataclasses.replace(clip, id=id))
+    return result

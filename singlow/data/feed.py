@@ -1,0 +1,51 @@
+"""Windows handed to a framework: `tf.data` under TensorFlow, `keras.utils.PyDataset` elsewhere."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from singlow.data.pipeline import Windows
+
+
+def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Dataset":
+    """Batches `start`, `start + 1`, ... as dictionaries of tensors, prefetched.
+
+    Args:
+        windows: what to read.
+        start: the first step.
+        steps: how many; None is endless.
+    """
+    import tensorflow as tf
+
+    shapes = windows.batch_shapes()
+
+    def load(step: "tf.Tensor") -> "dict[str, tf.Tensor]":
+        arrays = tf.numpy_function(
+            lambda step: list(windows.noted_batch(step).values()),
+            [step],
+            [tf.float32] * len(shapes),
+        )
+        for array, shape in zip(arrays, shapes.values(), strict=True):
+            array.set_shape(shape)
+        return dict(zip(shapes, arrays, strict=True))
+
+    stop = tf.int64.max if steps is None else start + steps
+    return tf.data.Dataset.range(start, stop).map(load).prefetch(4)
+
+
+def py_dataset(windows: "Windows", start: int, steps: int | None) -> "keras.utils.PyDataset":
+    """The same batches as numpy dictionaries; arguments as for `tf_dataset`."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def __getitem__(self, index: int) -> "tuple[dict[str, np.ndarray]]":
+            return (windows.noted_batch(start + index),)
+
+        @property
+        def num_batches(self) -> Any:
+            return steps
+
+    return Batches()

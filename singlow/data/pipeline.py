@@ -1,0 +1,228 @@
+"""Batches of windows from a dataset's shards, read by offset: no framework until one is asked for.
+
+Which samples and which noise a batch holds is a pure function of (seed, position), so that training
+resumes at any step exactly, and a batch can be made again to name what was in it.
+"""
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from singlow.audio import FULL_SCALE
+from singlow.data.dataset import SPLITS, Entry, entries, read_info
+from singlow.data.records import HEADER, check_record, index_shard, map_shard
+from singlow.errors import DataError, UsageError
+
+
+class Windows:
+    """Windows of a split, in batches `{"x": (batch, window, channels), "frame_mask": ...}`.
+
+    Samples are `x = (s + u) / 32768` with s int16 and u uniform on [0, 1): in [-1, 1), with a
+    density wherever the int16 has a probability.
+
+    In training the stream is endless: pass p goes through `max(1, frames // window)` windows per
+    clip in the order `default_rng([seed, p]).permutation`, each cut at a random offset. Otherwise
+    every clip is tiled from its start, once, with noise that never changes.
+
+    A clip shorter than the window, and the last tile of any clip, is padded with zeros at its end;
+    `frame_mask` `(batch, window)` is 1 where samples are valid, whose count is floored to
+    `multiple`. In training the key is there for all batches, or for none when nothing is padded.
+
+    Args:
+        directory: with `dataset_info.json`.
+        split: "train" or "validation".
+        window: samples.
+        batch_size: windows.
+        seed: of order, offsets and noise.
+        multiple: of which `window` and every valid length are.
+        training: see above.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: of `x`.
+        singers: names, by speaker id.
+        clips: how many clips are used.
+        samples: valid samples per channel in one pass.
+        steps: batches in one pass.
+        fault: the error that ended `as_dataset`, which a framework may have wrapped; or None.
+
+    Raises:
+        DataError: no dataset, or no clip in it that is long enough.
+        UsageError: the split is unknown, or `window` is no multiple of `multiple`.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        split: str,
+        window: int,
+        batch_size: int,
+        seed: int = 0,
+        multiple: int = 1,
+        training: bool = True,
+    ) -> None:
+        info = read_info(directory)
+        if split not in SPLITS:
+            raise UsageError(f"Expected a split of {', '.join(SPLITS)}. Received: {split!r}.")
+        if window < 1 or window % multiple or batch_size < 1:
+            raise UsageError(
+                f"Expected a positive window, a multiple of {multiple}, and a positive batch size. "
+                f"Received: window {window}, batch_size {batch_size}."
+            )
+        self.directory, self.split = Path(directory), split
+        self.window, self.batch_size = window, batch_size
+        self.seed, self.multiple, self.training = seed, multiple, training
+        self.sample_rate: int = info["sample_rate"]
+        self.channels: int = info["channels"]
+        self.singers = sorted(info["singers"], key=info["singers"].get)
+        self.fault: Exception | None = None
+        self._entries = [e for e in entries(info, split) if e.frames >= multiple]
+        if not self._entries:
+            raise DataError(f"{directory}: holds no {split} clip of {multiple} samples or more.")
+        shards = info["splits"][split]["shards"]
+        self._paths = [self.directory / shard["name"] for shard in shards]
+        self._shards = [self._open(shard) for shard in shards]
+        self._intact = [False] * len(self._entries)
+        frames = np.array([entry.frames for entry in self._entries])
+        rest = frames % window
+        if training:
+            counts = np.maximum(1, frames // window)
+            self._masked = bool((frames < window).any())
+            valid = np.where(frames < window, rest // multiple * multiple, counts * window)
+        else:
+            counts = frames // window + (rest >= multiple)
+            self._masked = True
+            valid = frames // window * window + rest // multiple * multiple
+        self._bounds = np.concatenate([[0], np.cumsum(counts)])
+        self.clips, self.samples = len(frames), int(valid.sum())
+        self.windows = int(self._bounds[-1])
+        self.steps = -(-self.windows // batch_size)
+        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
+
+    def _open(self, shard: dict[str, Any]) -> np.ndarray:
+        path = self.directory / shard["name"]
+        try:
+            data = map_shard(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"{path}: cannot be read: {reason}. {self._advice()}") from None
+        if len(data) != shard["bytes"]:
+            raise DataError(
+                f"{path}: expected {shard['bytes']} bytes. Received: {len(data)}. {self._advice()}"
+            )
+        return np.asarray(data)
+
+    def _advice(self) -> str:
+        return f"Run: python3 data_loader.py --recover {self.directory}"
+
+    def _shuffle(self, number: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, number]).permutation(self.windows)
+
+    def _locate(self, position: int) -> tuple[int, int]:
+        """The clip of a position, and which of its windows."""
+        if self.training:
+            number, index = divmod(position, self.windows)
+            index = int(self._order(number)[index])
+        else:
+            index = position
+        clip = int(np.searchsorted(self._bounds, index, "right")) - 1
+        return clip, index - int(self._bounds[clip])
+
+    def _positions(self, step: int) -> range:
+        start, stop = step * self.batch_size, (step + 1) * self.batch_size
+        if not self.training:
+            stop = min(stop, self.windows)
+        if not 0 <= start < stop:
+            raise IndexError(f"Expected a step from 0 to {self.steps - 1}. Received: {step}.")
+        return range(start, stop)
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """Batch number `step` of the stream: "x" float32, and "frame_mask" where there is padding.
+
+        Raises:
+            DataError: a record in it is damaged; named by shard, record and byte.
+            IndexError: there is no such step.
+        """
+        positions = self._positions(step)
+        x = np.zeros((len(positions), self.window, self.channels), np.float32)
+        mask = np.zeros((len(positions), self.window), np.float32)
+        for row, position in enumerate(positions):
+            clip, part = self._locate(position)
+            entry = self._entries[clip]
+            rng = np.random.default_rng([self.seed, position])
+            if self.training:
+                start = int(rng.integers(max(1, entry.frames - self.window + 1)))
+            else:
+                start = part * self.window
+            valid = min(self.window, entry.frames - start) // self.multiple * self.multiple
+            noise = rng.random((valid, self.channels), np.float32)
+            np.add(self._samples(clip, start, valid), noise, out=x[row, :valid])
+            mask[row, :valid] = 1
+        x *= np.float32(1 / FULL_SCALE)
+        return {"x": x, "frame_mask": mask} if self._masked else {"x": x}
+
+    def clip_names(self, step: int) -> list[str]:
+        """The ids of the clips in batch `step`, row by row."""
+        return [self._entries[self._locate(p)[0]].id for p in self._positions(step)]
+
+    def clip(self, index: int) -> tuple[str, np.ndarray]:
+        """A whole clip: its id and int16 `(time, channels)`."""
+        entry = self._entries[index]
+        return entry.id, self._samples(index, 0, entry.frames).copy()
+
+    def _samples(self, clip: int, start: int, count: int) -> np.ndarray:
+        entry = self._entries[clip]
+        shard = self._shards[entry.shard]
+        if not self._intact[clip]:
+            self._check(entry, shard)
+            self._intact[clip] = True
+        width = 2 * self.channels
+        begin = entry.audio + start * width
+        raw = shard[begin : begin + count * width].tobytes()
+        return np.frombuffer(raw, "<i2").reshape(count, self.channels)
+
+    def _check(self, entry: Entry, shard: np.ndarray) -> None:
+        """Hold a record to its checksums, once, when it is first used."""
+        record, reason = check_record(shard, entry.start - HEADER)
+        if record is not None and record.length == entry.length:
+            return
+        path = self._paths[entry.shard]
+        where = next(map(str, index_shard(path)[1]), f"{path}: {reason or 'not the one described'}")
+        raise DataError(f"{where} ({entry.id}). {self._advice()}")
+
+    def as_dataset(self, start_step: int = 0, steps: int | None = None) -> Any:
+        """The stream from `start_step`, as the Keras backend likes it.
+
+        Args:
+            start_step: of the first batch.
+            steps: batches; None means endless in training, else to the end of the pass.
+
+        Returns:
+            A `tf.data.Dataset` under TensorFlow, else a `keras.utils.PyDataset`, which must be
+            given to `fit` with `shuffle=False`.
+        """
+        import keras
+
+        from singlow.data import feed
+
+        if steps is None and not self.training:
+            steps = self.steps - start_step
+        make = feed.tf_dataset if keras.config.backend() == "tensorflow" else feed.py_dataset
+        return make(self, start_step, steps)
+
+    def batch_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """The keys of a batch with their shapes; None where batches differ."""
+        size = self.batch_size if self.training else None
+        shapes = {"x": (size, self.window, self.channels)}
+        return shapes | ({"frame_mask": (size, self.window)} if self._masked else {})
+
+    def noted_batch(self, step: int) -> dict[str, np.ndarray]:
+        """`batch`, keeping the error in `fault`."""
+        try:
+            return self.batch(int(step))
+        except Exception as error:
+            self.fault = error
+            raise

@@ -1,0 +1,57 @@
+"""What decides a dataset's bytes: its settings and its files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from singlow.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from singlow.data.corpora import Clip
+from singlow.errors import UsageError
+
+
+def check_settings(
+    sampling_rate: int, channel_size: int, seed: int, validation_share: float, level: float | None
+) -> dict[str, Any]:
+    """The settings by name.
+
+    Raises:
+        UsageError: one is out of its range.
+    """
+    for name, value, low, high in (
+        ("sampling_rate", sampling_rate, MIN_RATE, MAX_RATE),
+        ("channel_size", channel_size, 1, MAX_CHANNELS),
+        ("seed", seed, 0, 2**63 - 1),
+        ("validation_share", validation_share, 0.001, 0.9),
+        ("level", 0 if level is None else level, -60, 0),
+    ):
+        if not low <= value <= high:
+            raise UsageError(f"Expected {name} from {low} to {high}. Received: {value}.")
+    return {
+        "sampling_rate": sampling_rate,
+        "channel_size": channel_size,
+        "seed": seed,
+        "validation_share": validation_share,
+        "level": level,
+    }
+
+
+def hash_of(value: Any) -> str:
+    """Sixteen hexadecimal digits that stand for a JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change of a file; -1 where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [-1, -1]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def fingerprint(clips: Sequence[Clip], settings: dict[str, Any], layout: str) -> str:
+    """What changes when a file, what is known of it, or a setting does."""
+    told = [[c.id, c.singer, c.style, c.text, c.split, *stamp(c.path)] for c in clips]
+    return hash_of([settings, layout, told])

@@ -1,0 +1,190 @@
+"""Datasets: what is in them, and the same every time."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from singlow.audio import load_audio, quantize
+from singlow.data.build import build_dataset
+from singlow.data.dataset import read_info
+from singlow.data.pipeline import Windows
+from singlow.data.records import read_shard
+from singlow.data.repair import verify_dataset
+from singlow.errors import DataError, EnvironmentFault, UsageError
+from tests.datasets import build, corpus, shard_bytes
+from tests.sounds import save, song
+
+
+def test_records_hold_what_the_files_do(tmp_path):
+    info = build(corpus(tmp_path / "in"), tmp_path / "out")
+    assert info == read_info(tmp_path / "out")
+    assert info["singers"] == {"anna": 0, "bert": 1}
+    assert (info["sample_rate"], info["channels"], info["layout"]) == (16000, 1, "folders")
+    count = 0
+    for split, part in info["splits"].items():
+        assert sum(shard["records"] for shard in part["shards"]) == part["clips"]
+        for shard in part["shards"]:
+            assert shard["name"].startswith(f"{split}.tfrecord-")
+            for record in read_shard(tmp_path / "out" / shard["name"]):
+                count += 1
+                singer = record["singer"].decode()
+                path = tmp_path / "in" / singer / record["path"].decode()
+                audio = np.frombuffer(record["audio"], "<i2")
+                assert np.array_equal(audio, quantize(load_audio(path)[0])[:, 0])
+                assert record["length"] == len(audio)
+                assert record["speaker"] == info["singers"][singer]
+                assert record["id"].decode() in part["ids"]
+    assert count == 7
+
+
+def test_settings_reach_the_records(tmp_path):
+    source = corpus(tmp_path / "in", {"a": [0.5, 0.5]}, rate=22050)
+    info = build(source, tmp_path / "out", sampling_rate=8000, channel_size=2, level=-20.0)
+    windows = Windows(tmp_path / "out", "train", 100, 1)
+    assert (windows.sample_rate, windows.channels) == (8000, 2)
+    audio = windows.clip(0)[1] / 32768
+    assert audio.shape == (4000, 2)
+    assert 20 * np.log10(np.sqrt(np.mean(audio**2))) == pytest.approx(-20, abs=0.1)
+    assert info["settings"]["level"] == -20
+
+
+def test_the_same_bytes_whatever_the_workers(tmp_path):
+    source = corpus(tmp_path / "in")
+    for workers in (1, 2, 3):
+        build(source, tmp_path / str(workers), workers=workers)
+    assert shard_bytes(tmp_path / "1") == shard_bytes(tmp_path / "2") == shard_bytes(tmp_path / "3")
+    build(source, tmp_path / "seed", seed=3)
+    assert shard_bytes(tmp_path / "seed") != shard_bytes(tmp_path / "1")
+
+
+def test_nothing_changed_is_reused_and_said(tmp_path):
+    source, out, lines = corpus(tmp_path / "in"), tmp_path / "out", []
+    build(source, out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    build(source, out, report=lines.append)
+    assert any("reused" in line for line in lines)
+    assert before == {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    save(source / "anna" / "new.wav", song(0.4, seed=9))
+    info = build(source, out, report=lambda _: None)
+    assert sum(part["clips"] for part in info["splits"].values()) == 8
+    assert {shard["name"] for part in info["splits"].values() for shard in part["shards"]} == {
+        path.name for path in out.iterdir() if "tfrecord" in path.name
+    }
+
+
+def test_one_clip_makes_a_dataset(tmp_path):
+    save(tmp_path / "in" / "song.wav", song(8.0))
+    info = build(tmp_path / "in", tmp_path / "out")
+    assert info["splits"]["train"]["clips"] >= 1
+    assert info["splits"]["validation"]["clips"] == 1
+    whole = quantize(load_audio(tmp_path / "in" / "song.wav")[0])
+    held = Windows(tmp_path / "out", "validation", 256, 1, training=False)
+    name, audio = held.clip(0)
+    start = round(float(name.split("@")[1]) * 16000)
+    places = range(start - 16, start + 17)
+    assert any(np.array_equal(whole[place : place + len(audio)], audio) for place in places)
+
+
+def test_rejected_files_are_listed_with_reasons(tmp_path):
+    source, lines = corpus(tmp_path / "in"), []
+    save(source / "anna" / "silent.wav", np.zeros((8000, 1)))
+    (source / "bert" / "text.mp3").write_text("no sound at all, only some words" * 9)
+    for number in range(25):
+        (source / "bert" / f"empty{number:02d}.wav").touch()
+    info = build(source, tmp_path / "out", report=lines.append)
+    reasons = {entry["path"]: entry["reason"] for entry in info["rejected"]}
+    assert len(reasons) == 27
+    assert "silent" in reasons["anna/silent.wav"]
+    assert "unknown format" in reasons["bert/text.mp3"]
+    assert "empty" in reasons["bert/empty00.wav"]
+    listed = [line for line in lines if line.startswith("Left out: ")]
+    assert len(listed) == 21
+    assert "7 more" in listed[-1]
+    assert all("\n" not in line for line in lines)
+
+
+def test_names_that_are_no_text_and_things_that_are_no_files(tmp_path):
+    source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
+    os.mkfifo(source / "a" / "pipe.wav")
+    (source / "a" / "broken.wav").symlink_to(tmp_path / "nowhere")
+    odd = os.fsencode(source / "a") + b"/caf\xe9.wav"
+    os.rename(save(source / "a" / "odd.wav", song(0.5)), odd)
+    with open(os.fsencode(source / "a") + b"/\xff.wav", "wb") as file:
+        file.write(b"RIFF")
+    info = build(source, tmp_path / "out", report=lambda line: line.encode())
+    reasons = {entry["path"]: entry["reason"] for entry in info["rejected"]}
+    assert reasons["a/pipe.wav"] == "not a regular file"
+    assert "cannot be opened" in reasons["a/broken.wav"]
+    assert len(reasons) == 3
+    verify_dataset(tmp_path / "out", lambda _: None)
+
+
+def test_a_quiet_clip_is_kept(tmp_path):
+    save(tmp_path / "in" / "a.wav", 0.02 * song(4.0))
+    assert build(tmp_path / "in", tmp_path / "out")["rejected"] == []
+
+
+def test_nothing_usable_is_one_clear_line(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"None of 1 file.*a\.wav: ") as caught:
+        build(tmp_path / "in", tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"sampling_rate": 10}, "sampling_rate"),
+        ({"channel_size": 0}, "channel_size"),
+        ({"workers": 0}, "worker"),
+        ({"level": 3.0}, "level"),
+    ],
+)
+def test_settings_out_of_range_are_told(settings, reason, tmp_path):
+    save(tmp_path / "in" / "a.wav", song(0.5))
+    with pytest.raises(UsageError, match=reason):
+        build(tmp_path / "in", tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentFault, match="cannot be written"):
+        build(source, tmp_path / "file" / "out")
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "out")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(EnvironmentFault, match="Read-only"):
+        build(source, tmp_path / "out")
+
+
+def test_two_builders_are_refused(tmp_path):
+    from singlow.data.folder import own_folder
+
+    source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
+    with own_folder(tmp_path / "out"), pytest.raises(EnvironmentFault, match="another process"):
+        build(source, tmp_path / "out")
+    build(source, tmp_path / "out")
+
+
+def test_real_singing_at_44100_in_stereo(recordings, tmp_path):
+    info = build_dataset(
+        [recordings / "singing"],
+        tmp_path,
+        sampling_rate=44100,
+        channel_size=2,
+        workers=2,
+        report=lambda _: None,
+    )
+    assert len(info["singers"]) == 4
+    assert info["rejected"] == []
+    x = Windows(tmp_path, "train", 8192, 16).batch(0)["x"]
+    assert x.shape == (16, 8192, 2)
+    assert x.std() > 1e-3

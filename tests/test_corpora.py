@@ -1,0 +1,233 @@
+"""Which files a source holds, who sings in them, and what is held out."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from singlow.data.corpora import Clip, find_clips
+from singlow.data.heldout import split
+from singlow.errors import DataError, UsageError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not read here")
+    return root
+
+
+def singers(clips):
+    result = defaultdict(set)
+    for clip in clips:
+        result[clip.singer].add(clip.id)
+    return dict(result)
+
+
+def test_singer_folders(tmp_path):
+    touch(tmp_path, "anna/a.wav", "anna/live/b.mp3", "bert/c.FLAC", "bert/notes.txt", ".x/d.wav")
+    clips, layout = find_clips([tmp_path])
+    assert layout == "folders"
+    assert singers(clips) == {"anna": {"anna/a", "anna/live/b"}, "bert": {"bert/c"}}
+
+
+def test_fsdd_names_and_split(tmp_path):
+    touch(tmp_path, "0_jackson_4.wav", "1_jackson_5.wav", "7_theo_0.wav", "7_theo_12.wav")
+    clips, layout = find_clips([tmp_path])
+    assert layout == "fsdd"
+    assert {(c.singer, c.text, c.split) for c in clips} == {
+        ("jackson", "0", "validation"),
+        ("jackson", "1", "train"),
+        ("theo", "7", "validation"),
+        ("theo", "7", "train"),
+    }
+
+
+def test_blow_names(tmp_path):
+    touch(tmp_path, "p1_001.wav", "p1_002_b.wav", "p2_001.wav", "p2_002.wav")
+    clips, layout = find_clips([tmp_path])
+    assert layout == "blow"
+    assert singers(clips) == {"p1": {"p1_001", "p1_002_b"}, "p2": {"p2_001", "p2_002"}}
+
+
+def test_a_flat_folder_is_one_singer(tmp_path):
+    clips, layout = find_clips([touch(tmp_path / "maria", "a.wav", "la_la.wav", "b.ogg")])
+    assert layout == "folders"
+    assert set(singers(clips)) == {"maria"}
+
+
+def test_ljspeech_table(tmp_path):
+    touch(tmp_path, "wavs/L1.wav", "wavs/L1.mp3", "wavs/L2.flac", "wavs/unlisted.wav")
+    (tmp_path / "metadata.csv").write_text("L1|Dr. A|Doctor A\nL2|b\nL3|no file\n")
+    clips, layout = find_clips([tmp_path])
+    assert layout == "ljspeech"
+    assert [(c.id, c.text, c.path.name) for c in clips] == [
+        ("L1", "Doctor A", "L1.wav"),
+        ("L2", "b", "L2.flac"),
+    ]
+
+
+def test_manifest(tmp_path):
+    touch(tmp_path, "x/a.wav", "b.sound")
+    (tmp_path / "manifest.csv").write_text(
+        'path,singer,text,style,split\nx/a.wav,anna,"la, la",human,validation\nb.sound,bert,,,\n'
+    )
+    clips, layout = find_clips([tmp_path])
+    assert layout == "manifest"
+    assert [(c.singer, c.text, c.style, c.split) for c in clips] == [
+        ("anna", "la, la", "human", "validation"),
+        ("bert", "", "", ""),
+    ]
+    assert clips[1].path == tmp_path / "b.sound"
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [("singer\nanna\n", "line 2"), ("path,split\na.wav,test\n", "train or validation")],
+)
+def test_a_wrong_manifest_is_told(table, reason, tmp_path):
+    (tmp_path / "manifest.csv").write_text(table)
+    with pytest.raises(DataError, match=reason):
+        find_clips([tmp_path])
+
+
+def test_a_table_that_is_no_text_is_told(tmp_path):
+    (touch(tmp_path, "wavs/a.wav") / "metadata.csv").write_bytes(b"a|\xff\xfe")
+    with pytest.raises(DataError, match="UTF-8"):
+        find_clips([tmp_path])
+
+
+def test_labels_make_two_flat_folders_two_singers(tmp_path):
+    touch(tmp_path, "one/a.wav", "two/a.wav")
+    clips, _ = find_clips([f"human={tmp_path / 'one'}", f"virtual={tmp_path / 'two'}"])
+    assert {(c.id, c.singer, c.style) for c in clips} == {
+        ("human/a", "human", "human"),
+        ("virtual/a", "virtual", "virtual"),
+    }
+
+
+def test_a_label_is_the_style_of_singer_folders(tmp_path):
+    touch(tmp_path, "anna/a.wav", "bert/b.wav")
+    clips, _ = find_clips([f"human={tmp_path}"])
+    assert {(c.singer, c.style) for c in clips} == {("anna", "human"), ("bert", "human")}
+
+
+def test_a_single_file_is_a_source(tmp_path):
+    clips, _ = find_clips([touch(tmp_path, "song.mp3") / "song.mp3"])
+    assert [(c.id, c.singer) for c in clips] == [("song", "song")]
+
+
+def test_ids_are_unique(tmp_path):
+    touch(tmp_path, "s/a.wav", "s/a.mp3", "t/a.wav")
+    ids = [clip.id for clip in find_clips([tmp_path])[0]]
+    assert sorted(ids) == ["s/a.mp3", "s/a.wav", "t/a"]
+    ids = [clip.id for clip in find_clips([tmp_path / "s", tmp_path / "s"])[0]]
+    assert len(set(ids)) == 4
+
+
+def test_linked_folders_are_walked_once(tmp_path):
+    touch(tmp_path / "away", "a.wav")
+    touch(tmp_path / "in", "bert/b.wav")
+    (tmp_path / "in" / "anna").symlink_to(tmp_path / "away")
+    (tmp_path / "in" / "bert" / "loop").symlink_to(tmp_path / "in")
+    clips, _ = find_clips([tmp_path / "in"])
+    assert singers(clips) == {"anna": {"anna/a"}, "bert": {"bert/b"}}
+
+
+def test_a_layout_can_be_chosen(tmp_path):
+    touch(tmp_path, "0_jackson_4.wav", "1_jackson_5.wav")
+    assert find_clips([tmp_path], "blow")[0][0].singer == "0"
+    assert find_clips([tmp_path], "folders")[0][0].singer == tmp_path.name
+    touch(tmp_path, "plain.wav")
+    with pytest.raises(DataError, match=r"plain.wav.*layout fsdd"):
+        find_clips([tmp_path], "fsdd")
+
+
+@pytest.mark.parametrize(
+    ("sources", "layout", "error"),
+    [
+        (["nowhere"], "auto", UsageError),
+        ([], "auto", UsageError),
+        (["."], "fancy", UsageError),
+        (["."], "auto", DataError),
+    ],
+)
+def test_what_holds_no_audio_is_told_in_one_line(sources, layout, error, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "readme.txt").write_text("no sound")
+    with pytest.raises(error) as caught:
+        find_clips(sources, layout)
+    assert "\n" not in str(caught.value)
+
+
+def corpus(**counts: int) -> list[Clip]:
+    return [
+        Clip(Path(f"{singer}/{number}"), singer, id=f"{singer}/{number}")
+        for singer, count in counts.items()
+        for number in range(count)
+    ]
+
+
+def test_every_singer_with_two_clips_has_one_held_out():
+    clips = corpus(a=2, b=3, c=40)
+    train, held = split(clips, [16000] * len(clips), 16000, share=0.1)
+    assert {singer: len(ids) for singer, ids in singers(held).items()} == {"a": 1, "b": 1, "c": 4}
+    assert set(singers(train)) == {"a", "b", "c"}
+    assert {c.id for c in train} | {c.id for c in held} == {c.id for c in clips}
+    assert not {c.id for c in train} & {c.id for c in held}
+
+
+def test_the_choice_depends_on_the_seed_and_not_on_order():
+    clips = corpus(a=30, b=30)
+    held = {c.id for c in split(clips, [9] * 60, 16000, seed=0)[1]}
+    assert held == {c.id for c in split(clips[::-1], [9] * 60, 16000, seed=0)[1]}
+    assert held != {c.id for c in split(clips, [9] * 60, 16000, seed=1)[1]}
+
+
+@pytest.mark.parametrize("seconds", [2, 30, 300, 4000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_long_song_is_held_out_by_segments_with_a_gap(seconds, seed):
+    rate = 1000
+    frames = rate * seconds
+    train, held = split(corpus(a=1), [frames], rate, share=0.1, seed=seed)
+    assert train
+    assert held
+    assert 0.05 * frames < sum(c.stop - c.start for c in held) <= 0.1 * frames
+    assert sum(c.stop - c.start for c in train) > 0.6 * frames
+    gap = min(rate, rate * min(seconds, 60) // 25)
+    for kept in train:
+        assert 0 <= kept.start < kept.stop <= frames
+        for apart in held:
+            assert apart.stop + gap <= kept.start or kept.stop + gap <= apart.start
+    ids = [clip.id for clip in train + held]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_split_that_the_corpus_states_is_kept():
+    clips = [
+        Clip(Path(str(number)), "a", id=str(number), split=name)
+        for number, name in enumerate(["train", "validation", "train", "validation"])
+    ]
+    train, held = split(clips, [9] * 4, 16000)
+    assert [c.id for c in train] == ["0", "2"]
+    assert [c.id for c in held] == ["1", "3"]
+
+
+def test_a_stated_split_that_leaves_nothing_to_train_on_is_not(tmp_path):
+    clips = [Clip(Path(str(n)), "a", id=str(n), split="validation") for n in range(4)]
+    train, held = split(clips, [9] * 4, 16000)
+    assert (len(train), len(held)) == (3, 1)
+
+
+def test_layouts_of_real_corpora(recordings):
+    expected = {
+        "fsdd/recordings": ("fsdd", 6, 3000),
+        "librispeech": ("folders", 10, 100),
+        "ljspeech": ("ljspeech", 1, 32),
+        "singing": ("folders", 4, 39),
+        "virtual_singer": ("folders", 1, 51),
+    }
+    for name, (layout, singer_count, clip_count) in expected.items():
+        clips, chosen = find_clips([recordings / name])
+        assert (chosen, len(singers(clips)), len(clips)) == (layout, singer_count, clip_count)

@@ -1,0 +1,168 @@
+"""Bad input: read correctly or refused by name with a reason; never a crash, a hang or a NaN."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from singlow.audio import AudioError, load_audio
+from singlow.data.build import build_dataset
+from singlow.data.corpora import SUFFIXES
+from singlow.data.pipeline import Windows
+from tests.sounds import FORMATS, mutate, save, song
+
+MUTATED = ("wav", "flac", "ogg", "mp3")
+FAULTY_FLAC = {
+    "02 - increasing number of channels",
+    "03 - decreasing number of channels",
+    "04 - changing bitdepth",
+    "04 - wrong number of channels",
+    "05 - wrong total number of samples",
+    "06 - missing streaminfo metadata block",
+    "10 - file starting at frame header",
+    "11 - file starting with unparsable data",
+}
+
+
+def read(path: Path) -> np.ndarray | str:
+    """The samples, or the reason for having none; anything else raises."""
+    reason = None
+    try:
+        audio, rate = load_audio(path)
+    except AudioError as error:
+        reason, message = error.reason, str(error)
+    if reason is not None:
+        assert message == f"{path}: {reason}"
+        assert reason
+        assert "\n" not in reason
+        return reason
+    assert len(audio) > 0
+    assert rate > 0
+    assert np.isfinite(audio).all()
+    return audio
+
+
+def recordings_under(root: Path, apart: str = "") -> list[Path]:
+    return [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and (not apart or apart not in path.parts)
+    ]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_truncation_is_always_told(suffix, channels, tmp_path):
+    body = save(tmp_path / f"whole.{suffix}", song(0.4, channels=channels)).read_bytes()
+    rng = np.random.default_rng(1)
+    path = tmp_path / f"cut.{suffix}"
+    sizes = {*rng.integers(0, len(body), 60).tolist(), len(body) - 1, len(body) - 2}
+    for size in sizes:
+        path.write_bytes(body[:size])
+        assert isinstance(read(path), str), f"{size} of {len(body)} bytes were taken for a whole"
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg"])
+def test_a_flipped_bit_under_a_checksum_is_told_or_harmless(suffix, tmp_path):
+    path = save(tmp_path / f"a.{suffix}", song(0.4))
+    whole, body = read(path), path.read_bytes()
+    rng = np.random.default_rng(2)
+    refused = 0
+    for place in rng.integers(100, len(body), 60):
+        spoilt = bytearray(body)
+        spoilt[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(spoilt)
+        outcome = read(path)
+        refused += isinstance(outcome, str)
+        assert isinstance(outcome, str) or np.array_equal(outcome, whole)
+    assert refused > 50
+
+
+def build_mutants(folder: Path, count: int) -> None:
+    """Write mutants of every format into `folder`, build a dataset of them, check everything."""
+    rng = np.random.default_rng(count)
+    seeds = {}
+    for suffix in MUTATED:
+        for channels in (1, 2):
+            seed = save(folder / f"seed{channels}.{suffix}", song(0.5, channels=channels))
+            seeds[suffix, channels] = seed.read_bytes()
+            seed.unlink()
+    mutants = {}
+    for number in range(count):
+        suffix = MUTATED[number % len(MUTATED)]
+        body = seeds[suffix, 1 + number % 2]
+        kind, spoilt = mutate(body, rng)
+        name = f"{kind}-{number:05d}.{suffix}"
+        (folder / name).write_bytes(spoilt)
+        mutants[name] = (kind, spoilt == body)
+    good = save(folder / "good.wav", song(2.0))
+    lines = []
+    out = folder.parent / "out"
+    info = build_dataset([folder], out, workers=2, report=lines.append)
+    refused = {entry["path"]: entry["reason"] for entry in info["rejected"]}
+    for name, (kind, same) in mutants.items():
+        if kind == "truncate" and not same:
+            assert name in refused, f"{name} was taken for a whole file"
+        assert not (same and name in refused)
+    assert good.name not in refused
+    assert not any("hang" in reason or "crash" in reason for reason in refused.values()), refused
+    assert all(refused.values())
+    assert 0.3 * count < len(refused) < count
+    held = sum(part["clips"] for part in info["splits"].values())
+    assert held + len(refused) == count + 1
+    for split in ("train", "validation"):
+        windows = Windows(out, split, 4096, 8, training=False)
+        for step in range(windows.steps):
+            x = windows.batch(step)["x"]
+            assert np.isfinite(x).all()
+            assert np.abs(x).max() <= 1
+
+
+def test_mutated_files(tmp_path):
+    build_mutants(tmp_path / "mutants", 200)
+
+
+@pytest.mark.slow
+def test_two_thousand_mutated_files(tmp_path):
+    build_mutants(tmp_path / "mutants", 2000)
+
+
+def test_every_malformed_recording(recordings):
+    outcomes = {path: read(path) for path in recordings_under(recordings / "malformed")}
+    assert len(outcomes) > 100
+    refused = {path.stem for path, outcome in outcomes.items() if isinstance(outcome, str)}
+    assert refused >= FAULTY_FLAC
+    assert refused >= {"incomplete", "empty_file", "cut_off_titles", "gsm_6_10"}
+    fuzzed = recordings / "malformed" / "hound" / "testsamples" / "fuzz"
+    assert refused >= {path.stem for path in fuzzed.iterdir()}
+    assert not refused & {"pop", "no-tags", "vbr44", "flac1sMono", "composer", "wav_with_image"}
+
+
+def test_malformed_recordings_make_a_dataset(recordings, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        info = build_dataset([recordings / "malformed"], tmp_path, workers=2, report=lambda _: None)
+    files = recordings_under(recordings / "malformed")
+    clips = sum(part["clips"] for part in info["splits"].values())
+    assert clips + len(info["rejected"]) >= len(files)
+    assert all(entry["path"] and entry["reason"] for entry in info["rejected"])
+
+
+def test_every_intact_recording_is_accepted(recordings):
+    files = recordings_under(recordings, apart="malformed")
+    assert len(files) > 3000
+    refused = {path: outcome for path in files if isinstance(outcome := read(path), str)}
+    assert refused == {}
+
+
+@pytest.mark.slow
+def test_truncated_real_recordings_are_refused(recordings, tmp_path):
+    rng = np.random.default_rng(3)
+    files = recordings_under(recordings, apart="malformed")
+    for path in rng.choice(files, 300, replace=False):
+        body = Path(path).read_bytes()
+        spoilt = tmp_path / Path(path).name
+        spoilt.write_bytes(body[: int(rng.integers(len(body)))])
+        assert isinstance(read(spoilt), str), path
+        spoilt.unlink()
