@@ -17,7 +17,7 @@ class Preset:
         description: one sentence.
         arguments: keyword arguments of the model's constructor.
         training: `window_size` (seconds), `batch_size`, `learning_rate`, `warmup_steps`,
-            `epochs` and `steps_per_epoch`.
+            `epochs`, `steps_per_epoch` and, if the rate is to fall, `decay_steps`.
     """
 
     model: str

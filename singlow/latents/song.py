@@ -1,0 +1,192 @@
+"""A recording of any length as latents, in memory and as an npz file."""
+
+import io
+import math
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from singlow.errors import DataError
+
+FORMAT = "singlow-latents"
+VERSION = 1
+SEGMENT = 1 << 21  # samples that are encoded at once: two minutes at 16 kHz
+_TEXTS = ("format", "run", "fingerprint")
+_NUMBERS = ("version", "length", "sample_rate", "channels", "segment", "epoch", "levels")
+_LARGEST_TEXT = 4096
+
+
+@dataclass(frozen=True)
+class Song:
+    """A recording's latents.
+
+    Attributes:
+        latents: finest first, each `(time, channels)` at its level's resolution.
+        length: samples of the recording, without the padding at its end.
+        sample_rate: Hz.
+        channels: of the recording.
+        segment: samples that were encoded at once, each segment as if it stood alone.
+        run: name of the run that encoded it.
+        epoch: of the checkpoint.
+        fingerprint: of the checkpoint's weights.
+    """
+
+    latents: list[np.ndarray]
+    length: int
+    sample_rate: int
+    channels: int
+    segment: int
+    run: str = ""
+    epoch: int = 0
+    fingerprint: str = ""
+
+
+def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
+    """The latents of audio `(time, channels)` of any length, at the flow's rate.
+
+    It is padded with zeros to a multiple of `flow.multiple`. Longer than two minutes, it is encoded
+    in segments, so that memory stays bounded.
+
+    Args:
+        flow: any flow on audio.
+        audio: float32 in +-1.
+        facts: `run`, `epoch` and `fingerprint` to store.
+    """
+    from keras import ops
+
+    multiple = flow.multiple
+    padded = np.pad(audio, ((0, -len(audio) % multiple), (0, 0))).astype(np.float32)
+    segment = max(multiple, SEGMENT // multiple * multiple)
+    parts = [
+        [ops.convert_to_numpy(z)[0] for z in flow.encode(padded[None, start : start + segment])]
+        for start in range(0, len(padded), segment)
+    ]
+    latents = [np.concatenate(level) for level in zip(*parts, strict=True)]
+    rate, channels = flow.sampling_rate, flow.channel_size
+    return Song(latents, len(audio), rate, channels, segment, **facts)
+
+
+def decode_song(flow: Any, song: Song) -> np.ndarray:
+    """The audio `(time, channels)` of latents, without the padding.
+
+    Raises:
+        DataError: the latents do not fit the flow.
+    """
+    from keras import ops
+
+    _check_fit(flow, song)
+    padded = _padded(song.length, flow.multiple)
+    parts = []
+    for start in range(0, padded, song.segment):
+        stop = min(padded, start + song.segment)
+        # Every level has a whole number of frames a multiple.
+        cut = [slice(start * len(z) // padded, stop * len(z) // padded) for z in song.latents]
+        z = [latent[part][None] for latent, part in zip(song.latents, cut, strict=True)]
+        parts.append(ops.convert_to_numpy(flow.decode(z))[0])
+    return np.concatenate(parts)[: song.length]
+
+
+def write_song(path: Path, song: Song) -> None:
+    """Write latents as an npz file, whole or not at all."""
+    numbers = {key: getattr(song, key) for key in _NUMBERS if hasattr(song, key)}
+    numbers |= {"version": VERSION, "levels": len(song.latents)}
+    arrays = {key: np.array(number, np.int64) for key, number in numbers.items()}
+    texts = {"format": FORMAT, "run": song.run, "fingerprint": song.fingerprint}
+    arrays |= {key: np.array(text) for key, text in texts.items()}
+    arrays |= {f"z_{index}": latent for index, latent in enumerate(song.latents)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_song(path: Path) -> Song:
+    """Read an npz file of latents; nothing in it is executed, everything is checked.
+
+    Raises:
+        DataError: the file is damaged or holds something else; the message says what.
+    """
+    try:
+        content = _arrays(path)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
+    for key in _TEXTS:
+        array = content.get(key)
+        if array is None or array.dtype.kind != "U" or array.shape or array.nbytes > _LARGEST_TEXT:
+            raise DataError(f"{path}: Expected {key} to be a short text. It is not.")
+    for key in _NUMBERS:
+        array = content.get(key)
+        if array is None or array.dtype != np.int64 or array.shape:
+            raise DataError(f"{path}: Expected {key} to be a whole number. It is not.")
+    if str(content["format"]) != FORMAT or int(content["version"]) != VERSION:
+        raise DataError(
+            f"{path}: Expected {FORMAT} of version {VERSION}. Received: "
+            f"{str(content['format'])[:40]} of version {int(content['version'])}."
+        )
+    numbers = {key: int(content[key]) for key in _NUMBERS}
+    names = [f"z_{index}" for index in range(max(0, min(numbers["levels"], 64)))]
+    if set(content) != {*_TEXTS, *_NUMBERS, *names} or not names:
+        raise DataError(f"{path}: Expected {', '.join(names) or 'z_0'} and no others beside them.")
+    for name in names:
+        if content[name].dtype != np.float32 or content[name].ndim != 2:
+            raise DataError(f"{path}: Expected {name} to be float32 (time, channels). It is not.")
+        if not np.isfinite(content[name]).all():
+            raise DataError(
+                f"{path}: Expected finite latents. Received: NaN or infinite in {name}."
+            )
+    if min(numbers[key] for key in ("length", "sample_rate", "channels", "segment")) < 1:
+        raise DataError(f"{path}: Expected positive length, sample_rate, channels and segment.")
+    own = {key: numbers[key] for key in ("length", "sample_rate", "channels", "segment", "epoch")}
+    latents = [content[name] for name in names]
+    return Song(latents, run=str(content["run"]), fingerprint=str(content["fingerprint"]), **own)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    data = path.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        infos = archive.infolist()
+        if sum(info.file_size for info in infos) > max(1 << 26, 4 * len(data)):
+            raise ValueError("it expands to far more than its size")
+        if len({info.filename for info in infos}) != len(infos):
+            raise ValueError("it holds two arrays of one name")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _padded(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
+
+
+def _check_fit(flow: Any, song: Song) -> None:
+    if (song.sample_rate, song.channels) != (flow.sampling_rate, flow.channel_size):
+        raise DataError(
+            f"Expected latents of {flow.channel_size} channel(s) at {flow.sampling_rate} Hz. "
+            f"Received: {song.channels} at {song.sample_rate} Hz."
+        )
+    if song.segment % flow.multiple:
+        raise DataError(
+            f"Expected segments that are multiples of {flow.multiple} samples. "
+            f"Received: {song.segment}; they were encoded by another model."
+        )
+    padded = _padded(song.length, flow.multiple)
+    shapes = flow.bijection.latent_shape((1, padded, flow.channel_size))
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    expected = [tuple(shape[1:]) for shape in shapes]
+    received = [tuple(latent.shape) for latent in song.latents]
+    if expected != received:
+        raise DataError(
+            f"Expected latents of shapes {expected}. Received: {received}; they were encoded by "
+            "another model."
+        )
+    if not math.prod(expected[0]):
+        raise DataError("Expected latents of at least one frame. Received: none.")

@@ -1,0 +1,1 @@
+"""Training: the plan of a run, its directory, the optimizer, callbacks and `fit`."""

@@ -1,0 +1,219 @@
+"""Training a run: data, start from data or from a checkpoint, `fit`, and its ends."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
+from singlow.training.run import Run
+from singlow.training.state import compile_flow, restore
+
+ADAPT_BATCHES = 4
+
+
+def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dict[str, Any]:
+    """The settings with their data: records are built, or reused when nothing has changed.
+
+    A run that has its records goes on with them, whatever became of the recordings.
+
+    Args:
+        config: settings of a run.
+        data_dir: where records of a folder of audio are kept; beside it when `None`.
+
+    Raises:
+        DataError: there is no audio, or it is not what the run began with.
+    """
+    from singlow.data.build import prepare
+    from singlow.data.dataset import INFO, read_info
+
+    data, arguments = config["data"], config["arguments"]
+    directory = Path(data.get("directory", ""))
+    if "directory" not in data or not (directory / INFO).is_file():
+        directory = prepare(
+            data["dataset"],
+            data_dir,
+            sampling_rate=arguments.get("sampling_rate", 16000),
+            channel_size=arguments.get("channel_size", 1),
+        )
+    info = read_info(directory)
+    content = _content(info)
+    if data.get("content", content) != content:
+        raise DataError(
+            f"{data['dataset']}: these are not the recordings that the run began with. Give "
+            "another --run NAME, or --fresh to start over with them."
+        )
+    facts = {
+        "dataset": data["dataset"],
+        "directory": os.path.abspath(directory),
+        "content": content,
+        "singers": sorted(info["singers"], key=info["singers"].get),
+    }
+    return {**config, "data": facts}
+
+
+def _content(info: Mapping[str, Any]) -> str:
+    """A hash of all records, in their order."""
+    shards = [shard["sha256"] for part in info["splits"].values() for shard in part["shards"]]
+    return hashlib.sha256("".join(shards).encode()).hexdigest()[:16]
+
+
+def open_windows(config: Mapping[str, Any], flow: Any) -> tuple[Any, Any]:
+    """Training and held-out windows for a flow.
+
+    Raises:
+        UsageError: the window is shorter than the flow takes.
+        DataError: nothing is held out.
+    """
+    from singlow.data.pipeline import Windows
+
+    training = config["training"]
+    window = window_length(config, flow)
+    directory = Path(config["data"]["directory"])
+    train, held_out = (
+        Windows(
+            directory,
+            split,
+            window,
+            training["batch_size"],
+            training["seed"],
+            multiple=flow.multiple,
+            training=split == "train",
+        )
+        for split in ("train", "validation")
+    )
+    if not held_out.steps:
+        raise DataError(f"{directory}: nothing is held out; add recordings.")
+    return train, held_out
+
+
+def window_length(config: Mapping[str, Any], flow: Any) -> int:
+    """Samples of a training window: the multiple that the flow takes nearest to `window_size`.
+
+    Raises:
+        UsageError: the window is shorter than the flow takes.
+    """
+    seconds = config["training"]["window_size"]
+    window = round(seconds * flow.sampling_rate / flow.multiple) * flow.multiple
+    if window < flow.multiple:
+        raise UsageError(
+            f"Expected window_size of at least {flow.multiple / flow.sampling_rate:.3g} seconds "
+            f"for this model. Received: {seconds}."
+        )
+    return window
+
+
+def large_batch(windows: Any, batches: int = ADAPT_BATCHES) -> dict[str, np.ndarray]:
+    """Several batches as one, for a data-dependent start that no single clip decides."""
+    parts = [windows.batch(step) for step in range(batches)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: Any) -> None:
+    """Train until the run's last epoch, from its newest checkpoint or from a start by data.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; the same run goes on from its newest checkpoint.
+        DataError: every checkpoint is damaged.
+        EnvironmentFault: a checkpoint does not fit on the disk.
+    """
+    from singlow.training import callbacks
+    from singlow.training.events import EventLog
+    from singlow.training.samples import SampleWriter
+
+    training = config["training"]
+    steps = training["steps_per_epoch"]
+    newest = run.checkpoint() if run.checkpoints() else None
+    if newest is None:
+        flow.adapt(large_batch(train))
+    compile_flow(flow, training)
+    done, history = 0, []
+    if newest is not None:
+        restore(flow, newest)
+        done, history = newest.epoch, list(newest.history)
+        print(f"Going on with {run.name} after epoch {done}.")
+    patience = callbacks.Patience(training["patience"], history)
+    if done >= training["epochs"] or patience.exhausted:
+        print(f"{run.name} has been trained for {done} epochs; --epochs N lengthens it.")
+        return
+    moving = sys.stdout.isatty() or "ipykernel" in sys.modules
+    with (
+        _stoppable(run, training["epochs"]),
+        _told(train, held_out),
+        contextlib.ExitStack() as open_logs,
+    ):
+        logs = [
+            open_logs.enter_context(contextlib.closing(EventLog(run.logs / name, done * steps + 1)))
+            for name in ("train", "validation")
+        ]
+        samples = SampleWriter(
+            run.logs / "samples",
+            logs[1],
+            training["temperature"],
+            training["seed"],
+            held_out.clip(0)[1],
+        )
+        guard = callbacks.Guard(train, steps, logs[0])
+        flow.fit(
+            train.as_dataset(start_step=done * steps),
+            initial_epoch=done,
+            epochs=training["epochs"],
+            steps_per_epoch=steps,
+            validation_data=held_out.as_dataset(),
+            shuffle=False,
+            verbose=1 if moving else 2,
+            callbacks=[
+                callbacks.Progress(),
+                guard,
+                callbacks.Events(*logs, samples, guard, steps),
+                callbacks.Checkpoints(run, history),
+                patience,
+                callbacks.Averages(),
+            ],
+        )
+
+
+@contextlib.contextmanager
+def _told(*windows: Any) -> Iterator[None]:
+    """A fault while reading data, as it was before TensorFlow wrapped it."""
+    try:
+        yield
+    except Exception:
+        for fault in (each.fault for each in windows if each.fault is not None):
+            raise fault from None
+        raise
+
+
+@contextlib.contextmanager
+def _stoppable(run: Run, epochs: int) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a full disk end training with the command that goes on with it."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted; {_saved(run, epochs)}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise EnvironmentFault(
+            f"{run.directory}: the disk is full; free some space; {_saved(run, epochs)}"
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _saved(run: Run, epochs: int) -> str:
+    saved = run.checkpoints()
+    kept = f"epoch {saved[-1].epoch} of {epochs} is saved" if saved else "nothing is saved yet"
+    return f"{kept}. Go on with: python3 train.py --run {run.argument}"

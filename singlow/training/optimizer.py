@@ -1,0 +1,154 @@
+"""Adam that refuses a gradient which is not finite, keeps averages, and warms up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.bijections.base import Tensor
+
+
+@keras.saving.register_keras_serializable("singlow")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """`rate(t) = peak * min((t + 1) / warmup_steps, 1) / sqrt(1 + t / decay_steps)`.
+
+    Nothing in it depends on how long training will last, so that a run can be lengthened later
+    and still be the run it would have been.
+
+    Args:
+        peak: learning rate that the warm-up climbs to.
+        warmup_steps: steps of the climb.
+        decay_steps: steps after which the rate has fallen to `peak / sqrt(2)`; `None` for no decay.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    def __init__(
+        self, peak: float, warmup_steps: int = 100, decay_steps: int | None = None
+    ) -> None:
+        super().__init__()
+        if peak <= 0 or warmup_steps < 1 or (decay_steps is not None and decay_steps < 1):
+            raise ValueError(
+                "Expected peak > 0, warmup_steps >= 1 and decay_steps >= 1. "
+                f"Received: peak={peak}, warmup_steps={warmup_steps}, decay_steps={decay_steps}."
+            )
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+        self.decay_steps = decay_steps
+
+    def __call__(self, step: Tensor) -> Tensor:
+        t = ops.cast(step, "float32")
+        rate = self.peak * ops.minimum((t + 1.0) / self.warmup_steps, 1.0)
+        return rate if self.decay_steps is None else rate / ops.sqrt(1.0 + t / self.decay_steps)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+        }
+
+
+@keras.saving.register_keras_serializable("singlow")
+class GuardedAdam(keras.optimizers.Adam):
+    """Adam that applies nothing when a gradient is not finite, and remembers its norm.
+
+    A refused step leaves weights, moments, averages and the step count as they were; only
+    `refused` counts it. With `use_ema=True` the averages follow
+    `average <- m * average + (1 - m) * weight` with `m = min(ema_momentum, (1 + t) / (10 + t))`, so
+    that those of a short run are not still the initial weights. They stay averages:
+    the end of `fit` does not write them over the trained weights (`swap_averages` puts them in
+    place while a model is evaluated).
+
+    Attributes:
+        gradient_norm: scalar variable, the global norm of the last gradient, before clipping.
+        refused: scalar int32 variable, how many steps were refused so far.
+    """
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        super().build(variables)
+        for variable, average in self.averages():
+            average.assign(ops.copy(variable.value))
+        self.gradient_norm = self.add_variable((), initializer="zeros", name="gradient_norm")
+        self.refused = self.add_variable((), initializer="zeros", dtype="int32", name="refused")
+
+    def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
+        """Pairs of a trainable variable and its average."""
+        if not self.use_ema:
+            return []
+        pairs = zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
+        return [(variable, average) for variable, average in pairs if average is not None]
+
+    def swap_averages(self) -> None:
+        """Exchange weights and averages, exactly; a second call puts them back."""
+        for variable, average in self.averages():
+            trained = ops.convert_to_numpy(variable)
+            variable.assign(ops.convert_to_numpy(average))
+            average.assign(trained)
+
+    def apply(
+        self,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        if not self.built:
+            self.build(trainable_variables)
+        norm = _global_norm(grads)
+        finite = ops.isfinite(norm)
+        self.gradient_norm.assign(norm)
+        self.refused.assign_add(ops.cast(ops.logical_not(finite), "int32"))
+        if keras.backend.backend() == "tensorflow":
+            self._apply_in_graph(finite, grads, trainable_variables)
+        else:
+            self._apply_and_choose(finite, grads, trainable_variables)
+
+    def _apply_in_graph(
+        self,
+        finite: Tensor,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None,
+    ) -> None:
+        import tensorflow as tf
+
+        def update() -> Tensor:
+            super(GuardedAdam, self).apply(grads, trainable_variables)
+            return tf.constant(0)
+
+        tf.cond(finite, update, lambda: tf.constant(0))
+
+    def _apply_and_choose(
+        self,
+        finite: Tensor,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None,
+    ) -> None:
+        # Without variables that a branch could assign to, both outcomes are computed.
+        kept = [
+            v
+            for v in [*self._trainable_variables, *self.variables]
+            if v is not self.gradient_norm and v is not self.refused
+        ]
+        before = [v.value for v in kept]
+        super().apply(grads, trainable_variables)
+        for variable, old in zip(kept, before, strict=True):
+            variable.assign(ops.where(finite, variable.value, old))
+
+    def _update_model_variables_moving_average(
+        self, trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        t = ops.cast(self.iterations, "float32")
+        warm = ops.minimum(self.ema_momentum, (1.0 + t) / (10.0 + t))
+        momentum = ops.where(t > 0, warm, 0.0)  # the first average is the first weight
+        for variable, average in self.averages():
+            m = ops.cast(momentum, variable.dtype)
+            average.assign(m * average.value + (1.0 - m) * variable.value)
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Leave the trained weights as they are at the end of `fit`."""
+
+
+def _global_norm(gradients: Sequence[Tensor | None]) -> Tensor:
+    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients if g is not None]
+    return ops.sqrt(sum(squares))

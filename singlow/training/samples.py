@@ -1,0 +1,106 @@
+"""What a flow sounds like while it is trained: samples and a reconstruction, heard and seen."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from singlow.training.events import EventLog
+
+COUNT = 3
+SECONDS = 2.0
+
+
+class SampleWriter:
+    """Writes samples as wav and png, and into TensorBoard; whatever fails there is a warning.
+
+    The noise is the same every time, so that one hears the flow change and nothing else.
+
+    Args:
+        folder: for the wav and png files.
+        log: TensorBoard's events.
+        temperature: of the samples; stands in their names and tags as `t0.7`.
+        seed: of their noise.
+        clip: held-out int16 audio `(time, channels)`, whose start is encoded and decoded.
+    """
+
+    def __init__(
+        self, folder: Path, log: EventLog, temperature: float, seed: int, clip: np.ndarray
+    ) -> None:
+        self.folder = folder
+        self.log = log
+        self.temperature = temperature
+        self.seed = seed
+        self.clip = clip
+        self._warned = False
+
+    def write(self, flow: Any, epoch: int, step: int) -> list[Path]:
+        """Write everything for a flow after `epoch` epochs; returns the wav files."""
+        written = []
+        try:
+            for name, audio in self._clips(flow).items():
+                written.append(self._write(name, audio, flow.sampling_rate, epoch, step))
+        except Exception as error:  # a sample is never worth a run
+            if not self._warned:
+                self._warned = True
+                reason = " ".join(str(error).split()) or type(error).__name__
+                print(f"\nWarning: samples could not be written ({reason}).", file=sys.stderr)
+        return written
+
+    def _clips(self, flow: Any) -> Mapping[str, np.ndarray]:
+        from keras import ops
+
+        from singlow.audio import dequantize
+
+        length = round(SECONDS * flow.sampling_rate)
+        drawn = ops.convert_to_numpy(flow.sample(COUNT, length, self.temperature, seed=self.seed))
+        part = dequantize(self.clip[: min(len(self.clip), length) // flow.multiple * flow.multiple])
+        back = ops.convert_to_numpy(flow.decode(flow.encode(part[None])))[0]
+        clips = {f"t{self.temperature:g}-{i + 1}": audio for i, audio in enumerate(drawn)}
+        return {**clips, "reconstruction": back}
+
+    def _write(self, name: str, audio: np.ndarray, rate: int, epoch: int, step: int) -> Path:
+        from singlow.audio import write_audio
+
+        if not np.isfinite(audio).all():
+            raise ValueError(f"{name} of epoch {epoch} is not finite")
+        path = self.folder / f"epoch-{epoch:04d}-{name}.wav"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_audio(path, audio, rate)
+        picture = spectrogram(audio[:, 0], rate)
+        write_picture(path.with_suffix(".png"), picture)
+        tag = name if name == "reconstruction" else f"sample_{name}"
+        self.log.audio(tag, audio, rate, step)
+        self.log.image(f"{tag}_spectrogram", picture, step)
+        return path
+
+
+def spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """A picture of a clip `(time,)`: seconds by Hz in decibels, `(height, width, 3)` uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.2), dpi=100, layout="tight")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    size = max(2, min(512, len(audio) // 4))
+    audible = audio + 1e-5 * np.random.default_rng(0).standard_normal(len(audio))
+    axes.specgram(audible, NFFT=size, Fs=sample_rate, noverlap=3 * size // 4, vmin=-140, vmax=-30)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("Hz")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a png file, whole or not at all."""
+    from matplotlib import image
+
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        image.imsave(temporary, picture, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,176 @@
+"""What happens beside the gradient: the guard names clips, samples never stop a run, and so on."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from singlow.data.pipeline import Windows
+from singlow.training import samples
+from singlow.training.callbacks import Patience
+from singlow.training.events import EventLog
+from singlow.training.optimizer import GuardedAdam
+from singlow.training.run import locate
+from singlow.training.state import build_flow, capture, compile_flow, load_flow, restore
+from tests.songs import TINY, train, trained, write_songs
+
+SHORT = [*TINY, "--steps_per_epoch", "4", "--dataset", "songs", "--run", "t"]
+QUICK = [*SHORT, "--epochs", "1"]
+
+
+@pytest.fixture
+def songs(tmp_path):
+    write_songs(tmp_path / "songs")
+    return tmp_path
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Makes batches of training data not a number."""
+
+    def poison(*steps: int) -> None:
+        batch = Windows.batch
+
+        def poisoned(self, step):
+            made = batch(self, step)
+            # Past the adapted batches, which are read before training.
+            if self.training and reading and step in steps:
+                made["x"] = np.full_like(made["x"], np.nan)
+            return made
+
+        reading = []
+        as_dataset = Windows.as_dataset
+
+        def read(self, *arguments, **named):
+            reading.append(True)
+            return as_dataset(self, *arguments, **named)
+
+        monkeypatch.setattr(Windows, "batch", poisoned)
+        monkeypatch.setattr(Windows, "as_dataset", read)
+
+    return poison
+
+
+def test_clips_of_a_batch_that_is_not_finite_are_named_once(songs, poison):
+    poison(1, 2)
+    said = train(QUICK, songs)
+    assert said.code == 0, said.err
+    warnings = [line for line in said.err.splitlines() if "not finite" in line]
+    assert "The gradient of step 1 was not finite and was not applied. Its clips: " in warnings[0]
+    run = locate("t", songs / "checkpoints", songs / "logs")
+    train_windows = Windows(run.config["data"]["directory"], "train", 512, 2, 0, 16)
+    listed = [line.partition("Its clips: ")[2].rstrip(".") for line in warnings]
+    named = [name for line in listed for name in line.split(", ")]
+    assert set(named) == {*train_windows.clip_names(1), *train_windows.clip_names(2)}
+    assert len(named) == len(set(named))
+    flow = load_flow(run.config, run.checkpoint())
+    assert all(np.isfinite(np.asarray(w)).all() for w in flow.get_weights())
+
+
+def test_an_epoch_without_a_finite_gradient_ends_training(songs, poison):
+    poison(0, 1, 2, 3)
+    said = train(QUICK, songs)
+    assert said.code == 2
+    assert "No gradient of epoch 1 was finite" in said.err
+    assert not locate("t", songs / "checkpoints", songs / "logs").checkpoints()
+
+
+PARTS = ("singlow.audio.write_audio", "singlow.training.samples.spectrogram")
+
+
+@pytest.mark.parametrize("place", PARTS)
+def test_samples_that_fail_are_a_warning(songs, monkeypatch, place):
+    def fail(*_, **__):
+        raise OSError("no room for\nsamples")
+
+    monkeypatch.setattr(place, fail)
+    said = train(QUICK, songs)
+    assert said.code == 0, said.err
+    assert "Warning: samples could not be written (no room for samples)." in said.err
+
+
+def test_evaluation_leaves_the_trained_weights_as_they_were():
+    optimizer = GuardedAdam(0.1, use_ema=True, ema_momentum=0.9, name="adam")
+    variable = keras.Variable(np.array([0.1, 1e8, 1e-30], "float32"), name="weight")
+    optimizer.build([variable])
+    for _ in range(3):
+        optimizer.apply([keras.ops.ones(3)], [variable])
+    to_numpy = keras.ops.convert_to_numpy
+    ((_, average),) = optimizer.averages()
+    before = np.array(to_numpy(variable)), np.array(to_numpy(average))
+    optimizer.swap_averages()
+    assert (to_numpy(variable) == before[1]).all()
+    optimizer.swap_averages()
+    assert (to_numpy(variable) == before[0]).all()
+    assert (to_numpy(average) == before[1]).all()
+    assert (before[0] != before[1]).any()
+
+
+def test_state_goes_round_and_a_strange_one_is_refused():
+    folder, _ = trained()
+    run = locate("t", folder / "checkpoints", folder / "logs")
+    checkpoint = run.checkpoint()
+    flow = build_flow(run.config)
+    compile_flow(flow, run.config["training"])
+    restore(flow, checkpoint)
+    model, state = capture(flow)
+    from safetensors.numpy import load_file
+
+    for tensors, path in ((model, checkpoint.model), (state, checkpoint.state)):
+        stored = load_file(path)
+        assert stored.keys() == tensors.keys()
+        assert all((stored[name] == tensors[name]).all() for name in stored)
+    from singlow.errors import DataError
+
+    other = build_flow(run.config, k_glow=2)
+    compile_flow(other, run.config["training"])
+    with pytest.raises(DataError, match="another model"):
+        restore(other, checkpoint)
+
+
+def test_patience_counts_since_the_best_epoch():
+    assert not Patience(2, []).exhausted
+    assert not Patience(2, [3.0, 2.0, 2.5]).exhausted
+    assert Patience(2, [3.0, 2.0, 2.5, 2.0]).exhausted
+    assert not Patience(2, [3.0, 2.0, 2.5, 1.9]).exhausted
+    assert not Patience(0, [1.0, 2.0, 3.0, 4.0]).exhausted
+    assert Patience(1, [math.nan, math.nan]).exhausted
+
+
+def test_patience_stops_training_and_is_remembered(songs):
+    wild = ["--learning_rate", "2", "--set", "warmup_steps=1"]
+    said = train([*SHORT, *wild, "--epochs", "9", "--patience", "1"], songs)
+    assert said.code == 0, said.err
+    assert "stopping" in said.out
+    run = locate("t", songs / "checkpoints", songs / "logs")
+    assert len(run.checkpoint().history) < 9
+    assert "has been trained for" in train(["--run", "t"], songs).out
+
+
+def test_events_after_a_restart_replace_those_of_the_lost_epoch(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for first, steps in ((0, (1, 2, 3)), (3, (3, 4))):
+        log = EventLog(tmp_path, first)
+        for step in steps:
+            log.scalars({"bits_per_sample": 10.0 * first + step}, step)
+        log.close()
+    events = accumulator.EventAccumulator(str(tmp_path)).Reload().Scalars("bits_per_sample")
+    assert [(e.step, e.value) for e in events] == [(1, 1.0), (2, 2.0), (3, 33.0), (4, 34.0)]
+
+
+def test_events_are_on_the_disk_when_the_call_returns(tmp_path):
+    log = EventLog(tmp_path)
+    before = sum(path.stat().st_size for path in tmp_path.iterdir())
+    log.scalars({"z_mean": 0.1}, 1)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) > before
+    log.close()
+
+
+@pytest.mark.parametrize("length", [16, 200, 16000])
+def test_spectrogram_of_any_length_and_of_silence(length):
+    for audio in (np.zeros(length), np.sin(np.arange(length))):
+        picture = samples.spectrogram(audio.astype("float32"), 16000)
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3
+        assert picture.shape[2] == 3

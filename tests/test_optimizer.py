@@ -1,0 +1,103 @@
+"""The guarded optimizer: refusal, averages, the schedule; on the backend that is running."""
+
+import keras
+import numpy as np
+import pytest
+
+from singlow.training.optimizer import GuardedAdam, WarmUp
+
+COMPILED = keras.backend.backend() == "jax"
+to_numpy = keras.ops.convert_to_numpy
+
+
+def small_model(optimizer: keras.optimizers.Optimizer) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.layers.Embedding(9, 4, name="embedding"), keras.layers.Dense(1, name="dense")],
+        name="small",
+    )
+    model.build((None,))
+    model.compile(optimizer, "mse", jit_compile=COMPILED)
+    return model
+
+
+class Recorder(keras.callbacks.Callback):
+    """Copies every state after every batch."""
+
+    def on_train_begin(self, logs=None):
+        self.weights, self.optimizer, self.norms = [], [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if COMPILED:
+            self.model.jax_state_sync()
+        optimizer = self.model.optimizer
+        skip = (optimizer.gradient_norm.path, optimizer.refused.path)
+        self.weights.append([to_numpy(v) for v in self.model.trainable_variables])
+        self.optimizer.append([to_numpy(v) for v in optimizer.variables if v.path not in skip])
+        self.norms.append(float(to_numpy(optimizer.gradient_norm)))
+
+
+@pytest.fixture
+def poisoned():
+    generator = np.random.RandomState(0)
+    x, y = generator.randint(0, 9, 40), generator.randn(40, 1).astype("float32")
+    y[16] = np.nan  # in the third batch of eight
+    return x, y
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(poisoned):
+    x, y = poisoned
+    optimizer = GuardedAdam(1e-2, use_ema=True, global_clipnorm=1.0, name="adam")
+    model, seen = small_model(optimizer), Recorder()
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[seen])
+    for states in (seen.weights, seen.optimizer):
+        assert all((p == q).all() for p, q in zip(states[1], states[2], strict=True))
+        assert not all((p == q).all() for p, q in zip(states[2], states[3], strict=True))
+    assert int(to_numpy(optimizer.refused)) == 1
+    assert int(to_numpy(optimizer.iterations)) == 4
+    assert not np.isfinite(seen.norms[2])
+    assert all(np.isfinite(norm) and norm > 0 for k, norm in enumerate(seen.norms) if k != 2)
+    assert all(np.isfinite(to_numpy(v)).all() for v in model.variables)
+
+
+def test_the_norm_is_the_one_before_clipping():
+    optimizer = GuardedAdam(1e-2, global_clipnorm=1.0, name="adam")
+    variable = keras.Variable(np.zeros(2, "float32"), name="weight")
+    optimizer.apply([keras.ops.convert_to_tensor(np.array([30.0, 40.0], "float32"))], [variable])
+    assert float(to_numpy(optimizer.gradient_norm)) == pytest.approx(50.0)
+
+
+def test_averages_warm_up_and_stay_apart():
+    optimizer = GuardedAdam(0.1, use_ema=True, ema_momentum=0.9, name="adam")
+    variable = keras.Variable(np.zeros(3, "float32"), name="weight")
+    optimizer.build([variable])
+    expected = None
+    for step in range(60):
+        gradient = np.full(3, 1.0 if step % 3 else -0.5, "float32")
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        weight = to_numpy(variable)
+        momentum = min(0.9, (1 + step) / (10 + step)) if step else 0.0
+        expected = weight if step == 0 else momentum * expected + (1 - momentum) * weight
+    ((trained, average),) = optimizer.averages()
+    np.testing.assert_allclose(to_numpy(average), expected, rtol=1e-5)
+    optimizer.finalize_variable_values([variable])
+    assert (to_numpy(trained) != to_numpy(average)).all()
+
+
+def test_schedule_follows_its_formula_and_ignores_the_length_of_training():
+    schedule = WarmUp(2e-3, warmup_steps=10, decay_steps=50)
+    for t in (0, 4, 9, 10, 50, 1000):
+        expected = 2e-3 * min((t + 1) / 10, 1) / np.sqrt(1 + t / 50)
+        assert float(schedule(t)) == pytest.approx(expected, rel=1e-5)
+    assert WarmUp.from_config(schedule.get_config()).get_config() == schedule.get_config()
+    assert float(WarmUp(2e-3, warmup_steps=10)(5000)) == pytest.approx(2e-3)
+    with pytest.raises(ValueError, match="Received: peak=-1"):
+        WarmUp(-1)
+
+
+def test_optimizer_survives_its_config():
+    optimizer = GuardedAdam(WarmUp(1e-3), use_ema=True, global_clipnorm=5.0, name="adam")
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert isinstance(again, GuardedAdam)
+    assert again.global_clipnorm == 5.0
+    assert again.use_ema

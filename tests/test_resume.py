@@ -1,0 +1,156 @@
+"""A run killed at any moment goes on to the same bits as one that was not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow")
+from safetensors.numpy import load_file
+
+from tests.songs import TINY, write_songs
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("KERAS_BACKEND") == "jax", reason="the killed trainer runs on TensorFlow"
+)
+STEPS, EPOCHS = 4, 3
+KILLED = -signal.SIGKILL
+
+
+class Trainer:
+    """Trains in a forked process that can be killed at a step or inside a write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        songs = write_songs(folder / "songs")
+        more = ["--set", "dropout=0.1", "--epochs", f"{EPOCHS}", "--steps_per_epoch", f"{STEPS}"]
+        self.flags = [*TINY, *more, "--dataset", str(songs), "--run", "t"]
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("trainer.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(
+        self,
+        directory: str,
+        kill_after: int | None = None,
+        sent: signal.Signals = signal.SIGKILL,
+        delay: float = 0.0,
+        **traps: int,
+    ) -> int:
+        """Train in `directory`; returns how it ended.
+
+        Args:
+            directory: of checkpoints/ and logs/, below the trainer's folder.
+            kill_after: the step after which to send a signal.
+            sent: which signal.
+            delay: seconds between the step and the signal.
+            traps: for the trainer.
+        """
+        place = self.folder / directory
+        place.mkdir(exist_ok=True)
+        steps = place / "steps.txt"
+        steps.write_text("")
+        task = {"directory": str(place), "flags": self.flags, **traps}
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+        child = json.loads(self.process.stdout.readline())["pid"]
+        if kill_after is not None:
+            until = time.monotonic() + 120
+            while len(steps.read_text().splitlines()) < kill_after:
+                assert time.monotonic() < until, self.said(directory)
+                time.sleep(0.002)
+            time.sleep(delay)
+            os.kill(child, sent)
+        return json.loads(self.process.stdout.readline())["code"]
+
+    def said(self, directory: str) -> str:
+        return (self.folder / directory / "output.txt").read_text()
+
+    def result(self, directory: str) -> dict[str, bytes]:
+        """Every tensor of the last checkpoint."""
+        newest = self.folder / directory / "checkpoints" / "t" / f"epoch-{EPOCHS:04d}"
+        return {
+            f"{file}:{name}": tensor.tobytes()
+            for file in ("model.safetensors", "state.safetensors")
+            for name, tensor in load_file(newest / file).items()
+        }
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    trainer = Trainer(tmp_path_factory.mktemp("resume"))
+    assert trainer.run("unbroken") == 0, trainer.said("unbroken")
+    yield trainer
+    trainer.process.communicate(timeout=30)
+
+
+def check_same(trainer: Trainer, directory: str) -> None:
+    expected, received = trainer.result("unbroken"), trainer.result(directory)
+    assert expected.keys() == received.keys()
+    assert [name for name in expected if expected[name] != received[name]] == []
+    assert any("adam" in name for name in expected)
+    assert any("seed" in name for name in expected)
+
+
+def test_three_kills_and_two_stops_change_nothing(trainer):
+    """Killed in an epoch, inside the write of a checkpoint, and after it."""
+    assert trainer.run("killed", kill_after=1, sent=signal.SIGINT) == 5
+    assert "nothing is saved yet" in trainer.said("killed")
+    assert trainer.run("killed", kill_after=STEPS + 2) == KILLED
+    assert trainer.run("killed", kill_at_sync=2) == KILLED  # between the checkpoint's files
+    left = list((trainer.folder / "killed" / "checkpoints" / "t").glob(".tmp-*"))
+    assert left
+    delay = random.Random(0).uniform(0, 0.2)
+    assert trainer.run("killed", kill_after=STEPS, delay=delay) == KILLED
+    assert not left[0].exists()
+    trainer.flags, kept = ["--run", "t"], trainer.flags
+    try:
+        assert trainer.run("killed", kill_after=1, sent=signal.SIGTERM) == 5
+        told = trainer.said("killed").splitlines()[-1]
+        assert told.startswith("Interrupted; epoch ")
+        assert told.endswith(f"of {EPOCHS} is saved. Go on with: python3 train.py --run t")
+        assert trainer.run("killed") == 0, trainer.said("killed")
+    finally:
+        trainer.flags = kept
+    check_same(trainer, "killed")
+
+
+def test_events_of_a_resumed_run_stand_once(trainer):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for series in ("train", "validation"):
+        events = accumulator.EventAccumulator(
+            str(trainer.folder / "killed" / "logs" / "t" / series)
+        ).Reload()
+        steps = [event.step for event in events.Scalars("bits_per_sample")]
+        assert steps == [STEPS * (epoch + 1) for epoch in range(EPOCHS)]
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_change_nothing(trainer):
+    moments = random.Random(1)
+    ends = []
+    for _ in range(10):
+        if moments.random() < 0.4:
+            ends.append(trainer.run("often", kill_at_sync=moments.randrange(1, 9)))
+        else:
+            ends.append(
+                trainer.run(
+                    "often",
+                    kill_after=moments.randrange(1, STEPS + 1),
+                    delay=moments.uniform(0, 0.2),
+                )
+            )
+    assert all(end in (KILLED, 0) for end in ends), trainer.said("often")
+    assert trainer.run("often") == 0, trainer.said("often")
+    check_same(trainer, "often")

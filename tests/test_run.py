@@ -1,0 +1,182 @@
+"""A run's directory: whole checkpoints or none, one trainer, and settings read with checks."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from singlow.errors import DataError, EnvironmentFault, UsageError
+from singlow.training import checkpoint as checkpoint_module
+from singlow.training import tensors
+from singlow.training.config import FORMAT, VERSION, read_config
+from singlow.training.run import find, locate
+
+CONFIG = {
+    "format": FORMAT,
+    "version": VERSION,
+    "model": "singlow",
+    "preset": "singlow_tiny",
+    "arguments": {},
+    "data": {},
+    "training": {},
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = locate("t", tmp_path / "checkpoints", tmp_path / "logs")
+    run.directory.mkdir(parents=True)
+    run.write_config(CONFIG)
+    return run
+
+
+def save(run, epoch, bits=1.0, size=10):
+    model = {"weight": np.full(size, epoch, np.float32)}
+    state = {"moment": np.arange(size), "scalar": np.array(3, np.int32)}
+    return run.save(epoch, model, state, {"held_out_bits": bits, "history": [bits] * epoch})
+
+
+def test_tensors_come_back_as_they_were(tmp_path):
+    path = tmp_path / "x.safetensors"
+    given = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        "scalar": np.array(7, np.int32),
+        "seed": np.array([1, 2], np.uint32),
+        "double": np.array([np.pi]),
+    }
+    digest = tensors.write_tensors(path, given)
+    assert digest == tensors.sha256(path)
+    described = {name: (str(a.dtype), a.shape) for name, a in given.items()}
+    read = tensors.read_tensors(path, described)
+    for name, array in given.items():
+        assert read[name].dtype == array.dtype
+        assert read[name].shape == array.shape
+        assert (read[name] == array).all()
+    for name, wrong in (("a", ("float32", (6,))), ("scalar", ("int64", ()))):
+        with pytest.raises(DataError, match=f"Expected {name} to be"):
+            tensors.read_tensors(path, {**described, name: wrong})
+    with pytest.raises(DataError, match="lacks new"):
+        tensors.read_tensors(path, {**described, "new": ("float32", ())})
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(DataError, match="not a safetensors file"):
+        tensors.read_tensors(path, described)
+
+
+def test_the_last_two_and_the_best_are_kept(run):
+    for epoch, bits in enumerate((3.0, 1.0, 2.0, 2.5, 2.2), start=1):
+        save(run, epoch, bits)
+    assert [c.epoch for c in run.checkpoints()] == [2, 4, 5]
+    assert run.checkpoint("best").epoch == 2
+    assert run.checkpoint("newest").epoch == 5
+    assert run.checkpoint("4").epoch == 4
+    with pytest.raises(UsageError, match=r"in 2, 4, 5\. Received: 3"):
+        run.checkpoint("3")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "manifest.json"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys, name):
+    save(run, 1)
+    path = save(run, 2).path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if name != "manifest.json" else content[:40])
+    assert run.checkpoint().epoch == 1
+    assert "epoch-0002 is damaged" in capsys.readouterr().err
+    (run.directory / "epoch-0001" / "state.safetensors").unlink()
+    with pytest.raises(DataError, match="every checkpoint is damaged"):
+        run.checkpoint()
+
+
+def test_a_run_without_a_checkpoint_says_so(run):
+    with pytest.raises(UsageError, match="no checkpoint yet"):
+        run.checkpoint()
+
+
+@pytest.mark.parametrize("failing", range(1, 6))
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_the_checkpoint_before_whole(run, monkeypatch, failing, code):
+    save(run, 1)
+    calls = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise OSError(code, "No space left on device")
+
+    for module in (tensors, checkpoint_module):
+        monkeypatch.setattr(module, "sync", full)
+    with pytest.raises(EnvironmentFault) as told:
+        save(run, 2)
+    assert "epoch-000" in str(told.value)
+    assert "Free some space" in str(told.value)
+    monkeypatch.undo()
+    assert run.checkpoint("1").fault() is None
+    run.clean()
+    assert not list(run.directory.glob(".tmp-*"))
+    assert save(run, 2).fault() is None
+
+
+def test_too_little_space_is_seen_before_writing(run, monkeypatch):
+    save(run, 1)
+    usage = checkpoint_module.shutil.disk_usage(run.directory)
+    monkeypatch.setattr(checkpoint_module.shutil, "disk_usage", lambda _: usage._replace(free=100))
+    with pytest.raises(EnvironmentFault, match="epoch-0001 is whole"):
+        save(run, 2)
+    assert [c.epoch for c in run.checkpoints()] == [1]
+
+
+def test_one_trainer_at_a_time(run):
+    other = locate("t", run.directory.parent, run.logs.parent)
+    told = pytest.raises(UsageError, match="being trained by another process")
+    with run.lock(), told, other.lock():
+        pass
+    with run.lock():
+        pass
+
+
+def test_fresh_moves_checkpoints_and_logs_aside(run):
+    save(run, 1)
+    (run.logs / "train").mkdir(parents=True)
+    with run.begin({**CONFIG, "preset": "other"}, fresh=True):
+        assert run.config["preset"] == "other"
+        assert not run.checkpoints()
+    old = run.directory.with_name("t.old-1")
+    assert read_config(old / "config.json") == CONFIG
+    assert (old / "epoch-0001").is_dir()
+    assert (run.logs.with_name("t.old-1") / "train").is_dir()
+    with run.begin(CONFIG, fresh=True):
+        pass
+    assert run.directory.with_name("t.old-2").is_dir()
+
+
+def test_what_a_killed_trainer_left_is_removed(run):
+    half = run.directory / ".tmp-epoch-0003"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    with run.begin(CONFIG):
+        assert not half.exists()
+
+
+def test_a_missing_run_is_told_with_the_known_ones(run):
+    with pytest.raises(UsageError, match="Known runs: t"):
+        find("nope", run.directory.parent)
+    assert find("t", run.directory.parent).directory == run.directory
+    assert find(str(run.directory), run.directory.parent).directory == run.directory
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a b", "-x"])
+def test_names_that_no_folder_should_have(tmp_path, name):
+    with pytest.raises(UsageError, match="Expected a run name"):
+        locate(name, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", json.dumps({**CONFIG, "version": 99}), json.dumps({**CONFIG, "arguments": 3})],
+)
+def test_damaged_settings_are_named(run, text):
+    (run.directory / "config.json").write_text(text)
+    with pytest.raises(DataError, match=r"config\.json"):
+        run.config  # noqa: B018

@@ -1,0 +1,83 @@
+"""A warm trainer for tests that kill: TensorFlow is imported once, each training is a fork of it.
+
+Reads one JSON object a line: `directory` to work in, `flags` of train.py, and optionally
+`kill_at_sync`, the number of the write to disk at which the training kills itself. Answers with the
+process id and, when it has ended, with how it ended. Each step that was trained is told in
+`steps.txt` in the directory.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import keras
+import matplotlib.backends.backend_agg  # noqa: F401
+import tensorboardX  # noqa: F401
+
+import singlow.commands.flags
+import singlow.data.build
+import singlow.evaluation.likelihood
+import singlow.models.registry
+import singlow.training.callbacks  # noqa: F401
+
+
+def train(task: dict) -> None:
+    """Run train.py in this process, with the task's traps set."""
+    import train as script
+    from singlow.errors import run_command
+    from singlow.training import checkpoint, tensors
+    from singlow.training.callbacks import Guard
+
+    os.chdir(task["directory"])
+    said = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    steps = os.open("steps.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    ended = Guard.on_train_batch_end
+
+    def told(self: Guard, batch: int, logs: dict | None = None) -> None:
+        ended(self, batch, logs)
+        os.write(steps, b"step\n")
+
+    Guard.on_train_batch_end = told
+    writes = 0
+
+    def sync(descriptor: int) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == task.get("kill_at_sync"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.sync = tensors.sync = sync
+    sys.argv = ["train.py", *task["flags"]]
+    run_command(script.main)
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    for line in sys.stdin:
+        task = json.loads(line)
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                train(task)
+            except SystemExit as left:
+                code = int(left.code or 0)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            os._exit(code)
+        print(json.dumps({"pid": child}), flush=True)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    assert keras.backend.backend() == "tensorflow"
+    main()
