@@ -1,0 +1,1 @@
+"""The verbs of `python3 -m singlow`, one file each, and how flags are read."""

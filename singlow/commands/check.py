@@ -1,0 +1,137 @@
+"""The verb `check`: whether a trained run still inverts, and its log-determinant is right."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from singlow.commands.runs import Epoch, Opened, RunName, open_run
+from singlow.errors import SinglowError, UsageError
+
+LARGEST_ERROR = 1e-4
+LEAST_RATIO = 80.0
+ROUNDING = 10.0
+LOG_DET = 1e-6
+_CLIPS = 4
+
+
+def check(run: RunName, epoch: Epoch = "newest") -> None:
+    """Measure x -> z -> x, z -> x -> z and the log-determinant of a run; fail when one is off.
+
+    x -> z -> x fails above 1e-4 or under 80 dB. z -> x -> z, from drawn latents, cannot be better
+    than x rounded to float32 allows: it fails above ten times the error that this rounding alone
+    makes, measured with a copy of the flow in float64.
+
+    Args:
+        run: name under checkpoints/, or a path.
+        epoch: which checkpoint.
+    """
+    from singlow.training.backend import start_backend
+
+    if start_backend() != "tensorflow":
+        raise UsageError("check needs float64, hence TensorFlow: run it without KERAS_BACKEND=jax.")
+    from singlow.training.state import load_flow
+
+    opened = open_run(run, epoch)
+    exact = load_flow(opened.config, opened.checkpoint, "float64")
+    x, source = _clips(opened)
+    print(f"{opened.run.name}, epoch {opened.checkpoint.epoch}, on {source}.")
+    failures = [
+        *_data_first(opened.flow, x),
+        *_latents_first(opened.flow, exact, x),
+        *_log_det(exact, x),
+    ]
+    if failures:
+        raise SinglowError(f"Run {opened.run.name} fails its check: {'; '.join(failures)}.")
+    print("All within their limits.")
+
+
+def _data_first(flow: Any, x: np.ndarray) -> list[str]:
+    back = _numpy(flow.decode(flow.encode(x)))
+    error = np.abs(back.astype(np.float64) - x).max()
+    ratio = _decibels(x, back)
+    print(
+        f"x -> z -> x    largest error {error:.2e} (limit {LARGEST_ERROR:.0e}), "
+        f"ratio {ratio:.1f} dB (limit {LEAST_RATIO:.0f} dB)"
+    )
+    failed = not (error <= LARGEST_ERROR and ratio >= LEAST_RATIO)
+    return [f"x -> z -> x is off by {error:.2e}, {ratio:.1f} dB"] if failed else []
+
+
+def _latents_first(flow: Any, exact: Any, x: np.ndarray) -> list[str]:
+    rng = np.random.default_rng(0)
+    z = [rng.standard_normal(latent.shape).astype(np.float32) for latent in flow.encode(x)]
+    error = _largest(flow.encode(flow.decode(z)), z)
+    rounded = _numpy(exact.decode(z)).astype(np.float32)
+    alone = _largest(exact.encode(rounded.astype(np.float64)), z)
+    print(
+        f"z -> x -> z    largest error {error:.2e}, "
+        f"{error / max(alone, 1e-300):.1f} times the {alone:.2e} of rounding x (limit {ROUNDING:g})"
+    )
+    return [] if error <= ROUNDING * alone else [f"z -> x -> z is off by {error:.2e}"]
+
+
+def _log_det(exact: Any, x: np.ndarray) -> list[str]:
+    from keras import ops
+
+    from singlow.testing import check_log_det
+
+    start = x.shape[1] // 2 // exact.multiple * exact.multiple
+    window = x[:1, start : start + exact.multiple].astype(np.float64)
+    error = check_log_det(exact.bijection, ops.convert_to_tensor(window), tolerance=math.inf)
+    print(
+        f"log_det        error {error:.2e} a dimension against autodiff, {exact.multiple} samples "
+        f"in float64 (limit {LOG_DET:.0e})"
+    )
+    return [] if error <= LOG_DET else [f"log_det is off by {error:.2e} a dimension"]
+
+
+def _clips(opened: Opened) -> tuple[np.ndarray, str]:
+    """Held-out windows of the run's data, or of the built-in corpus when those are gone."""
+    from singlow.data.pipeline import Windows
+    from singlow.training.fit import window_length
+
+    flow, training = opened.flow, opened.config["training"]
+    window = window_length(opened.config, flow)
+    directory = Path(opened.config["data"].get("directory", ""))
+    if (directory / "dataset_info.json").is_file():
+        held_out = Windows(
+            directory,
+            "validation",
+            window,
+            _CLIPS,
+            training["seed"],
+            multiple=flow.multiple,
+            training=False,
+        )
+        if held_out.steps:
+            return held_out.batch(0)["x"], f"held-out clips of {opened.config['data']['dataset']}"
+    return _synthetic(flow, window), "a synthetic clip, since the run's own data are gone"
+
+
+def _synthetic(flow: Any, window: int) -> np.ndarray:
+    from singlow.audio import dequantize, resample, to_channels
+    from singlow.data import synthetic
+
+    clip = next(synthetic.clips(clips_per_singer=1))
+    audio = resample(dequantize(clip.audio), clip.sample_rate, flow.sampling_rate)
+    audio = np.resize(to_channels(audio, flow.channel_size), (_CLIPS * window, flow.channel_size))
+    return audio.reshape(_CLIPS, window, flow.channel_size).astype(np.float32)
+
+
+def _largest(latents: list[Any], expected: list[np.ndarray]) -> float:
+    pairs = zip(latents, expected, strict=True)
+    return max(float(np.abs(_numpy(a).astype(np.float64) - b).max()) for a, b in pairs)
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    from keras import ops
+
+    return ops.convert_to_numpy(tensor)
+
+
+def _decibels(reference: np.ndarray, estimate: np.ndarray) -> float:
+    from singlow.audio import snr_db
+
+    return snr_db(reference, estimate)

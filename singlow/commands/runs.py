@@ -1,0 +1,135 @@
+"""A trained run, opened for a verb."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from singlow.errors import UsageError
+from singlow.training.checkpoint import Checkpoint
+from singlow.training.run import Run, find
+
+CHECKPOINTS = Path("checkpoints")
+
+RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Files = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")]
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+Epoch = Annotated[str, tyro.conf.arg(metavar="newest|best|N")]
+
+
+@dataclass
+class Opened:
+    """A run with one of its checkpoints, and the flow loaded from it."""
+
+    run: Run
+    config: dict[str, Any]
+    checkpoint: Checkpoint
+    flow: Any
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights: the SHA-256 of their file."""
+        return self.checkpoint.manifest["sha256"]["model.safetensors"]
+
+
+def open_run(name: str, epoch: str = "newest") -> Opened:
+    """Load a run by its name under checkpoints/, or by its path.
+
+    Raises:
+        UsageError: there is no such run or epoch.
+        DataError: it is damaged.
+    """
+    from singlow.training.state import load_flow
+
+    run = find(name, CHECKPOINTS)
+    config = run.config
+    checkpoint = run.checkpoint(epoch)
+    return Opened(run, config, checkpoint, load_flow(config, checkpoint))
+
+
+def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path, Path]]:
+    """Files to work on, folders searched: pairs of a file and its name below what was given.
+
+    Raises:
+        UsageError: nothing is given, something does not exist, or a folder holds no such file.
+    """
+    if not given:
+        raise UsageError("Expected at least one file or folder. Received: none.")
+    found = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()
+            )
+            if not inside:
+                raise UsageError(
+                    f"{path}: Expected a folder with {', '.join(sorted(suffixes))} files. "
+                    "Received: one without."
+                )
+            found += [(p, p.relative_to(path)) for p in inside]
+        elif path.exists():
+            found.append((path, Path(path.name)))
+        else:
+            raise UsageError(f"{path}: no such file or folder.")
+    return found
+
+
+def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: bool) -> list[Path]:
+    """Where results go: `output` itself for one input and a name with a suffix, else a folder.
+
+    Args:
+        found: what `inputs` returned.
+        output: what `-o` said.
+        suffix: of the results.
+        single: one file was given, not a folder.
+
+    Raises:
+        UsageError: two results would have one name, an input would be overwritten, or the name has
+            another suffix.
+    """
+    if single and output.suffix and not output.is_dir():
+        if output.suffix.lower() != suffix:
+            raise UsageError(f"Expected -o with the suffix {suffix}. Received: {output}.")
+        results = [output]
+    else:
+        results = [output / name.with_suffix(suffix) for _, name in found]
+    for (source, _), result in zip(found, results, strict=True):
+        if results.count(result) > 1:
+            raise UsageError(
+                f"{result}: two inputs would be written there. Give them in two calls."
+            )
+        if result.exists() and result.samefile(source):
+            raise UsageError(f"{result}: is the input itself. Choose another -o.")
+    return results
+
+
+def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
+    """Do `work(source, result)` for every pair with a progress bar; faults are told at the end.
+
+    Raises:
+        DataError: a file failed; with several, the others were done.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from singlow.errors import DataError
+
+    faults = []
+    console = Console(stderr=True)
+    for source, result in track(
+        pairs, "Working", console=console, transient=True, disable=not sys.stderr.isatty()
+    ):
+        result.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            work(source, result)
+            print(result)
+        except DataError as error:
+            if len(pairs) == 1:
+                raise
+            faults.append(str(error))
+    if faults:
+        for fault in faults:
+            print(fault, file=sys.stderr)
+        raise DataError(f"{len(faults)} of {len(pairs)} files could not be used; they stand above.")

@@ -1,0 +1,276 @@
+"""The verbs of `python3 -m singlow` on a trained run."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from singlow.audio import load_audio, snr_db
+from singlow.errors import DataError
+from singlow.latents import song as song_module
+from singlow.latents.song import read_song
+from tests.songs import coloured_noise, singlow, trained
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with the trained run `t` in it."""
+    (tmp_path / "checkpoints").symlink_to(trained()[0] / "checkpoints")
+    return tmp_path
+
+
+@pytest.fixture
+def song(place):
+    soundfile.write(place / "song.wav", coloured_noise(5, 1.234, 44100, 2), 44100)
+    return place / "song.wav"
+
+
+def original(path):
+    return load_audio(path, 16000, 1)[0]
+
+
+def test_help_lists_the_verbs(tmp_path):
+    said = singlow(["--help"], tmp_path)
+    assert said.code == 0
+    for verb in ("check", "sample", "encode", "decode", "evaluate", "doctor"):
+        assert verb in said.out
+    assert singlow([], tmp_path).out == said.out
+
+
+@pytest.mark.parametrize("length", [1, 15, 32, 4801, 30000])
+def test_encode_and_decode_give_a_song_back(place, length):
+    soundfile.write(place / "a.wav", coloured_noise(6, 2.0)[:length], 16000, subtype="FLOAT")
+    assert singlow(["encode", "t", "a.wav", "-o", "a.npz"], place).code == 0
+    said = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
+    assert said.code == 0, said.err
+    assert said.err == ""
+    back, rate = soundfile.read(place / "b.wav", always_2d=True)
+    assert (rate, back.shape) == (16000, (length, 1))
+    assert snr_db(original(place / "a.wav"), back) >= 80
+
+
+@pytest.mark.parametrize("gain", [0.001, 60.0])
+def test_quiet_songs_and_those_beyond_full_scale_survive(place, gain):
+    audio = gain * coloured_noise(7, 0.5)
+    soundfile.write(place / "a.wav", audio, 16000, subtype="FLOAT")
+    assert singlow(["encode", "t", "a.wav", "-o", "a.npz"], place).code == 0
+    assert singlow(["decode", "t", "a.npz", "-o", "b.wav"], place).code == 0
+    assert snr_db(original(place / "a.wav"), load_audio(place / "b.wav")[0]) >= 80
+
+
+def test_resampled_stereo_and_segments(song, place, monkeypatch):
+    monkeypatch.setattr(song_module, "SEGMENT", 5000)
+    assert singlow(["encode", "t", song, "-o", "song.npz"], place).code == 0
+    assert read_song(place / "song.npz").segment == 4992
+    assert singlow(["decode", "t", "song.npz", "-o", "back.wav"], place).code == 0
+    back = load_audio(place / "back.wav")[0]
+    assert back.shape == original(song).shape
+    assert snr_db(original(song), back) >= 80
+
+
+def test_folders_and_several_files(song, place):
+    (place / "in" / "deep").mkdir(parents=True)
+    shutil.copy(song, place / "in" / "one.wav")
+    shutil.copy(song, place / "in" / "deep" / "two.wav")
+    (place / "in" / "bad.wav").write_bytes(b"RIFF nothing")
+    said = singlow(["encode", "t", "in", song, "-o", "out"], place)
+    assert said.code == 3
+    assert "bad.wav" in said.err
+    assert "1 of 4 files" in said.err
+    found = {str(p.relative_to(place / "out")) for p in (place / "out").rglob("*.npz")}
+    assert found == {"one.npz", "deep/two.npz", "song.npz"}
+    assert singlow(["decode", "t", "out", "-o", "back"], place).code == 0
+    assert len(list((place / "back").rglob("*.wav"))) == 3
+
+
+def test_latents_of_other_weights_are_a_warning(song, place):
+    assert singlow(["encode", "t", song, "-o", "a.npz", "--epoch", "1"], place).code == 0
+    said = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
+    assert said.code == 0
+    assert "was encoded by epoch 1 of run t" in said.err
+    assert singlow(["decode", "t", "a.npz", "-o", "b.wav", "--epoch", "1"], place).err == ""
+
+
+def test_inputs_are_never_overwritten(song, place):
+    assert singlow(["encode", "t", song, "-o", "song.npz"], place).code == 0
+    shutil.copy(place / "song.npz", place / "same.wav")
+    said = singlow(["decode", "t", "same.wav", "-o", "same.wav"], place)
+    assert said.code == 2
+    assert "is the input itself" in said.err
+
+
+class TestLatentsThatAreWrong:
+    @pytest.fixture
+    def arrays(self, song, place):
+        assert singlow(["encode", "t", song, "-o", "a.npz"], place).code == 0
+        with np.load(place / "a.npz") as archive:
+            return dict(archive)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("format", np.array("other")),
+            ("format", np.array(3)),
+            ("version", np.array(9)),
+            ("version", None),
+            ("length", np.array(10**15)),
+            ("length", np.array(0)),
+            ("length", np.array(1.5)),
+            ("segment", np.array(7)),
+            ("channels", np.array(2)),
+            ("sample_rate", np.array(48000)),
+            ("levels", np.array(3)),
+            ("z_0", None),
+            ("z_0", np.zeros((3, 4), np.float64)),
+            ("z_1", np.zeros((3, 4), np.float32)),
+            ("z_1", np.full((1, 1), np.nan, np.float32)),
+            ("extra", np.zeros(3)),
+            ("run", np.array({"a": 1}, dtype=object)),
+            ("run", np.array("x" * 5000)),
+        ],
+    )
+    def test_are_refused_by_name(self, arrays, place, key, value):
+        arrays.pop(key, None)
+        if value is not None:
+            arrays[key] = value
+        np.savez(place / "bad.npz", **arrays)
+        said = singlow(["decode", "t", "bad.npz", "-o", "b.wav"], place)
+        assert said.code == 3, said.err
+        assert "bad.npz" in said.err
+        assert len(said.err.strip().splitlines()) == 1
+        assert not (place / "b.wav").exists()
+
+    def test_files_that_are_no_archives(self, arrays, place):
+        content = (place / "a.npz").read_bytes()
+        for number, bad in enumerate((b"", b"nonsense", content[:-100], content[100:])):
+            path = place / f"{number}.npz"
+            path.write_bytes(bad)
+            with pytest.raises(DataError, match=f"{number}.npz"):
+                read_song(path)
+
+    def test_archives_that_expand(self, place):
+        path = place / "bomb.npz"
+        np.savez_compressed(path, z_0=np.zeros((1 << 25, 1), np.float32))
+        with pytest.raises(DataError, match="expands"):
+            read_song(path)
+
+
+def test_sample(place):
+    said = singlow(["sample", "t", "-o", "new", "--count", "2", "--seconds", "0.5"], place)
+    assert said.code == 0, said.err
+    paths = sorted((place / "new").iterdir())
+    assert [p.name for p in paths] == ["t-t0.7-seed0.wav", "t-t0.7-seed1.wav"]
+    clips = [soundfile.read(p)[0] for p in paths]
+    assert all(len(clip) == 8000 for clip in clips)
+    one = ["--count", "1", "--seconds", "0.5", "--seed", "1"]
+    assert singlow(["sample", "t", "-o", "one.wav", *one], place).code == 0
+    assert (soundfile.read(place / "one.wav")[0] == clips[1]).all()
+    calm = [*one, "--temperature", "0.1", "-o", "calm.wav"]
+    assert singlow(["sample", "t", *calm], place).code == 0
+    assert np.std(soundfile.read(place / "calm.wav")[0]) < np.std(clips[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["check", "nope"], 2, "Known runs: t"),
+        (["check", "t", "--epoch", "7"], 2, "in 1, 2"),
+        (["sample", "t", "--count", "0"], 2, "--count"),
+        (["sample", "t", "-o", "x.wav"], 2, "--count 1"),
+        (["sample", "t", "--seconds", "nan"], 2, "--seconds"),
+        (["sample", "t", "--temperature", "-1"], 2, "--temperature"),
+        (["encode", "t", "-o", "x.npz"], 2, "at least one file"),
+        (["encode", "t", "missing.wav", "-o", "x.npz"], 2, "missing.wav"),
+        (["encode", "t", "song.wav", "-o", "x.txt"], 2, ".npz"),
+        (["encode", "t", "empty", "-o", "out"], 2, "empty"),
+        (["encode", "t", "song.wav"], 2, "--output"),
+        (["encode", "t", "text.wav", "-o", "x.npz"], 3, "text.wav"),
+        (["evaluate", "t", "--dataset", "empty"], 3, "empty"),
+        (["migrate", "t"], 2, "Expected a verb"),
+        (["check", "t", "--no_such"], 2, "--no_such"),
+    ],
+)
+def test_mistakes_are_one_line(song, place, arguments, code, words):
+    (place / "empty").mkdir()
+    (place / "text.wav").write_text("not audio at all")
+    said = singlow(arguments, place)
+    assert said.code == code, said.err
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert "Traceback" not in said.err
+
+
+def test_evaluate_tells_all_and_every_singer(place):
+    said = singlow(["evaluate", "t"], place)
+    assert said.code == 0, said.err
+    for word in ("all", "ada", "bo", "FLAC", "Gaussian", "Epoch 2"):
+        assert word in said.out
+
+
+def test_evaluate_on_other_data(place):
+    folder = trained()[0] / "songs" / "ada"
+    said = singlow(["evaluate", "t", "--dataset", folder, "--data_dir", "records"], place)
+    assert said.code == 0, said.err
+    assert "bo" not in said.out.split()
+
+
+def test_check_passes_and_says_on_what(place):
+    said = singlow(["check", "t"], place)
+    assert said.code == 0, said.err + said.out
+    for word in ("x -> z -> x", "z -> x -> z", "log_det", "held-out clips of", "dB"):
+        assert word in said.out
+
+
+def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
+    shutil.copytree(trained()[0] / "checkpoints" / "t", place / "runs" / "t")
+    path = place / "runs" / "t" / "config.json"
+    config = json.loads(path.read_text())
+    config["data"]["directory"] = str(tmp_path / "gone")
+    path.write_text(json.dumps(config))
+    said = singlow(["check", "./runs/t"], place)
+    assert "a synthetic clip" in said.out
+    assert said.code == 0, said.err + said.out
+
+
+def test_check_fails_for_a_flow_that_does_not_invert(place, monkeypatch):
+    from singlow.bijections import ActNorm
+
+    inverse = ActNorm._inverse
+
+    def wrong(self, z, *arguments):
+        x, log_det = inverse(self, z, *arguments)
+        return x + 1e-3, log_det
+
+    monkeypatch.setattr(ActNorm, "_inverse", wrong)
+    said = singlow(["check", "t"], place)
+    assert said.code == 1
+    assert "x -> z -> x is off by" in said.err
+
+
+def test_check_fails_for_a_wrong_log_determinant(place, monkeypatch):
+    from singlow.bijections import ActNorm
+
+    forward = ActNorm._forward
+
+    def wrong(self, x, *arguments):
+        z, log_det = forward(self, x, *arguments)
+        return z, 1.01 * log_det
+
+    monkeypatch.setattr(ActNorm, "_forward", wrong)
+    said = singlow(["check", "t"], place)
+    assert said.code == 1
+    assert "log_det is off by" in said.err
+
+
+def test_doctor(place, monkeypatch):
+    said = singlow(["doctor"], place)
+    assert said.code == 0, said.out
+    assert "Everything singlow needs is there." in said.out
+    from singlow.commands import doctor
+
+    monkeypatch.setitem(doctor._PACKAGES, "no-such-package", (1, 0))
+    said = singlow(["doctor"], place)
+    assert said.code == 4
+    assert "pip3 install -r requirements.txt" in said.out

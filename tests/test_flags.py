@@ -1,0 +1,166 @@
+"""Every flag of train.py reaches what it names, and a wrong one is told in one line."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common_definitions import Settings
+from singlow.commands.flags import parse
+from singlow.errors import UsageError
+from singlow.training.run import Run, locate
+from singlow.training.settings import default_name, given, resolve
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["--preset", "singlow_tiny"]
+
+
+def settled(flags: list[str], folder: Path) -> dict:
+    wanted = given(parse(Settings, [*TINY, *flags]))
+    return resolve(wanted, locate("nowhere", folder, folder))
+
+
+@pytest.mark.parametrize(
+    ("flags", "part", "key", "value"),
+    [
+        (["--k_glow", "3"], "arguments", "k_glow", 3),
+        (["--k-glow", "3"], "arguments", "k_glow", 3),
+        (["--l_glow", "4"], "arguments", "l_glow", 4),
+        (["--sampling_rate", "22050"], "arguments", "sampling_rate", 22050),
+        (["--channel_size", "2"], "arguments", "channel_size", 2),
+        (["--precision", "bfloat16"], "arguments", "precision", "bfloat16"),
+        (["--window_size", "0.5"], "training", "window_size", 0.5),
+        (["--epochs", "7"], "training", "epochs", 7),
+        (["--steps_per_epoch", "9"], "training", "steps_per_epoch", 9),
+        (["--batch_size", "5"], "training", "batch_size", 5),
+        (["--learning_rate", "3e-4"], "training", "learning_rate", 3e-4),
+        (["--temperature", "0.9"], "training", "temperature", 0.9),
+        (["--seed", "11"], "training", "seed", 11),
+        (["--patience", "4"], "training", "patience", 4),
+        (["--set", "width=24"], "arguments", "width", 24),
+        (["--set", "dilations=[1,2,4]"], "arguments", "dilations", [1, 2, 4]),
+        (["--set", "scale=exp"], "arguments", "scale", "exp"),
+        (["--set", "weight_norm=false"], "arguments", "weight_norm", False),
+        (["--set", "warmup_steps=5"], "training", "warmup_steps", 5),
+        (["--dataset", "builtin"], "data", "dataset", "builtin"),
+        (["--dataset", "/songs"], "data", "dataset", "/songs"),
+    ],
+)
+def test_a_flag_reaches_the_settings(tmp_path, flags, part, key, value):
+    assert settled(flags, tmp_path)[part][key] == value
+
+
+def test_several_set(tmp_path):
+    arguments = settled(["--set", "width=24", "--set", "dropout=0.1"], tmp_path)["arguments"]
+    assert (arguments["width"], arguments["dropout"]) == (24, 0.1)
+
+
+def test_model_preset_and_run_name():
+    wanted = given(parse(Settings, ["--model", "singlow", "--preset", "singlow_original"]))
+    assert (wanted["model"], wanted["preset"]) == ("singlow", "singlow_original")
+    assert default_name(wanted) == "singlow_original"
+    assert default_name(given(parse(Settings, []))) == "singlow_16k"
+
+
+def test_flags_that_need_no_settings():
+    flags = parse(Settings, ["--run", "t", "--fresh", "--dry_run", "--data_dir", "/records"])
+    assert (flags.run, flags.fresh, flags.dry_run, flags.data_dir) == (
+        "t",
+        True,
+        True,
+        Path("/records"),
+    )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--img_size", "32"],
+        ["--k_glow", "three"],
+        ["--k_glow"],
+        ["--precision", "float16"],
+        ["--epochs", "0"],
+        ["--learning_rate", "-1"],
+        ["--window_size", "0"],
+        ["--learning_rate", "nan"],
+        ["--set", "width"],
+        ["--k_glow", "2", "--set", "k_glow=3"],
+        ["--preset", "unheard_of"],
+        ["--model", "blow"],
+        ["extra"],
+    ],
+)
+def test_a_wrong_flag_is_told_in_one_line(tmp_path, flags):
+    with pytest.raises(UsageError) as told:
+        settled(flags, tmp_path) if "--preset" not in flags else resolve(
+            given(parse(Settings, flags)), locate("nowhere", tmp_path, tmp_path)
+        )
+    assert "\n" not in str(told.value)
+    assert told.value.exit_code == 2
+
+
+class TestARunThatExists:
+    @pytest.fixture
+    def run(self, tmp_path) -> Run:
+        run = locate("t", tmp_path / "checkpoints", tmp_path / "logs")
+        run.directory.mkdir(parents=True)
+        run.write_config(settled(["--k_glow", "3", "--seed", "5"], tmp_path))
+        return run
+
+    def resumed(self, run: Run, *flags: str) -> dict:
+        return resolve(given(parse(Settings, list(flags))), run)
+
+    def test_keeps_its_settings_when_nothing_is_given(self, run):
+        assert self.resumed(run) == run.config
+
+    def test_may_be_given_the_same_again(self, run):
+        same = ["--k_glow", "3", *TINY, "--dataset", "builtin", "--window_size", "0.128"]
+        assert self.resumed(run, *same) == run.config
+
+    def test_lists_all_that_differ(self, run):
+        with pytest.raises(UsageError) as told:
+            self.resumed(run, "--k_glow", "2", "--seed", "6", "--batch_size", "4")
+        assert "k_glow is 3, given 2" in str(told.value)
+        assert "seed is 5, given 6" in str(told.value)
+        assert "batch_size" not in str(told.value)
+
+    def test_may_be_lengthened(self, run):
+        config = self.resumed(run, "--epochs", "50", "--patience", "3")
+        assert (config["training"]["epochs"], config["training"]["patience"]) == (50, 3)
+
+    def test_fresh_takes_no_notice_of_it(self, run):
+        config = resolve(given(parse(Settings, [*TINY, "--k_glow", "1"])), run, fresh=True)
+        assert config["arguments"]["k_glow"] == 1
+
+
+@pytest.mark.parametrize("command", [["train.py"], ["-m", "singlow"], ["-m", "singlow", "check"]])
+def test_help_loads_no_framework(command):
+    """Timed by its imports: a second is allowed, and frameworks alone take more."""
+    script = (
+        "import runpy, sys; sys.argv = sys.argv[1:] + ['--help']\n"
+        "try:\n"
+        "    if sys.argv[0] == '-m': sys.argv.pop(0); runpy.run_module(sys.argv[0], "
+        "run_name='__main__', alter_sys=True)\n"
+        "    else: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        "import json; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - began
+    assert "usage" in done.stdout
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert not loaded & {"keras", "tensorflow", "jax", "librosa", "matplotlib", "scipy"}
+    assert seconds < 5

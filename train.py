@@ -1,0 +1,32 @@
+"""Train a flow: parse, build, adapt, fit. See common_definitions.py for the settings."""
+
+from common_definitions import CHECKPOINTS, LOGS, Settings
+from singlow.commands.flags import parse
+from singlow.errors import run_command
+from singlow.training.run import locate
+from singlow.training.settings import default_name, given, resolve
+
+
+def main() -> None:
+    flags = parse(Settings)
+    wanted = given(flags)
+    run = locate(flags.run or default_name(wanted), CHECKPOINTS, LOGS)
+    config = resolve(wanted, run, flags.fresh)
+
+    from singlow.training import fit, report, state
+
+    if flags.dry_run:
+        report.describe(config)
+        return
+    config = fit.prepare_data(config, flags.data_dir)
+    flow = state.build_flow(config)
+    train, held_out = fit.open_windows(config, flow)
+    config = state.settled(config, flow)
+    report.introduce(flow, run, config, train, held_out)
+    with run.begin(config, flags.fresh):
+        fit.fit(flow, run, config, train, held_out)
+    report.conclude(run, config, train, held_out)
+
+
+if __name__ == "__main__":
+    run_command(main)
