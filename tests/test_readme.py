@@ -1,0 +1,77 @@
+"""Every command of the README is run, at a toy's size; what it names must be there."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.songs import TINY, command, singlow, train, write_songs
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+TOY = [*TINY, "--epochs", "1", "--steps_per_epoch", "2", "--l_glow", "2"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where a reader with a folder of songs stands."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_songs(folder / "my_songs", rate=22050, channels=2)
+    (folder / "song.wav").write_bytes((folder / "my_songs/ada/0.wav").read_bytes())
+    return folder
+
+
+def run(line: str, place: Path) -> None:
+    program, *arguments = shlex.split(line)
+    if program == "make":
+        subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
+    elif program == "pip3":
+        assert arguments[:2] == ["install", "-r"]
+        assert (ROOT / arguments[2]).is_file()
+    elif program == "tensorboard":
+        assert arguments[0] == "--logdir"
+        assert list((place / arguments[1]).rglob("events.*"))
+    else:
+        assert program == "python3"
+        script, *flags = arguments
+        if script == "train.py":
+            own = flags or ["--run", "singlow_16k", "--dataset", "my_songs"]
+            done = train([*TOY, *own], place)
+        elif script == "data_loader.py":
+            import data_loader
+
+            done = command(data_loader.main, flags, place)
+        else:
+            assert arguments[:2] == ["-m", "singlow"]
+            done = singlow(arguments[2:], place)
+        assert done.code == 0, f"{line}\n{done.err}"
+
+
+def test_every_command_runs(place):
+    lines = [line for block in blocks("bash") for line in block.strip().splitlines()]
+    assert lines[0] == "make train"
+    for line in lines:
+        run(line, place)
+    assert (place / "back.wav").is_file()
+    assert (place / "song.npz").is_file()
+    assert list((place / "logs/singlow_16k/samples").glob("*.wav"))
+
+
+def test_the_library_example_runs(place, monkeypatch):
+    monkeypatch.chdir(place)
+    (example,) = blocks("python")
+    names = {}
+    exec(example, names)
+    assert abs(names["back"] - names["x"]).numpy().max() < 1e-4
+    assert tuple(names["new"].shape) == (2, 16000, 1)
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
