@@ -136,7 +136,7 @@ def test_networks_may_run_in_bfloat16_while_the_inverse_stays_exact():
     nudge(model)
     x = noise((2, 256, 1))
     np.testing.assert_allclose(to_numpy(model.decode(model.encode(x))), x, atol=1e-4)
-    network = model.bijection.levels[0].bijection.layers[0].steps.layers[0].layers[2].network
+    network = model.bijection.levels[0].bijection.layers[0].step.layers[2].network
     assert network.compute_dtype == "bfloat16"
 
 

@@ -5,8 +5,9 @@ from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.compose import Chain, Inverse, WithCondition
 from singlow.bijections.coupling import AffineCoupling
 from singlow.bijections.linear import Flip, InvertibleConv, Permutation
-from singlow.bijections.multiscale import MultiScale, Squeezed
+from singlow.bijections.multiscale import MultiScale
 from singlow.bijections.repeat import Repeat
+from singlow.bijections.squeezed import Squeezed
 
 __all__ = [
     "ActNorm",

@@ -5,8 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from singlow.bijections.loop import Tensor, vjp
+
 Shape = tuple[int | None, ...]
+Bindings = list[tuple[keras.Variable, Tensor]]
 
 
 class InvertibleLayer(keras.layers.Layer):
@@ -70,6 +72,40 @@ class InvertibleLayer(keras.layers.Layer):
         """Set data-dependent weights from `x`, eagerly and once; return the layer's output."""
         return self(x, condition=condition, frame_mask=frame_mask)[0]
 
+    def pull_back(
+        self,
+        y: Tensor,
+        dy: Tensor,
+        dlog_det: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        bindings: Bindings,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+        """The backward pass from the output alone: `x = f^-1(y)`, then the gradients there.
+
+        Args:
+            y: the output.
+            dy: gradient with respect to it.
+            dlog_det: gradient with respect to the log-determinant, `(batch,)`.
+            condition: as for `call`.
+            frame_mask: as for `call`.
+            bindings: pairs of a variable and the tensor to take in its place.
+            training: as for `call`.
+
+        Returns:
+            `x`, and the gradients with respect to `x`, the condition (`None` without one) and each
+            of `trainable_variables`.
+        """
+        x, _ = run_bound(self, bindings, y, condition, frame_mask, reverse=True, training=training)
+
+        def function(x: Tensor, condition: Tensor | None, weights: list[Tensor]) -> tuple:
+            pairs = [*bindings, *zip(self.trainable_variables, weights, strict=True)]
+            return run_bound(self, pairs, x, condition, frame_mask, training=training)
+
+        _, pull = vjp(function, x, condition, values_of(self, bindings))
+        return (x, *pull((dy, dlog_det)))
+
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         """The shape of the latents for data of `x_shape`; a list for multi-scale latents."""
         return tuple(x_shape)
@@ -95,6 +131,22 @@ class InvertibleLayer(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} does not write `_inverse`.")
 
 
+def run_bound(
+    layer: keras.layers.Layer, bindings: Bindings, *inputs: Tensor | None, **settings: Any
+) -> Any:
+    """Call a layer with other tensors in place of its variables; no variable is changed."""
+    with keras.StatelessScope(state_mapping=bindings):
+        return layer(*inputs, **settings)
+
+
+def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
+    """What the layer's trainable variables are, with those of `bindings` replaced."""
+    with keras.StatelessScope(state_mapping=bindings) as scope:
+        values = [scope.get_current_value(v) for v in layer.trainable_variables]
+    pairs = zip(values, layer.trainable_variables, strict=True)
+    return [v.value if value is None else value for value, v in pairs]
+
+
 def sum_frames(values: Tensor, frame_mask: Tensor | None = None) -> Tensor:
     """Sum over all axes but the first, padded frames left out: `(batch, ...)` -> `(batch,)`."""
     values = ops.cast(values, keras.backend.result_type(values.dtype, "float32"))
@@ -118,7 +170,8 @@ def masked(x: Tensor, frame_mask: Tensor | None) -> Tensor:
 def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     """The first and the last half of the channels; the first is larger when they are odd."""
     kept = x.shape[-1] - x.shape[-1] // 2
-    return x[..., :kept], x[..., kept:]
+    first, last = ops.split(x, [kept], axis=-1)
+    return first, last
 
 
 def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:

@@ -3,8 +3,16 @@
 from typing import Any, Self
 
 import keras
+from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Shape, Tensor, deserialize, serialize
+from singlow.bijections.base import (
+    Bindings,
+    InvertibleLayer,
+    Shape,
+    Tensor,
+    deserialize,
+    serialize,
+)
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -63,6 +71,30 @@ class Chain(InvertibleLayer):
             total = total + log_det
         return z, total
 
+    def pull_back(
+        self,
+        y: Tensor,
+        dy: Tensor,
+        dlog_det: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        bindings: Bindings,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+        if any(_changes_resolution(layer, condition, frame_mask) for layer in self.layers):
+            given = (condition, frame_mask, bindings, training)
+            return super().pull_back(y, dy, dlog_det, *given)
+        dcondition, gradients = None if condition is None else ops.zeros_like(condition), {}
+        for layer in reversed(self.layers):
+            y, dy, more, dweights = layer.pull_back(
+                y, dy, dlog_det, condition, frame_mask, bindings, training
+            )
+            dcondition = more if dcondition is None else dcondition + more
+            for variable, gradient in zip(layer.trainable_variables, dweights, strict=True):
+                known = gradients.get(id(variable))
+                gradients[id(variable)] = gradient if known is None else known + gradient
+        return y, dy, dcondition, [gradients[id(v)] for v in self.trainable_variables]
+
     def adapt(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
     ) -> Tensor:
@@ -94,6 +126,13 @@ class Chain(InvertibleLayer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "layers": [deserialize(layer) for layer in config["layers"]]})
+
+
+def _changes_resolution(
+    layer: InvertibleLayer, condition: Tensor | None, frame_mask: Tensor | None
+) -> bool:
+    there = layer.at_latents(condition, frame_mask)
+    return there[0] is not condition or there[1] is not frame_mask
 
 
 class Wrapper(InvertibleLayer):

@@ -6,15 +6,19 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import (
+    Bindings,
     InvertibleLayer,
     Shape,
     Tensor,
     deserialize,
     halves,
     masked,
+    run_bound,
     serialize,
     sum_frames,
+    values_of,
 )
+from singlow.bijections.loop import vjp
 
 SCALES = ("bounded", "sigmoid", "exp", "additive")
 
@@ -65,21 +69,42 @@ class AffineCoupling(InvertibleLayer):
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         a, b = halves(x)
-        log_scale, shift = self._parameters(a, condition, frame_mask, training)
-        if log_scale is None:
-            return ops.concatenate([a, b + shift], axis=-1), 0.0 * sum_frames(shift)
-        moved = b * ops.exp(log_scale) + shift
-        return ops.concatenate([a, moved], axis=-1), sum_frames(log_scale)
+        parameters = self.network(a, condition, frame_mask, training=training)
+        moved, log_det = self._move(b, parameters, frame_mask)
+        return ops.concatenate([a, moved], axis=-1), log_det
 
     def _inverse(
         self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         a, moved = halves(z)
-        log_scale, shift = self._parameters(a, condition, frame_mask, training)
-        if log_scale is None:
-            return ops.concatenate([a, moved - shift], axis=-1), 0.0 * sum_frames(shift)
-        b = (moved - shift) * ops.exp(-log_scale)
-        return ops.concatenate([a, b], axis=-1), -sum_frames(log_scale)
+        parameters = self.network(a, condition, frame_mask, training=training)
+        b, log_det = self._undo(moved, parameters, frame_mask)
+        return ops.concatenate([a, b], axis=-1), log_det
+
+    def pull_back(
+        self,
+        y: Tensor,
+        dy: Tensor,
+        dlog_det: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        bindings: Bindings,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+        # The inverse and the gradients share one evaluation of the network.
+        (a, moved), (da, dmoved) = halves(y), halves(dy)
+
+        def network(a: Tensor, condition: Tensor | None, weights: list[Tensor]) -> Tensor:
+            pairs = [*bindings, *zip(self.trainable_variables, weights, strict=True)]
+            return run_bound(self.network, pairs, a, condition, frame_mask, training=training)
+
+        parameters, pull_network = vjp(network, a, condition, values_of(self, bindings))
+        b, _ = self._undo(moved, parameters, frame_mask)
+        _, pull_move = vjp(lambda b, p: self._move(b, p, frame_mask), b, parameters)
+        db, dparameters = pull_move((dmoved, dlog_det))
+        through, dcondition, dweights = pull_network(dparameters)
+        x, dx = ops.concatenate([a, b], axis=-1), ops.concatenate([da + through, db], axis=-1)
+        return x, dx, dcondition, dweights
 
     def adapt(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
@@ -90,11 +115,26 @@ class AffineCoupling(InvertibleLayer):
             self.network.adapt(halves(ops.convert_to_tensor(x))[0], condition, frame_mask)
         return super().adapt(x, condition, frame_mask)
 
-    def _parameters(
-        self, a: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    def _move(
+        self, b: Tensor, parameters: Tensor, frame_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._scale_and_shift(parameters, frame_mask)
+        if log_scale is None:
+            return b + shift, 0.0 * sum_frames(shift)
+        return b * ops.exp(log_scale) + shift, sum_frames(log_scale)
+
+    def _undo(
+        self, moved: Tensor, parameters: Tensor, frame_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._scale_and_shift(parameters, frame_mask)
+        if log_scale is None:
+            return moved - shift, 0.0 * sum_frames(shift)
+        return (moved - shift) * ops.exp(-log_scale), -sum_frames(log_scale)
+
+    def _scale_and_shift(
+        self, parameters: Tensor, frame_mask: Tensor | None
     ) -> tuple[Tensor | None, Tensor]:
         """Log-scale (`None` when additive) and shift, both zero in padded frames."""
-        parameters = self.network(a, condition, frame_mask, training=training)
         parameters = masked(ops.cast(parameters, self.compute_dtype), frame_mask)
         if self.scale == "additive":
             return None, parameters

@@ -1,26 +1,64 @@
-"""A level's equal steps."""
+"""A level's equal steps, run as one loop over stacked weights."""
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
+from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Shape, Tensor, deserialize, serialize
-from singlow.bijections.compose import Chain
+from singlow.bijections.base import (
+    Bindings,
+    InvertibleLayer,
+    Shape,
+    Tensor,
+    count_frames,
+    deserialize,
+    run_bound,
+    serialize,
+)
+from singlow.bijections.loop import compiled, scan, with_backward
+
+BACKPROP = ("stored", "inverted")
+
+
+class _Pattern:
+    """The step, out of Keras's sight: its variables are slots that a turn of the loop fills."""
+
+    def __init__(self, layer: InvertibleLayer) -> None:
+        self.layer = layer
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None) -> None:
+        self.layer.build(x_shape, condition_shape)
+        self.slots = list(self.layer.weights)
+        known = {id(slot) for slot in self.slots}
+        self.seeds = [v for v in self.layer.variables if id(v) not in known]
+        self.learned = [i for i, slot in enumerate(self.slots) if slot.trainable]
 
 
 @keras.saving.register_keras_serializable("singlow")
 class Repeat(InvertibleLayer):
-    """`times` steps of the same make, each with weights of its own.
+    """`f = f_n . ... . f_1`: `times` steps of the same make, each with weights of its own.
 
-    Every step draws its own start: the given step is the pattern from which all are made.
+    A weight of the step of shape `s` is one weight of shape `(times, *s)` here, each slice drawn as
+    its own step would draw it, and the steps are the turns of one loop: neither the traced graph
+    nor compile time grows with `times`. With `backprop="inverted"` the backward pass recomputes
+    each step's input from its output instead of keeping it, so memory does not grow either, for one
+    more evaluation of each network.
 
     Args:
-        step: a bijection that keeps the shape.
+        step: a bijection that keeps the shape; the pattern from which all steps are made. It may
+            hold weights and seed generators, and changes nothing else when it is called.
         times: how many steps; at least 1.
-        backprop: `"stored"` keeps each step's activations for the backward pass.
+        backprop: `"stored"` or `"inverted"`.
 
     Raises:
         ValueError: `times` is below 1, `backprop` is unknown, or the step changes the shape.
+
+    References:
+        Gomez, Ren, Urtasun and Grosse, The Reversible Residual Network, 2017 (activations from
+        outputs), https://arxiv.org/abs/1707.04585
     """
 
     def __init__(
@@ -29,25 +67,59 @@ class Repeat(InvertibleLayer):
         super().__init__(**kwargs)
         if times < 1:
             raise ValueError(f"Expected at least one step. Received: times={times}.")
-        if backprop != "stored":
-            raise ValueError(f"Expected backprop='stored'. Received: backprop={backprop!r}.")
+        if backprop not in BACKPROP:
+            raise ValueError(
+                f"Expected backprop to be one of {BACKPROP}. Received: backprop={backprop!r}."
+            )
         self.times = times
         self.backprop = backprop
         self._step_config = serialize(step)
-        self.steps = Chain([self._make(index) for index in range(times)], name="steps")
+        self._pattern = _Pattern(deserialize(self._step_config))
+        self._ways: dict[tuple[bool, bool | None], Callable[..., Any]] = {}
 
-    def _make(self, index: int) -> InvertibleLayer:
-        config = {**self._step_config["config"], "name": f"step_{index}"}
-        return deserialize({**self._step_config, "config": config})
+    @property
+    def step(self) -> InvertibleLayer:
+        """The pattern: what every step is made like. Its own weights are nobody's."""
+        return self._pattern.layer
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        self.steps.build(x_shape, condition_shape)
-        step = self.steps.layers[0]
-        if step.latent_shape(x_shape) != tuple(x_shape):
+        self._pattern.build(x_shape, condition_shape)
+        latent = self.step.latent_shape(x_shape)
+        if latent != tuple(x_shape):
             raise ValueError(
                 "Expected a step that keeps the shape. Received: "
-                f"{step.name}, which maps {tuple(x_shape)} to {step.latent_shape(x_shape)}."
+                f"{self.step.name}, which maps {tuple(x_shape)} to {latent}."
             )
+        drawn = [[ops.convert_to_numpy(slot) for slot in self._pattern.slots]]
+        for _ in range(self.times - 1):
+            other = deserialize(self._step_config)
+            other.build(x_shape, condition_shape)
+            drawn.append([ops.convert_to_numpy(weight) for weight in other.weights])
+        self.stacked = [
+            self._stack(slot, np.stack(values))
+            for slot, values in zip(self._pattern.slots, zip(*drawn, strict=True), strict=True)
+        ]
+        if self._pattern.seeds:
+            self.seed_generator = keras.random.SeedGenerator(name="seed_generator")
+
+    def _stack(self, slot: keras.Variable, values: np.ndarray) -> keras.Variable:
+        return self.add_weight(
+            name=slot.path.removeprefix(f"{self.step.path}/").replace("/", "."),
+            shape=values.shape,
+            dtype=slot.dtype,
+            trainable=slot.trainable,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(values, dtype=dtype),
+        )
+
+    def step_weights(self, index: int) -> dict[str, np.ndarray]:
+        """The weights of one step by name, as in `stacked`.
+
+        Raises:
+            IndexError: there is no such step.
+        """
+        if not 0 <= index < self.times:
+            raise IndexError(f"Expected a step of 0..{self.times - 1}. Received: {index}.")
+        return {v.name: ops.convert_to_numpy(v[index]) for v in self.stacked}
 
     def call(
         self,
@@ -57,12 +129,122 @@ class Repeat(InvertibleLayer):
         reverse: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return self.steps(x, condition, frame_mask, reverse=reverse, training=training)
+        x = ops.convert_to_tensor(x)
+        values = [v.value for v in self.stacked] + self._seeds(training)
+        return self._turns(bool(reverse), training)(x, condition, frame_mask, values)
+
+    def _turns(self, reverse: bool, training: bool | None) -> Callable[..., tuple[Tensor, Tensor]]:
+        if (reverse, training) not in self._ways:
+            loop = self._inverted if self.backprop == "inverted" and not reverse else self._loop
+            way = functools.partial(loop, reverse=reverse, training=training)
+            self._ways[reverse, training] = compiled(way)
+        return self._ways[reverse, training]
+
+    def _seeds(self, training: bool | None) -> list[Tensor]:
+        """A state for every step and generator, all from one draw.
+
+        They go into the loop as weights do, so that recomputation drops the same units.
+        """
+        if not self._pattern.seeds:
+            return []
+        state = self.seed_generator.next() if training else self.seed_generator.state.value
+        offset = np.stack([np.arange(self.times), np.zeros(self.times, int)], axis=-1)
+        return [
+            state + ops.cast(7919 * offset + (104729 * number, 0), state.dtype)
+            for number in range(len(self._pattern.seeds))
+        ]
+
+    def _bind(self, values: Sequence[Tensor]) -> Bindings:
+        return list(zip(self._pattern.slots + self._pattern.seeds, values, strict=True))
+
+    def _loop(
+        self,
+        x: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        values: Sequence[Tensor],
+        reverse: bool,
+        training: bool | None,
+    ) -> tuple[Tensor, Tensor]:
+        def turn(carry: list[Tensor], values: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            x, total = carry
+            x, log_det = run_bound(
+                self.step,
+                self._bind(values),
+                x,
+                condition,
+                frame_mask,
+                reverse=reverse,
+                training=training,
+            )
+            return [x, total + log_det], []
+
+        start = [x, 0.0 * count_frames(x)]
+        (x, log_det), _ = scan(turn, start, values, self.times, reverse=reverse)
+        return x, log_det
+
+    def _inverted(
+        self,
+        x: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        values: Sequence[Tensor],
+        reverse: bool,
+        training: bool | None,
+    ) -> tuple[Tensor, Tensor]:
+        places = self._pattern.learned
+        given = 1 if condition is None else 2  # inputs that are differentiated beside the weights
+
+        def split(learned: list[Tensor], fixed: list[Any]) -> tuple[Any, ...]:
+            frame_mask, values = fixed[0], list(fixed[1])
+            for place, weight in zip(places, learned[given:], strict=True):
+                values[place] = weight
+            return learned[0], learned[1] if given == 2 else None, frame_mask, values
+
+        def forward(learned: list[Tensor], fixed: list[Any]) -> tuple[Tensor, Tensor]:
+            return self._loop(*split(learned, fixed), reverse, training)
+
+        def backward(
+            outputs: tuple[Tensor, Tensor],
+            learned: list[Tensor],
+            fixed: list[Any],
+            upstream: Sequence[Tensor],
+        ) -> list[Tensor]:
+            _, condition, frame_mask, values = split(learned, fixed)
+            dz, dlog_det = upstream
+
+            def turn(
+                carry: list[Tensor], values: list[Tensor]
+            ) -> tuple[list[Tensor], list[Tensor]]:
+                y, dy, *more = carry
+                y, dy, dcondition, dweights = self.step.pull_back(
+                    y, dy, dlog_det, condition, frame_mask, self._bind(values), training
+                )
+                return [y, dy, *(d + dcondition for d in more)], dweights
+
+            start = [outputs[0], dz] + ([] if condition is None else [ops.zeros_like(condition)])
+            like = [self._pattern.slots[place].value for place in places]
+            carry, dweights = scan(turn, start, values, self.times, like, reverse=True)
+            return [*carry[1:], *dweights]
+
+        inputs = [x] if condition is None else [x, condition]
+        weights = [values[place] for place in places]
+        return with_backward(forward, backward)([*inputs, *weights], [frame_mask, list(values)])
 
     def adapt(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
     ) -> Tensor:
-        return self.steps.adapt(x, condition, frame_mask)
+        if not self.built:
+            self.build(tuple(x.shape), None if condition is None else tuple(condition.shape))
+        adapted = []
+        for index in range(self.times):
+            for slot, stacked in zip(self._pattern.slots, self.stacked, strict=True):
+                slot.assign(stacked[index])
+            x = self.step.adapt(x, condition, frame_mask)
+            adapted.append([ops.convert_to_numpy(slot) for slot in self._pattern.slots])
+        for stacked, values in zip(self.stacked, zip(*adapted, strict=True), strict=True):
+            stacked.assign(np.stack(values))
+        return x
 
     def get_config(self) -> dict[str, Any]:
         own = {"step": self._step_config, "times": self.times, "backprop": self.backprop}

@@ -88,7 +88,10 @@ class Convolution(keras.layers.Layer):
     def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.kernel_size == 1:
             return ops.matmul(x, weight[0])
-        padded = ops.pad(x, ((0, 0), self.receptive_field, (0, 0)))
+        before, after = self.receptive_field
+        if before == after:
+            return ops.conv(x, weight, padding="same", dilation_rate=self.dilation)
+        padded = ops.pad(x, ((0, 0), (before, after), (0, 0)))
         return ops.conv(padded, weight, padding="valid", dilation_rate=self.dilation)
 
     def _weight(self) -> Tensor:

@@ -105,6 +105,13 @@ CASES: dict[str, Case] = {
     "inverse, conditional": Case(lambda: b.Inverse(step()), (2, 8, 4), condition=(2, 1, 3)),
     "repeat": Case(lambda: b.Repeat(step(), 3), (2, 8, 4)),
     "repeat, conditional": Case(lambda: b.Repeat(step(), 2), (2, 8, 4), condition=(2, 8, 3)),
+    "repeat, inverted": Case(lambda: b.Repeat(step(), 3, "inverted"), (2, 8, 4)),
+    "repeat, inverted, conditional": Case(
+        lambda: b.Repeat(step(), 2, "inverted"), (2, 8, 4), condition=(2, 8, 3)
+    ),
+    "repeat, inside a repeat": Case(
+        lambda: b.Repeat(b.Chain([b.Repeat(step(), 2), b.Flip()]), 2), (2, 8, 4)
+    ),
     "squeezed": Case(lambda: b.Squeezed(step(), 4), (2, 16, 1), multiple=4),
     "squeezed, conditional": Case(
         lambda: b.Squeezed(step(), 4), (2, 16, 1), condition=(2, 16, 2), multiple=4

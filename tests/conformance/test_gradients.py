@@ -14,7 +14,7 @@ def _objective(output) -> object:
     return sum(ops.sum(ops.square(part)) for part in latents) - ops.sum(log_det)
 
 
-def gradients(layer: keras.layers.Layer, *inputs) -> list[np.ndarray | None]:
+def gradients(layer: keras.layers.Layer, *inputs, **settings) -> list[np.ndarray | None]:
     """Gradients of `sum z^2 - log_det` with respect to the layer's trainable weights."""
     if keras.backend.backend() == "jax":
         import jax
@@ -22,16 +22,15 @@ def gradients(layer: keras.layers.Layer, *inputs) -> list[np.ndarray | None]:
         fixed = [v.value for v in layer.non_trainable_variables]
 
         def objective(values):
-            output, _ = layer.stateless_call(values, fixed, *inputs)
+            output, _ = layer.stateless_call(values, fixed, *inputs, **settings)
             return _objective(output)
 
-        return [
-            np.asarray(g) for g in jax.grad(objective)([v.value for v in layer.trainable_variables])
-        ]
+        values = [v.value for v in layer.trainable_variables]
+        return [np.asarray(g) for g in jax.jit(jax.grad(objective))(values)]
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        objective = _objective(layer(*inputs))
+        objective = _objective(layer(*inputs, **settings))
     found = tape.gradient(objective, [v.value for v in layer.trainable_variables])
     return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
 

@@ -1,30 +1,143 @@
-"""Repeat is the chain of its steps."""
+"""Repeat is the chain of its steps, and its two ways back through them agree."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from singlow.bijections import AffineCoupling, Chain, Repeat, Squeezed
-from tests.conformance.cases import CASES, data, ready, small_net, step
+from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
+from tests.conformance.cases import CASES, data, ready, small_net, step, tolerance
+from tests.conformance.test_gradients import gradients
+
+CONDITIONS = {"none": None, "every frame": (2, 8, 3), "all frames": (2, 1, 3)}
 
 
-def test_repeat_is_the_unrolled_chain(precision: str):
-    repeat = ready(CASES["repeat"])
-    chain = Chain([step() for _ in range(3)])
+def _unrolled(repeat: Repeat, *inputs) -> Chain:
+    """The chain of the steps of a Repeat, with their weights."""
+    steps = [step() for _ in range(repeat.times)]
+    chain = Chain(steps)
+    chain(*inputs)
+    for index, each in enumerate(steps):
+        each.set_weights([ops.convert_to_numpy(v[index]) for v in repeat.stacked])
+    return chain
+
+
+def _close(found, expected, exact=1e-10, rough=1e-4):
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=tolerance(exact, rough)
+    )
+
+
+def _mask() -> np.ndarray:
+    return np.array([[1] * 8, [1] * 5 + [0] * 3], keras.config.floatx())
+
+
+@pytest.mark.parametrize("name", ["repeat", "repeat, inverted"])
+def test_repeat_is_the_unrolled_chain(name: str, precision: str):
+    repeat = ready(CASES[name])
     x = data((2, 8, 4))
-    chain(x)
-    chain.set_weights(repeat.get_weights())
+    chain = _unrolled(repeat, x)
     for expected, found in zip(chain(x), repeat(x), strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(found), ops.convert_to_numpy(expected))
+        _close(found, expected)
     for expected, found in zip(chain.inverse(x), repeat.inverse(x), strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(found), ops.convert_to_numpy(expected))
+        _close(found, expected)
+    unrolled = [gradients(chain, x), [v.path for v in chain.trainable_variables]]
+    size = len(unrolled[0]) // repeat.times
+    for index, found in enumerate(gradients(repeat, x)):
+        expected = np.stack([unrolled[0][k * size + index] for k in range(repeat.times)])
+        _close(found, expected, 1e-9, 2e-3)
+
+
+def test_adapt_walks_the_steps_in_order(precision: str):
+    x = 3.0 * data((2, 8, 4)) + 1.0
+    repeat = Repeat(step(), 3)
+    repeat(x)
+    chain = _unrolled(repeat, x)
+    _close(repeat.adapt(x), chain.adapt(x))
+    for index, each in enumerate(chain.layers):
+        for stacked, expected in zip(repeat.stacked, each.weights, strict=True):
+            _close(stacked[index], expected)
+
+
+@pytest.mark.parametrize(
+    ("scale", "given", "masked"),
+    [
+        ("bounded", "none", False),
+        ("bounded", "none", True),
+        ("sigmoid", "every frame", True),
+        ("additive", "all frames", False),
+    ],
+)
+def test_inverted_gradients_are_the_stored_ones(
+    scale: str, given: str, masked: bool, precision: str
+):
+    shape = CONDITIONS[given]
+    pattern = Chain([*step().layers[:2], AffineCoupling(small_net(), scale)])
+    x, condition = data((2, 8, 4)), None if shape is None else data(shape, 2)
+    mask = ops.convert_to_tensor(_mask()) if masked else None
+    found = {}
+    for backprop in ("stored", "inverted"):
+        keras.utils.set_random_seed(0)
+        repeat = Repeat(pattern, 3, backprop)
+        repeat(x, condition, mask)
+        rng = np.random.default_rng(3)
+        for weight in repeat.trainable_variables:
+            noise = 0.1 * rng.standard_normal(weight.shape)
+            weight.assign(ops.convert_to_numpy(weight) + noise)
+        found[backprop] = _all_gradients(repeat, x, condition, mask)
+    for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
+        _close(inverted, stored, 1e-9, 2e-3)
+
+
+def _all_gradients(repeat: Repeat, x, condition, mask) -> list:
+    """Gradients of `sum z^2 - log_det` by the weights, by `x` and by the condition."""
+    inputs = [x] if condition is None else [x, condition]
+
+    def objective(*inputs):
+        z, log_det = repeat(inputs[0], inputs[1] if len(inputs) > 1 else None, mask)
+        return ops.sum(ops.square(z)) - ops.sum(log_det)
+
+    found = gradients(repeat, x, condition, mask)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [*found, *jax.grad(objective, tuple(range(len(inputs))))(*inputs)]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = objective(*inputs)
+    return [*found, *tape.gradient(value, inputs)]
+
+
+def test_dropped_units_are_dropped_again(precision: str):
+    pattern = Chain([InvertibleConv(), AffineCoupling(small_net(dropout=0.5))])
+    x = data((2, 8, 4))
+    found = {}
+    for backprop in ("stored", "inverted"):
+        keras.utils.set_random_seed(0)
+        repeat = Repeat(pattern, 2, backprop)
+        repeat(x)
+        rng = np.random.default_rng(3)
+        for weight in repeat.trainable_variables:
+            noise = 0.1 * rng.standard_normal(weight.shape)
+            weight.assign(ops.convert_to_numpy(weight) + noise)
+        repeat.seed_generator.state.assign([3, 4])
+        found[backprop] = gradients(repeat, x, training=True)
+        assert float(np.abs(repeat(x, training=True)[0] - repeat(x)[0]).max()) > 1e-3
+    for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
+        _close(inverted, stored, 1e-9, 2e-3)
 
 
 def test_every_step_has_weights_of_its_own():
     repeat = Repeat(step(), 2)
     repeat.build((None, None, 4))
-    one, other = (step.layers[1].lower for step in repeat.steps.layers)
-    assert np.abs(ops.convert_to_numpy(one) - ops.convert_to_numpy(other)).max() > 1e-3
+    one, other = repeat.step_weights(0), repeat.step_weights(1)
+    assert list(one) == [v.name for v in repeat.stacked]
+    lower = next(name for name in one if name.endswith("lower"))
+    assert np.abs(one[lower] - other[lower]).max() > 1e-3
+    with pytest.raises(IndexError, match=r"0\.\.1"):
+        repeat.step_weights(2)
 
 
 def test_what_cannot_be_repeated_is_said():

@@ -1,0 +1,134 @@
+"""Squeezing neighbouring frames, or pixels, into channels."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.bijections.base import InvertibleLayer, Shape, Tensor
+from singlow.bijections.compose import Wrapper
+
+
+@keras.saving.register_keras_serializable("singlow")
+class Squeezed(Wrapper):
+    """A bijection on `factor` neighbouring frames at a time.
+
+    `(batch, time, channels)` becomes `(batch, time / factor, factor * channels)` and images
+    `(batch, height / factor, width / factor, factor^2 * channels)`, then the bijection runs there;
+    the output stays squeezed. The condition is squeezed with it unless it holds for all frames, and
+    the frame mask keeps every `factor`-th entry, so valid lengths are multiples of `factor`.
+
+    Args:
+        bijection: the layer that runs on the squeezed tensor.
+        factor: how many frames become one; at least 1.
+
+    Raises:
+        ValueError: `factor` is below 1, or a length is not a multiple of it.
+
+    References:
+        Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,
+        https://arxiv.org/abs/1605.08803
+    """
+
+    def __init__(self, bijection: InvertibleLayer, factor: int, **kwargs: Any) -> None:
+        super().__init__(bijection, **kwargs)
+        if factor < 1:
+            raise ValueError(f"Expected a factor of at least 1. Received: factor={factor}.")
+        self.factor = factor
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        if not self.bijection.built:
+            self.bijection.build(
+                self._squeezed_shape(x_shape), self._squeezed_condition_shape(condition_shape)
+            )
+
+    def _forward(
+        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        condition, frame_mask = self._squeezed_inputs(condition, frame_mask)
+        x = _squeeze(x, self._checked(x))
+        return self.bijection(x, condition, frame_mask, training=training)
+
+    def _inverse(
+        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        condition, frame_mask = self._squeezed_inputs(condition, frame_mask)
+        x, log_det = self.bijection(z, condition, frame_mask, reverse=True, training=training)
+        return _unsqueeze(x, self.factor), log_det
+
+    def adapt(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> Tensor:
+        condition, frame_mask = self._squeezed_inputs(condition, frame_mask)
+        return self.bijection.adapt(_squeeze(x, self._checked(x)), condition, frame_mask)
+
+    def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
+        return self.bijection.latent_shape(self._squeezed_shape(x_shape))
+
+    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+        return self.bijection.latent_condition_shape(
+            self._squeezed_condition_shape(condition_shape)
+        )
+
+    def at_latents(
+        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> tuple[Tensor | None, Any]:
+        return self.bijection.at_latents(*self._squeezed_inputs(condition, frame_mask))
+
+    def _checked(self, x: Tensor) -> int:
+        for length in x.shape[1:-1]:
+            if length is not None and length % self.factor:
+                raise ValueError(
+                    f"Expected lengths that are multiples of {self.factor} for {self.name}. "
+                    f"Received: x of shape {tuple(x.shape)}."
+                )
+        return self.factor
+
+    def _squeezed_shape(self, shape: Shape) -> Shape:
+        lengths = [None if n is None else n // self.factor for n in shape[1:-1]]
+        return (shape[0], *lengths, shape[-1] * self.factor ** len(lengths))
+
+    def _squeezed_condition_shape(self, shape: Shape | None) -> Shape | None:
+        return shape if shape is None or _holds(shape) else self._squeezed_shape(shape)
+
+    def _squeezed_inputs(
+        self, condition: Tensor | None, frame_mask: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        if condition is not None and not _holds(condition.shape):
+            condition = _squeeze(condition, self.factor)
+        if frame_mask is not None:
+            frame_mask = frame_mask[:, :: self.factor]
+        return condition, frame_mask
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+
+def _holds(shape: Shape) -> bool:
+    """Whether a condition of this shape holds for all frames."""
+    return all(length == 1 for length in shape[1:-1])
+
+
+def _lengths(x: Tensor) -> list[Any]:
+    dynamic = ops.shape(x)
+    return [dynamic[i] if n is None else n for i, n in enumerate(x.shape)]
+
+
+def _squeeze(x: Tensor, factor: int) -> Tensor:
+    batch, *lengths, channels = _lengths(x)
+    if len(lengths) == 1:
+        return ops.reshape(x, (batch, lengths[0] // factor, factor * channels))
+    height, width = (n // factor for n in lengths)
+    x = ops.reshape(x, (batch, height, factor, width, factor, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (batch, height, width, factor * factor * channels))
+
+
+def _unsqueeze(x: Tensor, factor: int) -> Tensor:
+    batch, *lengths, channels = _lengths(x)
+    if len(lengths) == 1:
+        return ops.reshape(x, (batch, lengths[0] * factor, channels // factor))
+    height, width = lengths
+    x = ops.reshape(x, (batch, height, width, factor, factor, channels // factor**2))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (batch, height * factor, width * factor, channels // factor**2))
