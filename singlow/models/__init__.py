@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {
     "Flow": "flow",
-    "StandardNormal": "flow",
+    "StandardNormal": "bases",
     "SinGlow": "singlow",
     "PRESETS": "presets",
     "Preset": "presets",

@@ -3,31 +3,26 @@
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Tensor, count_frames, sum_frames
+from singlow.bijections.base import (
+    InvertibleLayer,
+    Tensor,
+    count_frames,
+    masked,
+    sum_frames,
+)
+from singlow.bijections.multiscale import MultiScale
+from singlow.models.bases import StandardNormal
+from singlow.models.traced import traced
 
 LOG_2 = math.log(2.0)
 STEPS_OF_16_BIT = 15.0  # log2 of the steps in one unit of amplitude: 16 bits span [-1, 1)
-
-
-class StandardNormal:
-    """`log p(z) = -(z^2 + log 2 pi) / 2` for every dimension.
-
-    A base needs two methods: `log_prob` of one latent and `sample` of its noise.
-    """
-
-    def log_prob(self, z: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """Log density of a latent `(batch, time, channels)` without its padding: `(batch,)`."""
-        return sum_frames(-0.5 * (ops.square(z) + math.log(2.0 * math.pi)), frame_mask)
-
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw one latent of `shape`."""
-        return rng.standard_normal(shape)
 
 
 class Flow(keras.Model):
@@ -72,6 +67,7 @@ class Flow(keras.Model):
             {name: keras.metrics.Mean(name=f"{name}_{i}") for name in ("z_mean", "z_square")}
             for i in range(self.levels)
         ]
+        self._directions: dict[str, Callable[..., Any]] = {}
         self.build({"x": (None, None, channels)})
 
     def build(self, input_shape: dict[str, Any]) -> None:
@@ -153,7 +149,7 @@ class Flow(keras.Model):
         Raises:
             ValueError: the length is not a multiple of `multiple`.
         """
-        return self(self._inputs(inputs), training=False)[1]
+        return self._traced("forward")(self._inputs(inputs))[1]
 
     def encode(self, inputs: dict[str, Tensor] | Tensor) -> list[Tensor]:
         """All latents of `x`, finest first; nothing is lost.
@@ -164,13 +160,23 @@ class Flow(keras.Model):
         Raises:
             ValueError: the length is not a multiple of `multiple`.
         """
-        return self(self._inputs(inputs), training=False)[0]
+        return self._traced("forward")(self._inputs(inputs))[0]
 
     def decode(self, z: list[Tensor], condition: Tensor | None = None) -> Tensor:
         """The data of latents from `encode` or of one's own: `(batch, time, channels)`."""
         z = [ops.convert_to_tensor(latent, dtype=self.compute_dtype) for latent in z]
         latents = z if isinstance(self.bijection.latent_shape((None, None, 1)), list) else z[0]
-        return self.bijection.inverse(latents, condition=condition)[0]
+        return self._traced("inverse")(latents, condition)[0]
+
+    def _traced(self, direction: str) -> Callable[..., Any]:
+        if direction not in self._directions:
+            function = {
+                "forward": lambda inputs: self(inputs, training=False),
+                "errors": self._errors,
+                "inverse": lambda z, condition: self.bijection.inverse(z, condition),
+            }[direction]
+            self._directions[direction] = traced(self, function)
+        return self._directions[direction]
 
     def sample(
         self,
@@ -202,6 +208,26 @@ class Flow(keras.Model):
         shapes = self._latent_shapes((count, whole, self.channel_size))
         noise = [temperature * self.base.sample(rng, shape) for shape in shapes]
         return self.decode(noise, condition)[:, :length]
+
+    def inversion_errors(self, inputs: dict[str, Tensor] | Tensor) -> list[float]:
+        """The largest `|f^-1(f(h)) - h|` of each level, in its own units, finest first.
+
+        Args:
+            inputs: `x` itself or the dictionary of `call`.
+
+        Raises:
+            ValueError: the length is not a multiple of `multiple`.
+        """
+        errors = self._traced("errors")(self._inputs(inputs))
+        return [float(ops.convert_to_numpy(error)) for error in errors]
+
+    def _errors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        given = inputs["x"], inputs.get("condition"), inputs.get("frame_mask")
+        if isinstance(self.bijection, MultiScale):
+            return self.bijection.inversion_errors(*given)
+        z = self.bijection(*given)[0]
+        back = self.bijection.inverse(z, *given[1:])[0]
+        return [ops.max(ops.abs(masked(back - given[0], given[2])))]
 
     def _inputs(self, inputs: dict[str, Tensor] | Tensor) -> dict[str, Tensor]:
         inputs = inputs if isinstance(inputs, dict) else {"x": inputs}

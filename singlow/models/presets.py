@@ -36,20 +36,21 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "k_glow": 8,
                     "l_glow": 1,
                     "squeeze": 16,
-                    "width": 64,
-                    "kernel_sizes": (3, 3, 3, 3),
-                    "dilations": (1, 3, 9, 27),
+                    "width": 96,
+                    "kernel_sizes": (3, 1, 3),
+                    "dilations": (1, 1, 26),
                     "sampling_rate": 16000,
                 }
             ),
             training=MappingProxyType(
                 {
                     "window_size": 0.512,
-                    "batch_size": 16,
-                    "learning_rate": 1e-3,
+                    "batch_size": 4,
+                    "learning_rate": 3e-3,
                     "warmup_steps": 100,
-                    "epochs": 10,
-                    "steps_per_epoch": 300,
+                    "decay_steps": 700,
+                    "epochs": 14,
+                    "steps_per_epoch": 600,
                 }
             ),
         ),

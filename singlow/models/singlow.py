@@ -17,6 +17,7 @@ from singlow.bijections import (
     Repeat,
     Squeezed,
 )
+from singlow.bijections.repeat import BACKPROP
 from singlow.models.flow import Flow
 from singlow.models.presets import preset
 from singlow.networks import ConvNet, WaveNet
@@ -63,6 +64,7 @@ class SinGlow(Flow):
         channel_size: audio channels, 1 or 2.
         sampling_rate: Hz of the audio it is for.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
+        backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
 
     Raises:
         ValueError: a setting is out of range.
@@ -79,9 +81,9 @@ class SinGlow(Flow):
         squeeze: int = 16,
         level_squeeze: int = 2,
         network: str = "convnet",
-        width: int = 64,
-        kernel_sizes: Sequence[int] = (3, 3, 3, 3),
-        dilations: Sequence[int] = (1, 3, 9, 27),
+        width: int = 96,
+        kernel_sizes: Sequence[int] = (3, 1, 3),
+        dilations: Sequence[int] = (1, 1, 26),
         layers: int = 5,
         activation: str = "relu",
         act_norm: bool = False,
@@ -95,6 +97,7 @@ class SinGlow(Flow):
         channel_size: int = 1,
         sampling_rate: int = 16000,
         precision: str = "float32",
+        backprop: str = "stored",
         name: str = "singlow",
     ) -> None:
         settings = {key: _plain(value) for key, value in locals().items() if key in _SETTINGS}
@@ -121,7 +124,8 @@ class SinGlow(Flow):
 
     def _level(self, index: int) -> InvertibleLayer:
         given = self._settings
-        parts: list[InvertibleLayer] = [Repeat(self._step(), given["k_glow"], name="repeat")]
+        repeat = Repeat(self._step(), given["k_glow"], given["backprop"], name="repeat")
+        parts: list[InvertibleLayer] = [repeat]
         last = index == given["l_glow"] - 1
         if not last and given["prior_kernel_sizes"]:
             parts.append(self._split_prior())
@@ -192,6 +196,7 @@ def _check(given: dict[str, Any]) -> None:
         ("network", ("convnet", "wavenet")),
         ("channel_size", (1, 2)),
         ("precision", ("float32", "bfloat16")),
+        ("backprop", BACKPROP),
     ):
         if given[name] not in known:
             raise ValueError(f"Expected {name} in {known}. Received: {name}={given[name]!r}.")
