@@ -53,6 +53,8 @@ class Settings:
         None
     )
     """Of the networks while they are trained; everything that inverts stays float32."""
+    backprop: Annotated[Literal["stored", "inverted"] | None, arg(metavar="stored|inverted")] = None
+    """Keep each step's activations, or recompute them: less memory, more time."""
     temperature: Real = None
     """Of the samples written every epoch (0.7)."""
     seed: Count = None

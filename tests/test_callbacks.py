@@ -125,7 +125,7 @@ def test_state_goes_round_and_a_strange_one_is_refused():
 
     other = build_flow(run.config, k_glow=2)
     compile_flow(other, run.config["training"])
-    with pytest.raises(DataError, match="another model"):
+    with pytest.raises(DataError, match="another model|Expected singlow"):
         restore(other, checkpoint)
 
 
@@ -174,3 +174,20 @@ def test_spectrogram_of_any_length_and_of_silence(length):
         assert picture.dtype == np.uint8
         assert picture.ndim == 3
         assert picture.shape[2] == 3
+
+
+def test_inversion_of_every_level_is_logged_and_a_bad_one_told(songs, monkeypatch):
+    monkeypatch.setattr("singlow.training.callbacks.Inversion.limit", 0.0)
+    said = train([*QUICK, "--l_glow", "2"], songs)
+    assert said.code == 0, said.err
+    told = [line for line in said.err.splitlines() if "inverts to" in line]
+    assert [line.partition(" inverts")[0] for line in told] == [
+        "Warning: level 0",
+        "Warning: level 1",
+    ]
+    from tensorboard.backend.event_processing import event_accumulator as accumulator
+
+    reader = accumulator.EventAccumulator(str(songs / "logs/t/train")).Reload()
+    for level in range(2):
+        (event,) = reader.Scalars(f"inversion_error_{level}")
+        assert 0 < event.value < 1e-4

@@ -152,6 +152,38 @@ class Events(keras.callbacks.Callback):
             log.scalars({key: value for key, value in values.items() if key != "loss"}, step)
 
 
+class Inversion(keras.callbacks.Callback):
+    """Writes every epoch how far each level is from inverting, on one batch as it is trained.
+
+    Args:
+        batch: what is inverted.
+        log: TensorBoard's events.
+        steps_per_epoch: batches an epoch.
+    """
+
+    limit = 1e-3
+
+    def __init__(self, batch: dict[str, Any], log: EventLog, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.batch = batch
+        self.log = log
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        synchronise(self.model)
+        errors = self.model.inversion_errors(self.batch)
+        scalars = {f"inversion_error_{level}": error for level, error in enumerate(errors)}
+        self.log.scalars(scalars, (epoch + 1) * self.steps_per_epoch)
+        for level, error in enumerate(errors):
+            if not error <= self.limit:
+                print(
+                    f"\nWarning: level {level} inverts to {error:.1e} after epoch {epoch + 1} "
+                    f"(limit {self.limit:.0e}). A lower --learning_rate or --set scale=bounded "
+                    "keeps it invertible.",
+                    file=sys.stderr,
+                )
+
+
 class Checkpoints(keras.callbacks.Callback):
     """Writes a checkpoint at the end of every epoch.
 

@@ -173,6 +173,7 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
                 callbacks.Progress(),
                 guard,
                 callbacks.Events(*logs, samples, guard, steps),
+                callbacks.Inversion(train.batch(0), logs[0], steps),
                 callbacks.Checkpoints(run, history),
                 patience,
                 callbacks.Averages(),

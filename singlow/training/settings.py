@@ -17,7 +17,7 @@ from singlow.training.run import Run
 
 DEFAULT_PRESET = "singlow_16k"
 DEFAULT_DATASET = "builtin"
-ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision")
+ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision", "backprop")
 _TRAINING = {
     "window_size": None,
     "batch_size": None,
