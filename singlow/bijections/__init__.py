@@ -2,17 +2,19 @@
 
 from singlow.bijections.actnorm import ActNorm, PositionalAffine
 from singlow.bijections.base import InvertibleLayer
-from singlow.bijections.compose import Chain, Inverse, WithCondition
+from singlow.bijections.compose import Chain
 from singlow.bijections.coupling import AffineCoupling
-from singlow.bijections.linear import Flip, InvertibleConv, Permutation
+from singlow.bijections.linear import FixedLinear, Flip, InvertibleConv, Permutation
 from singlow.bijections.multiscale import MultiScale
 from singlow.bijections.repeat import Repeat
 from singlow.bijections.squeezed import Squeezed
+from singlow.bijections.wrappers import Inverse, WithCondition
 
 __all__ = [
     "ActNorm",
     "AffineCoupling",
     "Chain",
+    "FixedLinear",
     "Flip",
     "Inverse",
     "InvertibleConv",

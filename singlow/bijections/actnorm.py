@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from singlow.bijections.base import InvertibleLayer, Shape, Tensor, count_frames, sum_frames
@@ -62,6 +63,11 @@ class ActNorm(InvertibleLayer):
             self.log_scale.assign(-ops.log(ops.sqrt(variance) + _EPSILON))
             self.adapted.assign(1.0)
         return self(x, frame_mask=frame_mask)[0]
+
+    def as_linear(self) -> tuple[np.ndarray, np.ndarray]:
+        """The matrix and the shift of the whole layer, in float64."""
+        scale = np.exp(ops.convert_to_numpy(self.log_scale).astype(np.float64))
+        return np.diag(scale), scale * ops.convert_to_numpy(self.shift)
 
 
 @keras.saving.register_keras_serializable("singlow")

@@ -72,6 +72,14 @@ class InvertibleLayer(keras.layers.Layer):
         """Set data-dependent weights from `x`, eagerly and once; return the layer's output."""
         return self(x, condition=condition, frame_mask=frame_mask)[0]
 
+    def inversion_errors(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> list[Tensor]:
+        """The largest `|f^-1(f(x)) - x|` in valid frames, for each level that it has."""
+        z = self(x, condition, frame_mask)[0]
+        back = self.inverse(z, condition, frame_mask)[0]
+        return [ops.max(ops.abs(masked(back - x, frame_mask)))]
+
     def pull_back(
         self,
         y: Tensor,
@@ -105,6 +113,14 @@ class InvertibleLayer(keras.layers.Layer):
 
         _, pull = vjp(function, x, condition, values_of(self, bindings))
         return (x, *pull((dy, dlog_det)))
+
+    def for_inference(self, tile: int | None = None) -> "InvertibleLayer":
+        """An equal layer, built, that is cheaper to run and is not trained; itself by default.
+
+        Args:
+            tile: frames that a coupling's network sees at a time; all of them when `None`.
+        """
+        return self
 
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         """The shape of the latents for data of `x_shape`; a list for multi-scale latents."""
@@ -145,6 +161,13 @@ def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
         values = [scope.get_current_value(v) for v in layer.trainable_variables]
     pairs = zip(values, layer.trainable_variables, strict=True)
     return [v.value if value is None else value for value, v in pairs]
+
+
+def rebuilt(layer: keras.layers.Layer, **settings: Any) -> Any:
+    """A built layer of the same config, but for some settings, with weights of its own."""
+    again = type(layer).from_config({**layer.get_config(), **settings})
+    again.build_from_config(layer.get_build_config())
+    return again
 
 
 def sum_frames(values: Tensor, frame_mask: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bijections made of bijections: a chain, an inverse, an embedded condition."""
+"""A chain of bijections."""
 
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from singlow.bijections.base import (
     deserialize,
     serialize,
 )
+from singlow.bijections.linear import FixedLinear
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -103,6 +104,21 @@ class Chain(InvertibleLayer):
             condition, frame_mask = layer.at_latents(condition, frame_mask)
         return x
 
+    def for_inference(self, tile: int | None = None) -> "Chain":
+        """Linear layers that follow each other become one; see `InvertibleLayer`."""
+        layers: list[InvertibleLayer] = []
+        pending: list[InvertibleLayer] = []
+        for layer in [*self.layers, None]:
+            if hasattr(layer, "as_linear"):
+                pending.append(layer)
+                continue
+            layers += _merged(pending)
+            pending = []
+            layers += [] if layer is None else [layer.for_inference(tile)]
+        chain = Chain(layers, name=self.name, dtype=self.dtype_policy.name)
+        chain.build_from_config(self.get_build_config())
+        return chain
+
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         for layer in self.layers:
             x_shape = layer.latent_shape(x_shape)
@@ -128,128 +144,19 @@ class Chain(InvertibleLayer):
         return cls(**{**config, "layers": [deserialize(layer) for layer in config["layers"]]})
 
 
+def _merged(layers: list[InvertibleLayer]) -> list[InvertibleLayer]:
+    if not layers:
+        return []
+    matrix, shift = layers[0].as_linear()
+    for layer in layers[1:]:
+        next_matrix, next_shift = layer.as_linear()
+        matrix, shift = next_matrix @ matrix, next_matrix @ shift + next_shift
+    name = "_".join(layer.name for layer in layers)
+    return [FixedLinear.of(matrix, shift, name=name, dtype=layers[0].dtype_policy.name)]
+
+
 def _changes_resolution(
     layer: InvertibleLayer, condition: Tensor | None, frame_mask: Tensor | None
 ) -> bool:
     there = layer.at_latents(condition, frame_mask)
     return there[0] is not condition or there[1] is not frame_mask
-
-
-class Wrapper(InvertibleLayer):
-    """A bijection around one other, `self.bijection`, whose face it keeps."""
-
-    def __init__(self, bijection: InvertibleLayer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.bijection = bijection
-
-    def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
-        return self.bijection.latent_shape(x_shape)
-
-    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
-        return self.bijection.latent_condition_shape(condition_shape)
-
-    def at_latents(
-        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor | None, Any]:
-        return self.bijection.at_latents(condition, frame_mask)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bijection": serialize(self.bijection)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{**config, "bijection": deserialize(config["bijection"])})
-
-
-@keras.saving.register_keras_serializable("singlow")
-class Inverse(Wrapper):
-    """`f^-1` of a bijection `f` that keeps the shape.
-
-    `adapt` leaves `f` as it is: its data-dependent start is defined on its own inputs, which are
-    this layer's outputs.
-
-    Args:
-        bijection: the layer `f`.
-
-    Raises:
-        ValueError: on `build`, when `f` changes the shape.
-    """
-
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        if not self.bijection.built:
-            self.bijection.build(x_shape, condition_shape)
-        if self.bijection.latent_shape(x_shape) != tuple(x_shape):
-            raise ValueError(
-                "Expected a bijection that keeps the shape. Received: "
-                f"{self.bijection.name}, which maps {tuple(x_shape)} to "
-                f"{self.bijection.latent_shape(x_shape)}."
-            )
-
-    def call(
-        self,
-        x: Tensor,
-        condition: Tensor | None = None,
-        frame_mask: Tensor | None = None,
-        reverse: bool = False,
-        training: bool | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        return self.bijection(x, condition, frame_mask, reverse=not reverse, training=training)
-
-
-@keras.saving.register_keras_serializable("singlow")
-class WithCondition(Wrapper):
-    """`f(x | network(condition))`: a bijection that reads an embedding of the condition.
-
-    Layers outside this one still see the condition itself.
-
-    Args:
-        bijection: the layer `f`.
-        network: a Keras layer from `(batch, time, features)` to `(batch, time, embedding)`; time
-            may be 1.
-
-    Raises:
-        ValueError: when it is called without a condition.
-    """
-
-    def __init__(
-        self, bijection: InvertibleLayer, network: keras.layers.Layer, **kwargs: Any
-    ) -> None:
-        super().__init__(bijection, **kwargs)
-        self.network = network
-
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        if condition_shape is None:
-            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
-        if not self.network.built:
-            self.network.build(condition_shape)
-        if not self.bijection.built:
-            embedded = self.network.compute_output_shape(condition_shape)
-            self.bijection.build(x_shape, tuple(embedded))
-
-    def call(
-        self,
-        x: Tensor,
-        condition: Tensor | None = None,
-        frame_mask: Tensor | None = None,
-        reverse: bool = False,
-        training: bool | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        embedded = self._embed(condition)
-        return self.bijection(x, embedded, frame_mask, reverse=reverse, training=training)
-
-    def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> Tensor:
-        return self.bijection.adapt(x, self._embed(condition), frame_mask)
-
-    def _embed(self, condition: Tensor | None) -> Tensor:
-        if condition is None:
-            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
-        return self.network(condition)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "network": serialize(self.network)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return super().from_config({**config, "network": deserialize(config["network"])})

@@ -1,5 +1,6 @@
 """Coupling: half of the channels decide an affine map of the other half."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import keras
@@ -13,12 +14,14 @@ from singlow.bijections.base import (
     deserialize,
     halves,
     masked,
+    rebuilt,
     run_bound,
     serialize,
     sum_frames,
     values_of,
 )
 from singlow.bijections.loop import vjp
+from singlow.bijections.tiles import in_tiles
 
 SCALES = ("bounded", "sigmoid", "exp", "additive")
 
@@ -38,21 +41,32 @@ class AffineCoupling(InvertibleLayer):
             `channels` are set here when they are `None`.
         scale: `"bounded"`, `s = 2 tanh(h / 2)`, so that the inverse cannot explode; `"sigmoid"`,
             `s = log sigmoid(h + 2)`; `"exp"`, `s = h`; `"additive"`, `s = 0`.
+        tile: frames that the network sees at a time, with its receptive field around them: the same
+            result in memory that does not grow with length. All frames when `None`.
 
     Raises:
-        ValueError: `scale` is unknown, or there is a single channel.
+        ValueError: `scale` is unknown, `tile` is below 1, or there is a single channel.
 
     References:
         Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,
         https://arxiv.org/abs/1605.08803
     """
 
-    def __init__(self, network: keras.layers.Layer, scale: str = "bounded", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        network: keras.layers.Layer,
+        scale: str = "bounded",
+        tile: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        if tile is not None and tile < 1:
+            raise ValueError(f"Expected tile of at least 1. Received: tile={tile}.")
         if scale not in SCALES:
             raise ValueError(f"Expected scale to be one of {SCALES}. Received: scale={scale!r}.")
         self.network = network
         self.scale = scale
+        self.tile = tile
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         moved = x_shape[-1] // 2
@@ -69,17 +83,39 @@ class AffineCoupling(InvertibleLayer):
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         a, b = halves(x)
-        parameters = self.network(a, condition, frame_mask, training=training)
-        moved, log_det = self._move(b, parameters, frame_mask)
+        moved, log_det = self._run(self._move, a, b, condition, frame_mask, training)
         return ops.concatenate([a, moved], axis=-1), log_det
 
     def _inverse(
         self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         a, moved = halves(z)
-        parameters = self.network(a, condition, frame_mask, training=training)
-        b, log_det = self._undo(moved, parameters, frame_mask)
+        b, log_det = self._run(self._undo, a, moved, condition, frame_mask, training)
         return ops.concatenate([a, b], axis=-1), log_det
+
+    def _run(
+        self,
+        affine: Callable[..., tuple[Tensor, Tensor]],
+        a: Tensor,
+        b: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        training: bool | None,
+    ) -> tuple[Tensor, Tensor]:
+        if self.tile is None:
+            parameters = self.network(a, condition, frame_mask, training=training)
+            return affine(b, parameters, frame_mask)
+        before, after = self.network.receptive_field
+
+        def one(a: Tensor, b: Tensor, condition: Tensor | None, mask: Tensor) -> tuple:
+            parameters = self.network(a, condition, mask, training=training)
+            own = slice(before, -after if after else None)
+            return affine(b, parameters[:, own], mask[:, own])
+
+        return in_tiles(one, a, b, condition, frame_mask, self.tile, (before, after))
+
+    def for_inference(self, tile: int | None = None) -> "AffineCoupling":
+        return rebuilt(self, network=self.network.for_inference(), tile=tile)
 
     def pull_back(
         self,
@@ -146,7 +182,8 @@ class AffineCoupling(InvertibleLayer):
         return log_scale, shift
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "network": serialize(self.network), "scale": self.scale}
+        own = {"network": serialize(self.network), "scale": self.scale, "tile": self.tile}
+        return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

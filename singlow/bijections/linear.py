@@ -1,7 +1,7 @@
 """Linear mixing of channels: the invertible 1x1 convolution, permutations and flips."""
 
 import random
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -88,6 +88,15 @@ class InvertibleConv(InvertibleLayer):
         matrix = matrix + ops.matmul(matrix, one - ops.matmul(kernel, matrix))
         return _mix(z, matrix), -count_frames(z, frame_mask) * log_det
 
+    def as_linear(self) -> tuple[np.ndarray, np.ndarray]:
+        """The matrix and the shift of the whole layer, in float64."""
+        if self.form == "plain":
+            return _exact(self.kernel), np.zeros(self.kernel.shape[0])
+        lower, upper = np.tril(_exact(self.lower), -1), np.triu(_exact(self.upper), 1)
+        lower += np.eye(len(lower))
+        upper += np.diag(_exact(self.sign) * np.exp(_exact(self.log_diagonal)))
+        return _exact(self.permutation) @ lower @ upper, np.zeros(len(lower))
+
     def _triangles(self) -> tuple[Tensor, Tensor]:
         one = ops.eye(self.lower.shape[0], dtype=self.compute_dtype)
         below = ops.tril(ops.ones_like(one), -1)
@@ -155,8 +164,57 @@ class Flip(InvertibleLayer):
     _inverse = _forward
 
 
+@keras.saving.register_keras_serializable("singlow")
+class FixedLinear(InvertibleLayer):
+    """`z_t = W x_t + shift` with the inverse of `W` and its log-determinant stored.
+
+    What `for_inference` makes of an ActNorm and the mixing of channels that follows it.
+    """
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        one = np.eye(x_shape[-1])
+        self.matrix = self._constant("matrix", one)
+        self.inverse_matrix = self._constant("inverse_matrix", one)
+        self.shift = self._constant("shift", np.zeros(x_shape[-1]))
+        self.log_det = self._constant("log_det", np.zeros(()))
+
+    def _constant(self, name: str, value: np.ndarray) -> keras.Variable:
+        return self.add_weight(
+            name=name,
+            shape=value.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype),
+            trainable=False,
+        )
+
+    @classmethod
+    def of(cls, matrix: np.ndarray, shift: np.ndarray, **kwargs: Any) -> Self:
+        """The layer with this matrix and shift."""
+        layer = cls(**kwargs)
+        layer.build((None, None, len(shift)))
+        layer.matrix.assign(matrix)
+        layer.inverse_matrix.assign(np.linalg.inv(matrix))
+        layer.shift.assign(shift)
+        layer.log_det.assign(np.linalg.slogdet(matrix)[1])
+        return layer
+
+    def _forward(
+        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        return _mix(x, self.matrix) + self.shift, count_frames(x, frame_mask) * self.log_det
+
+    def _inverse(
+        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        x = _mix(z - self.shift, self.inverse_matrix)
+        return x, -count_frames(z, frame_mask) * self.log_det
+
+
 def _mix(x: Tensor, matrix: Tensor) -> Tensor:
     return ops.matmul(x, ops.transpose(matrix))
+
+
+def _exact(variable: keras.Variable) -> np.ndarray:
+    return ops.convert_to_numpy(variable).astype(np.float64)
 
 
 def _drawn() -> np.random.Generator:

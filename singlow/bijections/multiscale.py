@@ -11,7 +11,7 @@ from singlow.bijections.base import (
     Tensor,
     deserialize,
     halves,
-    masked,
+    rebuilt,
     serialize,
 )
 
@@ -94,12 +94,10 @@ class MultiScale(InvertibleLayer):
     def inversion_errors(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
     ) -> list[Tensor]:
-        """Level by level, the largest `|level^-1(level(h)) - h|` in valid frames."""
         errors = []
         for level in self.levels:
+            errors += level.inversion_errors(x, condition, frame_mask)
             latent = level(x, condition, frame_mask)[0]
-            back = level.inverse(latent, condition, frame_mask)[0]
-            errors.append(ops.max(ops.abs(masked(back - x, frame_mask))))
             condition, frame_mask = level.at_latents(condition, frame_mask)
             x = halves(latent)[0]
         return errors
@@ -115,6 +113,9 @@ class MultiScale(InvertibleLayer):
                 x, left = halves(x)
                 latents.append(left)
         return [*latents, x]
+
+    def for_inference(self, tile: int | None = None) -> Self:
+        return rebuilt(self, levels=[level.for_inference(tile) for level in self.levels])
 
     def latent_shape(self, x_shape: Shape) -> list[Shape]:
         shapes = []

@@ -1,7 +1,7 @@
 """A level's equal steps, run as one loop over stacked weights."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import keras
@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from singlow.bijections.base import (
-    Bindings,
     InvertibleLayer,
     Shape,
     Tensor,
@@ -19,22 +18,9 @@ from singlow.bijections.base import (
     serialize,
 )
 from singlow.bijections.loop import compiled, scan, with_backward
+from singlow.bijections.pattern import Pattern
 
 BACKPROP = ("stored", "inverted")
-
-
-class _Pattern:
-    """The step, out of Keras's sight: its variables are slots that a turn of the loop fills."""
-
-    def __init__(self, layer: InvertibleLayer) -> None:
-        self.layer = layer
-
-    def build(self, x_shape: Shape, condition_shape: Shape | None) -> None:
-        self.layer.build(x_shape, condition_shape)
-        self.slots = list(self.layer.weights)
-        known = {id(slot) for slot in self.slots}
-        self.seeds = [v for v in self.layer.variables if id(v) not in known]
-        self.learned = [i for i, slot in enumerate(self.slots) if slot.trainable]
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -74,7 +60,7 @@ class Repeat(InvertibleLayer):
         self.times = times
         self.backprop = backprop
         self._step_config = serialize(step)
-        self._pattern = _Pattern(deserialize(self._step_config))
+        self._pattern = Pattern(deserialize(self._step_config))
         self._ways: dict[tuple[bool, bool | None], Callable[..., Any]] = {}
 
     @property
@@ -104,7 +90,7 @@ class Repeat(InvertibleLayer):
 
     def _stack(self, slot: keras.Variable, values: np.ndarray) -> keras.Variable:
         return self.add_weight(
-            name=slot.path.removeprefix(f"{self.step.path}/").replace("/", "."),
+            name=self._pattern.name_of(slot),
             shape=values.shape,
             dtype=slot.dtype,
             trainable=slot.trainable,
@@ -148,14 +134,7 @@ class Repeat(InvertibleLayer):
         if not self._pattern.seeds:
             return []
         state = self.seed_generator.next() if training else self.seed_generator.state.value
-        offset = np.stack([np.arange(self.times), np.zeros(self.times, int)], axis=-1)
-        return [
-            state + ops.cast(7919 * offset + (104729 * number, 0), state.dtype)
-            for number in range(len(self._pattern.seeds))
-        ]
-
-    def _bind(self, values: Sequence[Tensor]) -> Bindings:
-        return list(zip(self._pattern.slots + self._pattern.seeds, values, strict=True))
+        return self._pattern.seed_states(state, self.times)
 
     def _loop(
         self,
@@ -170,7 +149,7 @@ class Repeat(InvertibleLayer):
             x, total = carry
             x, log_det = run_bound(
                 self.step,
-                self._bind(values),
+                self._pattern.bind(values),
                 x,
                 condition,
                 frame_mask,
@@ -218,7 +197,7 @@ class Repeat(InvertibleLayer):
             ) -> tuple[list[Tensor], list[Tensor]]:
                 y, dy, *more = carry
                 y, dy, dcondition, dweights = self.step.pull_back(
-                    y, dy, dlog_det, condition, frame_mask, self._bind(values), training
+                    y, dy, dlog_det, condition, frame_mask, self._pattern.bind(values), training
                 )
                 return [y, dy, *(d + dcondition for d in more)], dweights
 
@@ -237,14 +216,29 @@ class Repeat(InvertibleLayer):
         if not self.built:
             self.build(tuple(x.shape), None if condition is None else tuple(condition.shape))
         adapted = []
+        for step in self._steps():
+            x = step.adapt(x, condition, frame_mask)
+            adapted.append([ops.convert_to_numpy(slot) for slot in self._pattern.slots])
+        self._assign(adapted)
+        return x
+
+    def _steps(self) -> Iterator[InvertibleLayer]:
+        """The pattern with the weights of one step after another."""
         for index in range(self.times):
             for slot, stacked in zip(self._pattern.slots, self.stacked, strict=True):
                 slot.assign(stacked[index])
-            x = self.step.adapt(x, condition, frame_mask)
-            adapted.append([ops.convert_to_numpy(slot) for slot in self._pattern.slots])
-        for stacked, values in zip(self.stacked, zip(*adapted, strict=True), strict=True):
+            yield self.step
+
+    def _assign(self, steps: list[list[np.ndarray]]) -> None:
+        for stacked, values in zip(self.stacked, zip(*steps, strict=True), strict=True):
             stacked.assign(np.stack(values))
-        return x
+
+    def for_inference(self, tile: int | None = None) -> "Repeat":
+        steps = [step.for_inference(tile) for step in self._steps()]
+        again = Repeat(steps[0], self.times, name=self.name, dtype=self.dtype_policy.name)
+        again.build_from_config(self.get_build_config())
+        again._assign([[ops.convert_to_numpy(v) for v in step.weights] for step in steps])
+        return again
 
     def get_config(self) -> dict[str, Any]:
         own = {"step": self._step_config, "times": self.times, "backprop": self.backprop}

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import InvertibleLayer, Shape, Tensor
-from singlow.bijections.compose import Wrapper
+from singlow.bijections.wrappers import Wrapper
 
 
 @keras.saving.register_keras_serializable("singlow")

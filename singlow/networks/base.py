@@ -1,10 +1,11 @@
 """What every network inside a coupling has in common."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 
-from singlow.bijections.base import Shape, Tensor
+from singlow.bijections.base import Shape, Tensor, rebuilt
+from singlow.networks.weightnorm import Convolution
 
 
 class Network(keras.layers.Layer):
@@ -56,6 +57,18 @@ class Network(keras.layers.Layer):
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not write `_run`.")
+
+    def for_inference(self) -> Self:
+        """An equal network, built, without weight norm and in the precision of its weights."""
+        folded = {"weight_norm": False} if getattr(self, "weight_norm", False) else {}
+        again = rebuilt(self, dtype=self.variable_dtype, **folded)
+        pairs = zip(self._flatten_layers(), again._flatten_layers(), strict=True)
+        for layer, other in pairs:
+            if isinstance(layer, Convolution):
+                other.set_weights(layer.effective_weights())
+            elif not layer._layers:
+                other.set_weights(layer.get_weights())
+        return again
 
     def _output_channels(self, x_shape: Shape) -> int:
         return x_shape[-1] if self.channels is None else self.channels

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from singlow.bijections.base import Shape, Tensor
@@ -93,6 +94,13 @@ class Convolution(keras.layers.Layer):
             return ops.conv(x, weight, padding="same", dilation_rate=self.dilation)
         padded = ops.pad(x, ((0, 0), (before, after), (0, 0)))
         return ops.conv(padded, weight, padding="valid", dilation_rate=self.dilation)
+
+    def effective_weights(self) -> list[np.ndarray]:
+        """The weights of the same convolution without weight norm."""
+        kernel = ops.convert_to_numpy(self.kernel)
+        if self.weight_norm:
+            kernel = kernel * ops.convert_to_numpy(self.gain / _norm(self.kernel.value))
+        return [kernel, ops.convert_to_numpy(self.bias)] if self.use_bias else [kernel]
 
     def _weight(self) -> Tensor:
         weight = ops.cast(self.kernel, self.variable_dtype)

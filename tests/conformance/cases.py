@@ -73,6 +73,11 @@ CASES: dict[str, Case] = {
     "invertible conv, plain": Case(lambda: b.InvertibleConv("plain"), (2, 5, 3), compiles=SLOGDET),
     "permutation": Case(b.Permutation, (2, 5, 6), weights=False),
     "permutation, given": Case(lambda: b.Permutation([2, 0, 1]), (2, 5, 3), weights=False),
+    "fixed linear": Case(
+        lambda: b.FixedLinear.of(np.array([[2.0, 1, 0], [0, 1, 1], [1, 0, 3]]), np.arange(3)),
+        (2, 5, 3),
+        weights=False,
+    ),
     "flip": Case(b.Flip, (2, 5, 3), weights=False),
     "coupling, bounded": Case(lambda: b.AffineCoupling(small_net()), (3, 8, 4)),
     "coupling, odd channels": Case(lambda: b.AffineCoupling(small_net()), (2, 8, 5)),
@@ -98,6 +103,10 @@ CASES: dict[str, Case] = {
     ),
     "coupling, wavenet, conditional": Case(
         lambda: b.AffineCoupling(WaveNet(6, 2)), (2, 8, 4), condition=(2, 8, 3)
+    ),
+    "coupling, in tiles": Case(lambda: b.AffineCoupling(small_net(), tile=3), (2, 8, 4)),
+    "coupling, in tiles, conditional": Case(
+        lambda: b.AffineCoupling(WaveNet(6, 2), "sigmoid", tile=3), (2, 8, 4), condition=(2, 8, 3)
     ),
     "chain": Case(step, (2, 8, 4)),
     "chain, conditional": Case(step, (2, 8, 4), condition=(2, 8, 3)),

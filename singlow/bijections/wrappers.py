@@ -1,0 +1,140 @@
+"""Bijections around one other: its inverse, or one that reads an embedded condition."""
+
+from typing import Any, Self
+
+import keras
+
+from singlow.bijections.base import (
+    InvertibleLayer,
+    Shape,
+    Tensor,
+    deserialize,
+    rebuilt,
+    serialize,
+)
+
+
+class Wrapper(InvertibleLayer):
+    """A bijection around one other, `self.bijection`, whose face it keeps."""
+
+    def __init__(self, bijection: InvertibleLayer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bijection = bijection
+
+    def for_inference(self, tile: int | None = None) -> Self:
+        return rebuilt(self, bijection=self.bijection.for_inference(tile))
+
+    def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
+        return self.bijection.latent_shape(x_shape)
+
+    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+        return self.bijection.latent_condition_shape(condition_shape)
+
+    def at_latents(
+        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> tuple[Tensor | None, Any]:
+        return self.bijection.at_latents(condition, frame_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bijection": serialize(self.bijection)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**{**config, "bijection": deserialize(config["bijection"])})
+
+
+@keras.saving.register_keras_serializable("singlow")
+class Inverse(Wrapper):
+    """`f^-1` of a bijection `f` that keeps the shape.
+
+    `adapt` leaves `f` as it is: its data-dependent start is defined on its own inputs, which are
+    this layer's outputs.
+
+    Args:
+        bijection: the layer `f`.
+
+    Raises:
+        ValueError: on `build`, when `f` changes the shape.
+    """
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        if not self.bijection.built:
+            self.bijection.build(x_shape, condition_shape)
+        if self.bijection.latent_shape(x_shape) != tuple(x_shape):
+            raise ValueError(
+                "Expected a bijection that keeps the shape. Received: "
+                f"{self.bijection.name}, which maps {tuple(x_shape)} to "
+                f"{self.bijection.latent_shape(x_shape)}."
+            )
+
+    def call(
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        reverse: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        return self.bijection(x, condition, frame_mask, reverse=not reverse, training=training)
+
+
+@keras.saving.register_keras_serializable("singlow")
+class WithCondition(Wrapper):
+    """`f(x | network(condition))`: a bijection that reads an embedding of the condition.
+
+    Layers outside this one still see the condition itself.
+
+    Args:
+        bijection: the layer `f`.
+        network: a Keras layer from `(batch, time, features)` to `(batch, time, embedding)`; time
+            may be 1.
+
+    Raises:
+        ValueError: when it is called without a condition.
+    """
+
+    def __init__(
+        self, bijection: InvertibleLayer, network: keras.layers.Layer, **kwargs: Any
+    ) -> None:
+        super().__init__(bijection, **kwargs)
+        self.network = network
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        if condition_shape is None:
+            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
+        if not self.network.built:
+            self.network.build(condition_shape)
+        if not self.bijection.built:
+            embedded = self.network.compute_output_shape(condition_shape)
+            self.bijection.build(x_shape, tuple(embedded))
+
+    def call(
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        reverse: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        embedded = self._embed(condition)
+        return self.bijection(x, embedded, frame_mask, reverse=reverse, training=training)
+
+    def adapt(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> Tensor:
+        return self.bijection.adapt(x, self._embed(condition), frame_mask)
+
+    def for_inference(self, tile: int | None = None) -> Self:
+        return rebuilt(self, bijection=self.bijection.for_inference(tile), network=self.network)
+
+    def _embed(self, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
+        return self.network(condition)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "network": serialize(self.network)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return super().from_config({**config, "network": deserialize(config["network"])})

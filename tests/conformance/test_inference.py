@@ -1,0 +1,36 @@
+"""A layer for inference is the layer, folded and in tiles."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.cases import Case, given, parts, ready, tolerance
+
+
+@pytest.mark.parametrize("tile", [None, 3])
+def test_it_is_the_same_map(case: Case, tile: int | None):
+    layer = ready(case)
+    inputs = given(case)
+    folded = layer.for_inference(tile)
+    z, log_det = layer(*inputs)
+    found, found_log_det = folded(*inputs)
+    for expected, part in zip(parts(z), parts(found), strict=True):
+        np.testing.assert_allclose(part, expected, atol=tolerance(1e-10, 3e-5))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found_log_det),
+        ops.convert_to_numpy(log_det),
+        atol=tolerance(1e-9, 3e-4),
+    )
+    condition = inputs[1]
+    back, inverse_log_det = folded.inverse(z, condition)
+    expected, expected_log_det = layer.inverse(z, condition)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(back), ops.convert_to_numpy(expected), atol=tolerance(1e-10, 1e-4)
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(inverse_log_det),
+        ops.convert_to_numpy(expected_log_det),
+        atol=tolerance(1e-9, 3e-4),
+    )
+    assert keras.backend.standardize_dtype(log_det.dtype) == keras.config.floatx()

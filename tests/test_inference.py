@@ -1,0 +1,71 @@
+"""A flow for inference: equal to the flow it was made from, and long songs in little memory."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from singlow.models import SinGlow
+from singlow.testing import nudge
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SONGS = """
+import json, resource, sys
+import numpy as np
+from singlow.models import SinGlow
+from singlow.testing import nudge
+
+def code(flow, seconds):
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.standard_normal((1, 16000 * seconds, 1), np.float32)
+    z = flow.encode(x)
+    back = np.asarray(flow.decode(z))
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return x, z, back, peak
+
+model = SinGlow.from_preset("singlow_16k")
+nudge(model, scale=0.02)
+flow = model.for_inference()
+code(flow, 10)
+x, z, back, before = code(flow, 10)
+short = max(float(abs(np.asarray(p) - np.asarray(q)).max()) for p, q in zip(z, model.encode(x)))
+x, z, back, after = code(flow, int(sys.argv[1]))
+error = float(abs(back - x).max())
+print(json.dumps({"bytes": (after - before) / x.size, "short": short, "error": error}))
+"""
+
+
+def test_it_is_the_flow_it_was_made_from():
+    model = SinGlow.from_preset("singlow_tiny")
+    nudge(model)
+    flow = model.for_inference(tile=32)
+    x = 0.1 * np.random.default_rng(0).standard_normal((2, 1024, 1)).astype("float32")
+    for found, expected in zip(flow.encode(x), model.encode(x), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(flow.log_prob(x), model.log_prob(x), rtol=1e-5)
+    np.testing.assert_allclose(flow.decode(flow.encode(x)), x, atol=1e-5)
+    sampled = flow.sample(1, 500, seed=1)
+    np.testing.assert_allclose(sampled, model.sample(1, 500, seed=1), atol=1e-5)
+    assert flow.sampling_rate == model.sampling_rate
+    assert not flow.trainable_variables or not any("gain" in v.path for v in flow.weights)
+
+
+@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.slow)])
+def test_long_songs_take_little_memory(seconds):
+    done = subprocess.run(
+        [sys.executable, "-c", SONGS, str(seconds)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["short"] < 1e-6 * 10
+    assert measured["error"] < 1e-5
+    assert measured["bytes"] <= 32
