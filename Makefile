@@ -2,15 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
+PARALLEL = -n $(JOBS) --dist loadscope
+CORE := tests/conformance tests/test_flow.py tests/test_optimizer.py
 
-.PHONY: help train test test-slow check format benchmark clean
+.PHONY: help train test test-slow check format benchmark benchmark-gpu clean
 
 help:
 	@echo "make train      make .venv, install, train on the built-in corpus, write samples"
 	@echo "make test       lint and all quick tests, on TensorFlow and on JAX"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make format     format the code"
-	@echo "make benchmark  time the preparation of data"
+	@echo "make benchmark  time training, inference and the preparation of data"
+	@echo "make benchmark-gpu  time training and inference on an accelerator, through JAX"
 	@echo "make clean      remove .venv"
 
 train: $(VENV)/installed
@@ -19,8 +23,8 @@ train: $(VENV)/installed
 test check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance tests/test_flow.py tests/test_optimizer.py
+	$(BIN)/python -m pytest -q $(PARALLEL)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q $(PARALLEL) $(CORE)
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m slow
@@ -30,7 +34,11 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 benchmark: $(VENV)/installed
+	$(BIN)/python benchmarks/train.py --json logs/benchmark.json
 	$(BIN)/python benchmarks/prepare.py
+
+benchmark-gpu:
+	KERAS_BACKEND=jax $(PYTHON) benchmarks/train.py --json logs/benchmark-gpu.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,9 @@ def large(backprop: str, policy: str | None = "mixed_bfloat16", steps: int = 12)
 
 
 CASES: dict[str, Case] = {
-    "singlow_16k": Case(preset("singlow_16k"), 16, 8192),
-    "singlow_16k, inverted": Case(preset("singlow_16k", backprop="inverted"), 16, 8192),
-    "singlow_16k, bfloat16": Case(preset("singlow_16k", precision="bfloat16"), 16, 8192, True),
+    "singlow_16k": Case(preset("singlow_16k"), 4, 8192),
+    "singlow_16k, inverted": Case(preset("singlow_16k", backprop="inverted"), 4, 8192),
+    "singlow_16k, bfloat16": Case(preset("singlow_16k", precision="bfloat16"), 4, 8192, True),
     "singlow_original": Case(preset("singlow_original"), 32, 16384),
     "singlow_tiny": Case(preset("singlow_tiny"), 4, 2048),
     "large": Case(large("stored"), 16, 4096, True),
@@ -205,16 +205,20 @@ def measure(case: Case, steps: int) -> dict[str, float]:
     step()
     seconds = median(step, steps)
     memory = resident() - held
-    length = max(1, 10 * flow.sampling_rate // flow.multiple) * flow.multiple
+    operations = 3 * case.batch * arithmetic(flow, case.window)
+    weights = sum(math.prod(v.shape) for v in flow.trainable_variables)
+    rate = flow.sampling_rate
+    length = max(1, 10 * rate // flow.multiple) * flow.multiple
     song = (0.1 * rng.standard_normal((1, length, flow.channel_size))).astype("float32")
+
+    flow = flow.for_inference()
 
     def code() -> None:
         np.asarray(flow.decode(flow.encode(song)))
 
     code()
-    operations = 3 * case.batch * arithmetic(flow, case.window)
     return {
-        "weights": sum(math.prod(v.shape) for v in flow.trainable_variables),
+        "weights": weights,
         "start_seconds": first - seconds,
         "step_seconds": seconds,
         "samples_per_second": case.batch * case.window / seconds,
@@ -222,7 +226,7 @@ def measure(case: Case, steps: int) -> dict[str, float]:
         "peak": peak / 1e9,
         "share": operations / seconds / peak,
         "memory": memory,
-        "coding": length / flow.sampling_rate / median(code, 3),
+        "coding": length / rate / median(code, 3),
     }
 
 
@@ -260,8 +264,8 @@ def main() -> None:
     for name in names:
         results[name] = alone(name, given.steps)
         cells = [form.format(results[name][key]) for key, (_, form) in COLUMNS.items()]
-        case = asdict(CASES[name])
-        print(f"| {name}, {case['batch']} x {case['window']} | {' | '.join(cells)} |", flush=True)
+        size = f"{CASES[name].batch} x {CASES[name].window}"
+        print(f"| {name}, {size} | {' | '.join(cells)} |", flush=True)
     if given.json:
         given.json.write_text(json.dumps({"backend": backend, "cases": results}, indent=2) + "\n")
 
