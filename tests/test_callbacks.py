@@ -125,7 +125,7 @@ def test_state_goes_round_and_a_strange_one_is_refused():
 
     other = build_flow(run.config, k_glow=2)
     compile_flow(other, run.config["training"])
-    with pytest.raises(DataError, match="another model|Expected singlow"):
+    with pytest.raises(DataError, match=r"another model|Expected singlow"):
         restore(other, checkpoint)
 
 

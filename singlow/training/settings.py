@@ -7,12 +7,11 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from singlow.errors import UsageError
 from singlow.models.presets import PRESETS, preset
-from singlow.training.config import FORMAT, VERSION
+from singlow.training.config import FORMAT, FREE, VERSION, refuse_differences
 from singlow.training.run import Run
 
 DEFAULT_PRESET = "singlow_16k"
@@ -30,7 +29,6 @@ _TRAINING = {
     "seed": 0,
     "patience": 0,
 }
-_FREE = ("epochs", "patience")  # they change when a run ends, not what it is
 _LEAST = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "warmup_steps": 1, "decay_steps": 1}
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
 
@@ -76,28 +74,9 @@ def resolve(given: Mapping[str, Any], run: Run, fresh: bool = False) -> dict[str
     if fresh or not run.exists:
         return _new(given)
     config = run.config
-    differing = differences(config, given)
-    if differing:
-        raise UsageError(
-            f"Run {run.name} exists with other settings: {'; '.join(differing)}. Leave them out to "
-            "go on with it, give another --run NAME, or --fresh to move it aside."
-        )
-    free = {key: given["training"][key] for key in _FREE if key in given["training"]}
+    refuse_differences(run.name, config, given)
+    free = {key: given["training"][key] for key in FREE if key in given["training"]}
     return {**config, "training": {**config["training"], **free}}
-
-
-def differences(config: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Where what was given disagrees with a run's settings, in words."""
-    pairs = [(key, config[key], given[key]) for key in ("model", "preset") if key in given]
-    if "dataset" in given:
-        pairs.append(("dataset", config["data"].get("dataset"), given["dataset"]))
-    for part in ("arguments", "training"):
-        pairs += [(key, config[part].get(key), value) for key, value in given[part].items()]
-    return [
-        f"{key} is {_shown(old)}, given {_shown(new)}"
-        for key, old, new in pairs
-        if key not in _FREE and not _same(old, new)
-    ]
 
 
 def default_name(given: Mapping[str, Any]) -> str:
@@ -182,13 +161,3 @@ def _parsed(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
-
-
-def _same(old: Any, new: Any) -> bool:
-    return json.dumps(old) == json.dumps(new) or (
-        isinstance(old, float) and isinstance(new, int | float) and old == new
-    )
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str | Path) else json.dumps(value)
