@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from singlow.models.presets import preset
 from singlow.training.checkpoint import Checkpoint
 from singlow.training.config import FORMAT, VERSION
+from singlow.training.limits import DEFAULTS
 from singlow.training.run import Run, locate
 
 CONFIG = {
@@ -14,8 +16,8 @@ CONFIG = {
     "model": "singlow",
     "preset": "singlow_tiny",
     "arguments": {},
-    "data": {},
-    "training": {},
+    "data": {"dataset": "builtin"},
+    "training": {**DEFAULTS, **preset("singlow_tiny").training},
 }
 
 

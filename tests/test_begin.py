@@ -55,15 +55,15 @@ def test_the_folder_of_all_runs_is_no_run(tmp_path, monkeypatch, path):
 def test_settings_of_a_trainer_that_came_between_are_kept(tmp_path):
     """Both resolved their settings while there was no run."""
     first, second = run_in(tmp_path), run_in(tmp_path)
-    config = {**CONFIG, "arguments": {"k_glow": 2}, "training": {"seed": 0, "epochs": 1}}
+    config = {**CONFIG, "arguments": {"k_glow": 2}, "training": {**CONFIG["training"], "seed": 0}}
     with first.begin(config):
         save(first, 1)
-    other = {**config, "arguments": {"k_glow": 3}, "training": {"seed": 1, "epochs": 1}}
+    other = {**config, "arguments": {"k_glow": 3}, "training": {**CONFIG["training"], "seed": 1}}
     with pytest.raises(UsageError) as told, second.begin(other):
         pass
     assert "k_glow is 2, given 3; seed is 0, given 1" in str(told.value)
     assert first.config == config
-    longer = {**config, "training": {"seed": 0, "epochs": 9}, "versions": {"keras": "9"}}
+    longer = {**config, "training": {**CONFIG["training"], "epochs": 9}, "versions": {}}
     longer["arguments"] = {"k_glow": 2, "new": True}  # of a newer singlow
     with second.begin(longer):
         assert first.config == longer

@@ -192,3 +192,31 @@ def test_damaged_settings_are_named(run, text):
     (run.directory / "config.json").write_text(text)
     with pytest.raises(DataError, match=r"config\.json"):
         run.config  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        *[("training", "seed", value) for value in (None, "abc", -1, 2**40, True)],
+        *[("training", "window_size", value) for value in ("1", np.inf, 1e9, None)],
+        *[("training", "batch_size", value) for value in ("4", 2.5, 10**400)],
+        *[("training", "learning_rate", value) for value in (None, -1)],
+        ("training", "warmup_steps", 0),
+        ("training", "no_such", 1),
+        ("data", "dataset", 3),
+        ("data", "directory", 5),
+    ],
+)
+def test_settings_out_of_their_range_are_named(run, part, key, value):
+    run.write_config({**CONFIG, part: {**CONFIG[part], key: value}})
+    with pytest.raises(DataError, match=rf"config\.json: .*{key}") as told:
+        run.config  # noqa: B018
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize(("part", "key"), [("training", "decay_steps"), ("data", "dataset")])
+def test_settings_that_lack_something_are_named(run, part, key):
+    rest = {name: value for name, value in CONFIG[part].items() if name != key}
+    run.write_config({**CONFIG, part: rest})
+    with pytest.raises(DataError, match=rf"config\.json: .*{key}"):
+        run.config  # noqa: B018

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from singlow.errors import DataError, UsageError
+from singlow.training.limits import require_training
 
 FORMAT = "singlow-run"
 VERSION = 1
@@ -38,6 +39,14 @@ def read_config(path: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):
             raise DataError(f"{path}: Expected {key} to be a {kind.__name__}. It is not.")
+    data = {"directory": "", **config["data"]}
+    for key in ("dataset", "directory"):
+        if not isinstance(data.get(key), str):
+            raise DataError(f"{path}: Expected {key} of data to be a str. It is not.")
+    try:
+        require_training(config["training"])
+    except UsageError as error:
+        raise DataError(f"{path}: {error}") from None
     return config
 
 

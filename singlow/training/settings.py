@@ -1,7 +1,6 @@
 """The settings of a run: from flags and a preset to config.json, and the flags that disagree."""
 
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -12,24 +11,12 @@ from typing import Any
 from singlow.errors import UsageError
 from singlow.models.presets import PRESETS, preset
 from singlow.training.config import FORMAT, FREE, VERSION, refuse_differences
+from singlow.training.limits import DEFAULTS, check_training
 from singlow.training.run import Run
 
 DEFAULT_PRESET = "singlow_16k"
 DEFAULT_DATASET = "builtin"
 ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision", "backprop")
-_TRAINING = {
-    "window_size": None,
-    "batch_size": None,
-    "learning_rate": None,
-    "warmup_steps": None,
-    "decay_steps": None,
-    "epochs": None,
-    "steps_per_epoch": None,
-    "temperature": 0.7,
-    "seed": 0,
-    "patience": 0,
-}
-_LEAST = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "warmup_steps": 1, "decay_steps": 1}
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
 
 
@@ -44,14 +31,16 @@ def given(flags: Any) -> dict[str, Any]:
     """
     flags = {key: value for key, value in asdict(flags).items() if value not in (None, ())}
     overrides = [_parsed(text) for text in flags.get("set", ())]
-    twice = sorted({key for key, _ in overrides if key in flags})
-    if twice:
-        raise UsageError(f"Expected {twice[0]} once. Received: --{twice[0]} and --set {twice[0]}.")
+    names = [key for key, _ in overrides]
+    for key in names:
+        if key in flags or names.count(key) > 1:
+            other = f"--{key}" if key in flags else f"--set {key}"
+            raise UsageError(f"Expected {key} once. Received: {other} and --set {key}.")
     values = {**flags, **dict(overrides)}
-    training = {key: values[key] for key in _TRAINING if key in values}
-    _check(training)
+    training = {key: values[key] for key in DEFAULTS if key in values}
+    check_training(training)
     arguments = {key: flags[key] for key in ARGUMENTS if key in flags}
-    arguments.update((key, value) for key, value in overrides if key not in _TRAINING)
+    arguments.update((key, value) for key, value in overrides if key not in DEFAULTS)
     if "dataset" in flags and flags["dataset"] != DEFAULT_DATASET:
         flags["dataset"] = os.path.abspath(flags["dataset"])
     kept = {key: flags[key] for key in ("model", "preset", "dataset", "data_dir") if key in flags}
@@ -94,7 +83,7 @@ def _new(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"Expected a preset of {given['model']}. Received: {name}, which is of {chosen.model}."
         )
-    training = {**_TRAINING, **chosen.training, **given["training"]}
+    training = {**DEFAULTS, **chosen.training, **given["training"]}
     missing = [key for key in training if training[key] is None and key != "decay_steps"]
     if missing:
         raise UsageError(f"Expected preset {name} to set {', '.join(missing)}.")
@@ -137,20 +126,6 @@ def _check_bfloat16() -> None:
             "Expected --precision float32 for JAX on a CPU, where bfloat16 is ten times slower. "
             "Received: bfloat16."
         )
-
-
-def _check(training: Mapping[str, Any]) -> None:
-    for key, value in training.items():
-        least = _LEAST.get(key, 0)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if key == "decay_steps" and value is None:
-            continue
-        if not number or not math.isfinite(value) or value < least:
-            raise UsageError(f"Expected {key} of at least {least}. Received: {value}.")
-        if key in ("window_size", "learning_rate") and value <= 0:
-            raise UsageError(f"Expected {key} above 0. Received: {value}.")
-        if key in ("warmup_steps", "decay_steps") and not isinstance(value, int):
-            raise UsageError(f"Expected {key} to be a whole number. Received: {value}.")
 
 
 def _parsed(text: str) -> tuple[str, Any]:
