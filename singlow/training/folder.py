@@ -17,10 +17,12 @@ def require_own(directory: Path, logs: Path) -> None:
         logs: of the run, maybe inside it.
 
     Raises:
-        UsageError: no trainer put there what is in it.
+        UsageError: no trainer put there what is in it, or it is a file.
     """
     if not directory.exists() or (directory / "config.json").is_file():
         return
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: Expected a folder for the run. Received: a file.")
     own = {".lock", *([logs.name] if logs.parent == directory else [])}
     names = sorted(path.name for path in directory.iterdir())
     other = next((n for n in names if n not in own and not _LEFTOVER.fullmatch(n)), None)
