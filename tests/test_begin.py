@@ -1,5 +1,6 @@
 """Beginning a run: whose folder it is, whose settings count, what a failed start leaves."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, fresh):
         run.set_aside()
     assert {p.name for p in tmp_path.iterdir()} == {"mine"}
     assert {p.name for p in run.directory.iterdir()} == {"songs", ".tmp-mine"}
+
+
+def test_a_file_is_no_place_for_a_run(tmp_path):
+    (tmp_path / "plain").touch()
+    run = locate(str(tmp_path / "plain"), tmp_path / "checkpoints", tmp_path / "logs")
+    for start in (run.require_free, run.begin(CONFIG).__enter__):
+        with pytest.raises(UsageError, match="Expected a folder for the run"):
+            start()
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -81,3 +90,11 @@ def test_a_start_that_fails_is_no_run(tmp_path):
     with pytest.raises(ValueError, match="bad"), run.begin(CONFIG):
         raise ValueError("bad")
     assert run.exists
+
+
+def test_the_command_that_goes_on_can_be_pasted(tmp_path):
+    from singlow.training.fit import _saved
+
+    run = locate(str(tmp_path / "odd dir" / "r"), tmp_path / "checkpoints", tmp_path / "logs")
+    command = _saved(run, 3).partition("Go on with: ")[2]
+    assert shlex.split(command) == ["python3", "train.py", "--run", str(run.directory)]

@@ -13,7 +13,7 @@ from common_definitions import Settings
 from singlow.commands.flags import parse
 from singlow.errors import UsageError
 from singlow.training.run import Run, locate
-from singlow.training.settings import default_name, given, resolve
+from singlow.training.settings import absolute_source, default_name, given, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--preset", "singlow_tiny"]
@@ -58,6 +58,22 @@ def test_a_flag_reaches_the_settings(tmp_path, flags, part, key, value):
 def test_several_set(tmp_path):
     arguments = settled(["--set", "width=24", "--set", "dropout=0.1"], tmp_path)["arguments"]
     assert (arguments["width"], arguments["dropout"]) == (24, 0.1)
+
+
+def test_a_dataset_is_absolute_behind_its_label(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("choir", "a=b"):
+        (tmp_path / name).mkdir()
+    for source, expected in (
+        ("human=choir", f"human={tmp_path}/choir"),
+        ("choir", f"{tmp_path}/choir"),
+        ("a=b", f"{tmp_path}/a=b"),
+        ("human=gone", f"human={tmp_path}/gone"),
+        (f"{tmp_path}/gone=here", f"{tmp_path}/gone=here"),
+        ("builtin", "builtin"),
+    ):
+        assert settled(["--dataset", source], tmp_path)["data"]["dataset"] == expected
+        assert absolute_source(expected) == expected
 
 
 def test_model_preset_and_run_name():

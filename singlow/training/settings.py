@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from singlow.data.corpora import part_source
 from singlow.errors import UsageError
 from singlow.models.presets import PRESETS, preset
 from singlow.training.config import FORMAT, FREE, VERSION, refuse_differences
@@ -41,10 +42,27 @@ def given(flags: Any) -> dict[str, Any]:
     check_training(training)
     arguments = {key: flags[key] for key in ARGUMENTS if key in flags}
     arguments.update((key, value) for key, value in overrides if key not in DEFAULTS)
-    if "dataset" in flags and flags["dataset"] != DEFAULT_DATASET:
-        flags["dataset"] = os.path.abspath(flags["dataset"])
+    if "dataset" in flags:
+        flags["dataset"] = absolute_source(flags["dataset"])
     kept = {key: flags[key] for key in ("model", "preset", "dataset", "data_dir") if key in flags}
     return {**kept, "arguments": arguments, "training": training}
+
+
+def absolute_source(dataset: str) -> str:
+    """What `--dataset` names, wherever one stands: `builtin`, a path, or `LABEL=PATH`.
+
+    What is not there keeps its words: a run that has its records goes on without its recordings.
+    """
+    if dataset == DEFAULT_DATASET:
+        return dataset
+    try:
+        label, path = part_source(dataset)
+    except UsageError:
+        label, sign, rest = dataset.partition("=")
+        if not sign or os.sep in label:
+            return os.path.abspath(dataset)
+        path = os.path.abspath(rest)
+    return f"{label}={path}" if label else str(path)
 
 
 def resolve(given: Mapping[str, Any], run: Run, fresh: bool = False) -> dict[str, Any]:
