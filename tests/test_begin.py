@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from singlow.errors import Interrupted, UsageError
+from singlow.data.pipeline import Windows
+from singlow.data.records import read_shard
+from singlow.errors import DataError, Interrupted, UsageError
 from singlow.training.run import locate
+from tests.datasets import write_noise
 from tests.runs import CONFIG, run_in, save
 
 
@@ -98,3 +101,17 @@ def test_the_command_that_goes_on_can_be_pasted(tmp_path):
     run = locate(str(tmp_path / "odd dir" / "r"), tmp_path / "checkpoints", tmp_path / "logs")
     command = _saved(run, 3).partition("Go on with: ")[2]
     assert shlex.split(command) == ["python3", "train.py", "--run", str(run.directory)]
+
+
+def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):
+    folder = write_noise(tmp_path / "odd dir", {"train": [4000], "validation": [4000]})
+    for path in folder.glob("train*"):
+        path.write_bytes(path.read_bytes()[:-1])
+        for read in (
+            lambda: Windows(folder, "train", 512, 1),
+            lambda path=path: list(read_shard(path)),
+        ):
+            with pytest.raises(DataError) as told:
+                read()
+            command = str(told.value).partition("Run: ")[2]
+            assert shlex.split(command) == ["python3", "data_loader.py", "--recover", str(folder)]
