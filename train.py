@@ -1,13 +1,15 @@
 """Train a flow: parse, build, adapt, fit. See common_definitions.py for the settings."""
 
-from common_definitions import CHECKPOINTS, LOGS, Settings
-from singlow.commands.flags import parse
 from singlow.errors import run_command
-from singlow.training.run import locate
-from singlow.training.settings import default_name, given, resolve
 
 
 def main() -> None:
+    # Here, so that Ctrl-C while they load is told as any other.
+    from common_definitions import CHECKPOINTS, LOGS, Settings
+    from singlow.commands.flags import parse
+    from singlow.training.run import locate
+    from singlow.training.settings import default_name, given, resolve
+
     flags = parse(Settings)
     wanted = given(flags)
     run = locate(flags.run or default_name(wanted), CHECKPOINTS, LOGS)
@@ -18,10 +20,11 @@ def main() -> None:
     if flags.dry_run:
         report.describe(config)
         return
-    config = fit.prepare_data(config, flags.data_dir)
+    run.require_free()
     flow = state.build_flow(config)
+    fit.window_length(config, flow)
+    config = state.settled(fit.prepare_data(config, flags.data_dir), flow)
     train, held_out = fit.open_windows(config, flow)
-    config = state.settled(config, flow)
     report.introduce(flow, run, config, train, held_out)
     with run.begin(config, flags.fresh):
         fit.fit(flow, run, config, train, held_out)
@@ -29,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, lasting=True)

@@ -1,19 +1,20 @@
 """Everything done with a trained run: python3 -m singlow VERB RUN ..."""
 
-from singlow.commands.check import check
-from singlow.commands.doctor import doctor
-from singlow.commands.evaluate import evaluate
-from singlow.commands.flags import run_verb
-from singlow.commands.sample import sample
-from singlow.commands.songs import decode, encode
 from singlow.errors import run_command
-
-VERBS = {verb.__name__: verb for verb in (check, sample, encode, decode, evaluate, doctor)}
 
 
 def main() -> None:
     """Run the verb that the command line names."""
-    run_verb(VERBS, "Use a trained run: RUN is a name under checkpoints/, or a path.")
+    # Here, so that Ctrl-C while they load is told as any other.
+    from singlow.commands.check import check
+    from singlow.commands.doctor import doctor
+    from singlow.commands.evaluate import evaluate
+    from singlow.commands.flags import run_verb
+    from singlow.commands.sample import sample
+    from singlow.commands.songs import decode, encode
+
+    verbs = {verb.__name__: verb for verb in (check, sample, encode, decode, evaluate, doctor)}
+    run_verb(verbs, "Use a trained run: RUN is a name under checkpoints/, or a path.")
 
 
 if __name__ == "__main__":

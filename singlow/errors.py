@@ -3,7 +3,9 @@
 import errno
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from singlow.streams import prepare_streams, silence
 
 
 class SinglowError(Exception):
@@ -43,28 +45,57 @@ _REFUSED = {
     errno.ENOSPC: "does not fit: the disk is full; free some space and run the same command again",
     errno.EDQUOT: "does not fit: the disk quota is used up; free some space and run again",
 }
+_MISTAKEN = {
+    errno.EEXIST: "exists and is no folder; choose another path",
+    errno.ENOTDIR: "lies below a file, not in a folder; choose another path",
+    errno.EISDIR: "is a folder where a file is expected; choose another path",
+    errno.ENAMETOOLONG: "has too long a name; choose a shorter one",
+    errno.ELOOP: "is a link that leads back to itself; choose another path",
+}
 
 
-def run_command(main: Callable[[], None]) -> NoReturn:
+def run_command(main: Callable[[], None], lasting: bool = False) -> NoReturn:
     """Run a command's `main` and exit with the code its outcome has, without a traceback.
 
     Exit codes: 0 done, 2 usage, 3 data, 4 environment, 5 interrupted and resumable. A fault that is
-    not the user's to mend keeps its traceback.
+    not the user's to mend keeps its traceback. When nobody reads what is printed any more, as
+    `head` does, the command ends, silently and as interrupted.
+
+    Args:
+        main: does everything.
+        lasting: go on, in silence, when nobody reads what is printed any more.
     """
+    prepare_streams(lasting)
+    try:
+        code = _outcome(main)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        silence(sys.stderr)
+        code = Interrupted.exit_code
+    sys.exit(code)
+
+
+def _outcome(main: Callable[[], None]) -> Any:
     try:
         main()
+    except SystemExit as left:
+        return left.code
     except SinglowError as error:
-        _leave(str(error), error.exit_code)
+        return _told(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _leave("Interrupted. Run the same command again to go on.", Interrupted.exit_code)
+        return _told("Interrupted. Run the same command again to go on.", Interrupted.exit_code)
     except OSError as error:
-        if error.errno not in _REFUSED:
-            raise
         where = error.filename if error.filename is not None else "The output"
-        _leave(f"{where} {_REFUSED[error.errno]}.", EnvironmentFault.exit_code)
-    sys.exit(0)
+        if error.errno in _MISTAKEN:
+            return _told(f"{where} {_MISTAKEN[error.errno]}.", UsageError.exit_code)
+        if error.errno in _REFUSED:
+            return _told(f"{where} {_REFUSED[error.errno]}.", EnvironmentFault.exit_code)
+        raise
+    return 0
 
 
-def _leave(message: str, code: int) -> NoReturn:
+def _told(message: str, code: int) -> int:
     print(" ".join(message.split()), file=sys.stderr)
-    sys.exit(code)
+    return code

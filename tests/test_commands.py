@@ -1,7 +1,9 @@
 """The verbs of `python3 -m singlow` on a trained run."""
 
+import io
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import soundfile
 from singlow.audio import load_audio, snr_db
 from singlow.errors import DataError
 from singlow.latents import song as song_module
-from singlow.latents.song import read_song
+from singlow.latents.song import read_song, write_song
 from tests.songs import coloured_noise, singlow, trained
 
 
@@ -89,7 +91,7 @@ def test_latents_of_other_weights_are_a_warning(song, place):
     assert singlow(["encode", "t", song, "-o", "a.npz", "--epoch", "1"], place).code == 0
     said = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
     assert said.code == 0
-    assert "was encoded by epoch 1 of run t" in said.err
+    assert "was encoded by epoch 1 of run 't'" in said.err
     assert singlow(["decode", "t", "a.npz", "-o", "b.wav", "--epoch", "1"], place).err == ""
 
 
@@ -150,6 +152,53 @@ class TestLatentsThatAreWrong:
             with pytest.raises(DataError, match=f"{number}.npz"):
                 read_song(path)
 
+    def test_files_that_break_while_they_are_read(self, arrays, place):
+        content = (place / "a.npz").read_bytes()
+        with zipfile.ZipFile(place / "a.npz") as archive:
+            first = archive.infolist()[0].header_offset
+        encrypted = bytearray(content)
+        encrypted[first + 6] |= 1  # its flag, here and in the directory at the end
+        encrypted[content.index(b"PK\1\2") + 8] |= 1
+        np.savez_compressed(place / "packed.npz", **arrays)
+        packed = bytearray((place / "packed.npz").read_bytes())
+        packed[len(packed) // 2] ^= 255
+        promised = io.BytesIO()
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 1)}
+        np.lib.format.write_array_header_1_0(promised, header)
+        (place / "promise.npz").write_bytes(b"")
+        with zipfile.ZipFile(place / "promise.npz", "w") as archive:
+            archive.writestr("z_0.npy", promised.getvalue())
+        (place / "encrypted.npz").write_bytes(encrypted)
+        (place / "packed.npz").write_bytes(packed)
+        (place / "folder.npz").mkdir()
+        for name in ("encrypted", "packed", "promise", "folder", "missing"):
+            with pytest.raises(DataError, match=f"{name}.npz: not a file of latents"):
+                read_song(place / f"{name}.npz")
+
+    def test_segments_too_short_to_be_ours(self, arrays, place):
+        frames = {"z_0": (2000, 16), "z_1": (2000, 16)}
+        arrays |= {name: np.zeros(shape, np.float32) for name, shape in frames.items()}
+        song = {**arrays, "length": np.array(64000), "segment": np.array(32)}
+        np.savez(place / "many.npz", **song)
+        said = singlow(["decode", "t", "many.npz", "-o", "b.wav"], place)
+        assert said.code == 3
+        assert "Expected segment" in said.err
+
+    def test_the_name_of_a_run_is_shown_without_its_controls(self, arrays, place):
+        arrays |= {"run": np.array("\x1b[2Jx"), "fingerprint": np.array("another")}
+        np.savez(place / "odd.npz", **arrays)
+        said = singlow(["decode", "t", "odd.npz", "-o", "b.wav"], place)
+        assert said.code == 0
+        assert "\\x1b[2Jx" in said.err
+        assert "\x1b" not in said.err
+
+    def test_latents_that_are_not_finite_are_not_written(self, arrays, place):
+        song = read_song(place / "a.npz")
+        song.latents[1][0, 0] = np.inf
+        with pytest.raises(DataError, match="Expected finite latents"):
+            write_song(place / "bad.npz", song)
+        assert not list(place.glob("*bad*"))
+
     def test_archives_that_expand(self, place):
         path = place / "bomb.npz"
         np.savez_compressed(path, z_0=np.zeros((1 << 25, 1), np.float32))
@@ -181,6 +230,12 @@ def test_sample(place):
         (["sample", "t", "-o", "x.wav"], 2, "--count 1"),
         (["sample", "t", "--seconds", "nan"], 2, "--seconds"),
         (["sample", "t", "--temperature", "-1"], 2, "--temperature"),
+        (["sample", "t", "--temperature", "inf"], 2, "--temperature"),
+        (["sample", "t", "-o", "song.wav/x.wav", "--count", "1"], 2, "song.wav: Expected a folder"),
+        (["sample", "t", "-o", "song.wav", "--count", "2"], 2, "--count 1"),
+        (["encode", "t", "song.wav", "-o", "text"], 2, "text: Expected a folder"),
+        (["encode", "t", "song.wav", "-o", "song.wav/a/x.npz"], 2, "song.wav: Expected a folder"),
+        (["encode", "t", "song.wav", "-o", f"{'x' * 300}.npz"], 2, "too long a name"),
         (["encode", "t", "-o", "x.npz"], 2, "at least one file"),
         (["encode", "t", "missing.wav", "-o", "x.npz"], 2, "missing.wav"),
         (["encode", "t", "song.wav", "-o", "x.txt"], 2, ".npz"),
@@ -195,6 +250,7 @@ def test_sample(place):
 def test_mistakes_are_one_line(song, place, arguments, code, words):
     (place / "empty").mkdir()
     (place / "text.wav").write_text("not audio at all")
+    (place / "text").write_text("a file")
     said = singlow(arguments, place)
     assert said.code == code, said.err
     assert words in said.err
@@ -232,6 +288,37 @@ def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
     said = singlow(["check", "./runs/t"], place)
     assert "a synthetic clip" in said.out
     assert said.code == 0, said.err + said.out
+
+
+def test_check_tells_of_weights_that_are_not_finite(place, monkeypatch):
+    from singlow.training import state
+
+    load = state.load_averages
+
+    def spoilt(flow, checkpoint):
+        load(flow, checkpoint)
+        variable = flow.trainable_variables[0]
+        variable.assign(np.full(variable.shape, np.nan))
+
+    monkeypatch.setattr(state, "load_averages", spoilt)
+    said = singlow(["check", "t"], place)
+    assert said.code == 1
+    for words in ("x -> z -> x is off by nan", "z -> x -> z is off by", "log_det is off by nan"):
+        assert words in said.err
+
+
+def test_check_tells_of_data_that_were_built_otherwise(place, tmp_path):
+    from tests.datasets import write_noise
+
+    shutil.copytree(trained()[0] / "checkpoints" / "t", place / "runs" / "t")
+    path = place / "runs" / "t" / "config.json"
+    config = json.loads(path.read_text())
+    frames = {"train": [4000], "validation": [4000]}
+    config["data"]["directory"] = str(write_noise(tmp_path / "stereo", frames, channels=2))
+    path.write_text(json.dumps(config))
+    said = singlow(["check", "./runs/t"], place)
+    assert said.code == 3
+    assert "stereo: Expected 16000 Hz and 1 channel(s). Received: 16000 Hz and 2" in said.err
 
 
 def test_check_fails_for_a_flow_that_does_not_invert(place, monkeypatch):

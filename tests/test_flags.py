@@ -13,7 +13,7 @@ from common_definitions import Settings
 from singlow.commands.flags import parse
 from singlow.errors import UsageError
 from singlow.training.run import Run, locate
-from singlow.training.settings import default_name, given, resolve
+from singlow.training.settings import absolute_source, default_name, given, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--preset", "singlow_tiny"]
@@ -60,6 +60,22 @@ def test_several_set(tmp_path):
     assert (arguments["width"], arguments["dropout"]) == (24, 0.1)
 
 
+def test_a_dataset_is_absolute_behind_its_label(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("choir", "a=b"):
+        (tmp_path / name).mkdir()
+    for source, expected in (
+        ("human=choir", f"human={tmp_path}/choir"),
+        ("choir", f"{tmp_path}/choir"),
+        ("a=b", f"{tmp_path}/a=b"),
+        ("human=gone", f"human={tmp_path}/gone"),
+        (f"{tmp_path}/gone=here", f"{tmp_path}/gone=here"),
+        ("builtin", "builtin"),
+    ):
+        assert settled(["--dataset", source], tmp_path)["data"]["dataset"] == expected
+        assert absolute_source(expected) == expected
+
+
 def test_model_preset_and_run_name():
     wanted = given(parse(Settings, ["--model", "singlow", "--preset", "singlow_original"]))
     assert (wanted["model"], wanted["preset"]) == ("singlow", "singlow_original")
@@ -89,7 +105,12 @@ def test_flags_that_need_no_settings():
         ["--learning_rate", "-1"],
         ["--window_size", "0"],
         ["--learning_rate", "nan"],
+        ["--seed", "4294967296"],
+        ["--window_size", "1e9"],
+        ["--set", "batch_size=2.5"],
+        ["--set", "epochs=1.5"],
         ["--set", "width"],
+        ["--set", "width=8", "--set", "width=24"],
         ["--k_glow", "2", "--set", "k_glow=3"],
         ["--preset", "unheard_of"],
         ["--model", "blow"],

@@ -235,3 +235,37 @@ def test_jax_runs_without_tensorflow():
         assert sys.modules["tensorflow"] is None
     else:
         assert "tensorflow" in sys.modules
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"l_glow": 1}, {"l_glow": 3}, {"level_squeeze": 4}, {"squeeze": 6, "level_squeeze": 3}],
+)
+def test_the_multiple_is_the_least_length_that_fits(given):
+    model = tiny(**given)
+    fitting = [n for n in range(1, model.multiple + 1) if model._fits(n)]
+    assert fitting == [model.multiple]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"l_glow": 40},
+        {"l_glow": 20},
+        {"k_glow": 10**5},
+        {"width": 10**7},
+        {"squeeze": 10**8},
+        {"squeeze": 8192, "l_glow": 1},
+        {"level_squeeze": 64, "l_glow": 3},
+        {"sampling_rate": 10**400},
+        {"network": "wavenet", "kernel_sizes": []},
+        {"network": "wavenet", "layers": 60},
+        {"kernel_sizes": [3, 0, 3]},
+        {"activation": "foo"},
+    ],
+    ids=lambda given: str(given)[:40],
+)
+def test_settings_beyond_reason_are_refused_at_once(given):
+    with pytest.raises(ValueError, match="Expected") as told:
+        tiny(**given)
+    assert len(str(told.value)) < 200

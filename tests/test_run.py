@@ -9,32 +9,17 @@ import pytest
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from singlow.training import checkpoint as checkpoint_module
 from singlow.training import tensors
-from singlow.training.config import FORMAT, VERSION, read_config
+from singlow.training.config import read_config
 from singlow.training.run import find, locate
-
-CONFIG = {
-    "format": FORMAT,
-    "version": VERSION,
-    "model": "singlow",
-    "preset": "singlow_tiny",
-    "arguments": {},
-    "data": {},
-    "training": {},
-}
+from tests.runs import CONFIG, run_in, save
 
 
 @pytest.fixture
 def run(tmp_path):
-    run = locate("t", tmp_path / "checkpoints", tmp_path / "logs")
+    run = run_in(tmp_path)
     run.directory.mkdir(parents=True)
     run.write_config(CONFIG)
     return run
-
-
-def save(run, epoch, bits=1.0, size=10):
-    model = {"weight": np.full(size, epoch, np.float32)}
-    state = {"moment": np.arange(size), "scalar": np.array(3, np.int32)}
-    return run.save(epoch, model, state, {"held_out_bits": bits, "history": [bits] * epoch})
 
 
 def test_tensors_come_back_as_they_were(tmp_path):
@@ -159,6 +144,33 @@ def test_what_a_killed_trainer_left_is_removed(run):
         assert not half.exists()
 
 
+def test_what_is_saved_last_is_kept_when_newer_ones_are_damaged(run):
+    for epoch, bits in ((1, 1.0), (3, 2.0), (4, 2.0)):
+        save(run, epoch, bits)
+    for epoch in (3, 4):
+        (run.directory / f"epoch-{epoch:04d}" / "state.safetensors").write_bytes(b"")
+    assert run.checkpoint().epoch == 1
+    save(run, 2, 3.0)
+    assert [c.epoch for c in run.checkpoints()] == [1, 2]
+    assert run.checkpoint().epoch == 2
+
+
+def test_a_damaged_checkpoint_is_not_the_best_to_keep(run):
+    for epoch, bits in ((1, 2.0), (2, 1.0)):
+        save(run, epoch, bits)
+    (run.directory / "epoch-0002" / "model.safetensors").write_bytes(b"")
+    for epoch in (3, 4):
+        save(run, epoch, 3.0)
+    assert [c.epoch for c in run.checkpoints()] == [1, 3, 4]
+
+
+@pytest.mark.parametrize("bits", [10**400, "x", None, [1]], ids=["huge", "text", "none", "list"])
+def test_bits_that_are_no_number_count_as_infinite(run, bits):
+    saved = run.save(1, {}, {}, {"held_out_bits": bits, "history": [bits, 1.0]})
+    assert saved.held_out_bits == np.inf
+    assert saved.history == [np.inf, 1.0]
+
+
 def test_a_missing_run_is_told_with_the_known_ones(run):
     with pytest.raises(UsageError, match="Known runs: t"):
         find("nope", run.directory.parent)
@@ -179,4 +191,32 @@ def test_names_that_no_folder_should_have(tmp_path, name):
 def test_damaged_settings_are_named(run, text):
     (run.directory / "config.json").write_text(text)
     with pytest.raises(DataError, match=r"config\.json"):
+        run.config  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        *[("training", "seed", value) for value in (None, "abc", -1, 2**40, True)],
+        *[("training", "window_size", value) for value in ("1", np.inf, 1e9, None)],
+        *[("training", "batch_size", value) for value in ("4", 2.5, 10**400)],
+        *[("training", "learning_rate", value) for value in (None, -1)],
+        ("training", "warmup_steps", 0),
+        ("training", "no_such", 1),
+        ("data", "dataset", 3),
+        ("data", "directory", 5),
+    ],
+)
+def test_settings_out_of_their_range_are_named(run, part, key, value):
+    run.write_config({**CONFIG, part: {**CONFIG[part], key: value}})
+    with pytest.raises(DataError, match=rf"config\.json: .*{key}") as told:
+        run.config  # noqa: B018
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize(("part", "key"), [("training", "decay_steps"), ("data", "dataset")])
+def test_settings_that_lack_something_are_named(run, part, key):
+    rest = {name: value for name, value in CONFIG[part].items() if name != key}
+    run.write_config({**CONFIG, part: rest})
+    with pytest.raises(DataError, match=rf"config\.json: .*{key}"):
         run.config  # noqa: B018

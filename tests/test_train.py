@@ -178,6 +178,30 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(songs, flags, code):
     assert not (songs / "checkpoints" / "t").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--channel_size", "3"], "channel_size"),
+        (["--set", "activation=foo"], "activation"),
+        (["--window_size", "0.0001"], "window_size"),
+        (["--run", "./plain"], "plain"),
+        (["--run", "./songs"], "is no run"),
+        (["--run", "./checkpoints"], "the folder of one run"),
+        (["--run", "busy"], "being trained by another process"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_decoded(songs, flags, words):
+    (songs / "plain").touch()
+    busy = locate("busy", songs / "checkpoints", songs / "logs")
+    with busy.lock():
+        before = sorted(songs.rglob("*"))
+        said = train([*QUICK, "--dataset", "songs", *flags], songs)
+        assert sorted(songs.rglob("*")) == before
+    assert said.code == 2, said.err
+    assert words in said.err
+    assert said.err.count("\n") == 1
+
+
 def test_a_folder_that_cannot_be_written_exits_4(songs, monkeypatch):
     make = Path.mkdir
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from singlow.commands.runs import Epoch, Opened, RunName, open_run
-from singlow.errors import SinglowError, UsageError
+from singlow.errors import DataError, SinglowError, UsageError
 
 LARGEST_ERROR = 1e-4
 LEAST_RATIO = 80.0
@@ -79,7 +79,13 @@ def _log_det(exact: Any, x: np.ndarray) -> list[str]:
 
     start = x.shape[1] // 2 // exact.multiple * exact.multiple
     window = x[:1, start : start + exact.multiple].astype(np.float64)
-    error = check_log_det(exact.bijection, ops.convert_to_tensor(window), tolerance=math.inf)
+    try:
+        with np.errstate(invalid="ignore"):
+            error = check_log_det(
+                exact.bijection, ops.convert_to_tensor(window), tolerance=math.inf
+            )
+    except AssertionError:  # not a number, which no tolerance allows
+        error = math.nan
     print(
         f"log_det        error {error:.2e} a dimension against autodiff, {exact.multiple} samples "
         f"in float64 (limit {LOG_DET:.0e})"
@@ -105,6 +111,12 @@ def _clips(opened: Opened) -> tuple[np.ndarray, str]:
             multiple=flow.multiple,
             training=False,
         )
+        if (held_out.sample_rate, held_out.channels) != (flow.sampling_rate, flow.channel_size):
+            raise DataError(
+                f"{directory}: Expected {flow.sampling_rate} Hz and {flow.channel_size} "
+                f"channel(s). Received: {held_out.sample_rate} Hz and {held_out.channels}. Build "
+                "it again as the run began, or move it away to check on a synthetic clip."
+            )
         if held_out.steps:
             return held_out.batch(0)["x"], f"held-out clips of {opened.config['data']['dataset']}"
     return _synthetic(flow, window), "a synthetic clip, since the run's own data are gone"

@@ -22,18 +22,16 @@ def evaluate(
         data_dir: where records of a folder of audio are kept; beside it when None.
         epoch: which checkpoint.
     """
-    import os
-
     from rich.console import Console
 
     from singlow.evaluation.likelihood import measure, table
     from singlow.training.fit import open_windows, prepare_data
+    from singlow.training.settings import absolute_source
 
     opened = open_run(run, epoch)
     config = opened.config
     if dataset is not None:
-        source = dataset if dataset == "builtin" else os.path.abspath(dataset)
-        config = {**config, "data": {"dataset": source}}
+        config = {**config, "data": {"dataset": absolute_source(dataset)}}
     config = prepare_data(config, data_dir)
     measured = measure(opened.flow, *open_windows(config, opened.flow))
     Console().print(table(measured, opened.run.name))

@@ -87,7 +87,7 @@ def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: b
 
     Raises:
         UsageError: two results would have one name, an input would be overwritten, or the name has
-            another suffix.
+            another suffix, or cannot be made.
     """
     if single and output.suffix and not output.is_dir():
         if output.suffix.lower() != suffix:
@@ -102,7 +102,21 @@ def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: b
             )
         if result.exists() and result.samefile(source):
             raise UsageError(f"{result}: is the input itself. Choose another -o.")
+        check_place(result)
     return results
+
+
+def check_place(result: Path) -> None:
+    """Refuse a result that cannot be made, before long work.
+
+    Raises:
+        UsageError: it is a folder, or would lie below a file.
+    """
+    if result.is_dir():
+        raise UsageError(f"{result}: is a folder where a file is expected. Choose another -o.")
+    nearest = next((path for path in result.parents if path.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        raise UsageError(f"{nearest}: Expected a folder for -o. Received: a file. Choose another.")
 
 
 def each(pairs: list[tuple[Path, Path]], work: Any) -> None:

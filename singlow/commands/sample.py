@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from singlow.commands.runs import Epoch, Output, RunName, open_run
+from singlow.commands.runs import Epoch, Output, RunName, check_place, open_run
 from singlow.errors import UsageError
 
 
@@ -29,9 +29,10 @@ def sample(
         seed: the same seed gives the same clips.
         epoch: which checkpoint.
     """
-    for name, value, least in (("count", count, 1), ("temperature", temperature, 0)):
-        if not value >= least:
-            raise UsageError(f"Expected --{name} of at least {least}. Received: {value}.")
+    if count < 1:
+        raise UsageError(f"Expected --count of at least 1. Received: {count}.")
+    if not 0 <= temperature <= 100:
+        raise UsageError(f"Expected --temperature from 0 to 100. Received: {temperature}.")
     if not 0 < seconds <= 600:
         raise UsageError(f"Expected --seconds above 0 and up to 600. Received: {seconds}.")
     if seed < 0:
@@ -39,6 +40,7 @@ def sample(
     single = bool(output.suffix) and not output.is_dir()
     if single and (count != 1 or output.suffix.lower() != ".wav"):
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
+    check_place(output if single else output / "clip.wav")
     opened = open_run(run, epoch)
 
     from keras import ops

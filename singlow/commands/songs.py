@@ -56,9 +56,10 @@ def decode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
     def work(source: Path, result: Path) -> None:
         song = read_song(source)
         if song.fingerprint != opened.fingerprint:
+            own = f"epoch {opened.checkpoint.epoch} of {opened.run.name}"
             print(
-                f"Warning: {source} was encoded by epoch {song.epoch} of run {song.run[:80]}: its "
-                f"weights are not those of epoch {opened.checkpoint.epoch} of {opened.run.name}.",
+                f"Warning: {source} was encoded by epoch {song.epoch} of run {song.run[:80]!a}: "
+                f"its weights are not those of {own}.",
                 file=sys.stderr,
             )
         try:

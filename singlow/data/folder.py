@@ -28,6 +28,8 @@ def own_folder(out: Path) -> Iterator[None]:
     try:
         _lock(handle, out)
         yield
+    except BrokenPipeError:  # nobody reads the report; the folder is well
+        raise
     except OSError as error:
         raise EnvironmentFault(unwritable(out, error)) from None
     finally:

@@ -6,6 +6,7 @@ resumes at any step exactly, and a batch can be made again to name what was in i
 
 import functools
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Windows:
         return np.asarray(data)
 
     def _advice(self) -> str:
-        return f"Run: python3 data_loader.py --recover {self.directory}"
+        return f"Run: python3 data_loader.py --recover {shlex.quote(str(self.directory))}"
 
     def _shuffle(self, number: int) -> np.ndarray:
         return np.random.default_rng([self.seed, number]).permutation(self.windows)

@@ -9,6 +9,7 @@ References: tensorflow.org, "TFRecord and tf.train.Example"; RFC 3720 appendix B
 
 import dataclasses
 import os
+import shlex
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -176,4 +177,5 @@ def read_shard(path: str | os.PathLike) -> Iterator[dict[str, bytes | int | floa
             break
         yield read_example(data[record.start : record.start + record.length].tobytes())
     if damages:
-        raise DataError(f"{damages[0]}. Run: python3 data_loader.py --recover {Path(path).parent}")
+        folder = shlex.quote(str(Path(path).parent))
+        raise DataError(f"{damages[0]}. Run: python3 data_loader.py --recover {folder}")

@@ -4,6 +4,7 @@ import io
 import math
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ SEGMENT = 1 << 21  # samples that are encoded at once: two minutes at 16 kHz
 _TEXTS = ("format", "run", "fingerprint")
 _NUMBERS = ("version", "length", "sample_rate", "channels", "segment", "epoch", "levels")
 _LARGEST_TEXT = 4096
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,16 @@ def decode_song(flow: Any, song: Song) -> np.ndarray:
 
 
 def write_song(path: Path, song: Song) -> None:
-    """Write latents as an npz file, whole or not at all."""
+    """Write latents as an npz file, whole or not at all.
+
+    Raises:
+        DataError: a latent is not finite: the flow cannot encode this recording.
+    """
+    if not all(np.isfinite(latent).all() for latent in song.latents):
+        raise DataError(
+            f"{path}: Expected finite latents. Received: NaN or infinite; run python3 -m singlow "
+            "check on the run, or use an earlier --epoch."
+        )
     numbers = {key: getattr(song, key) for key in _NUMBERS if hasattr(song, key)}
     numbers |= {"version": VERSION, "levels": len(song.latents)}
     arrays = {key: np.array(number, np.int64) for key, number in numbers.items()}
@@ -117,7 +137,7 @@ def read_song(path: Path) -> Song:
     """
     try:
         content = _arrays(path)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
     for key in _TEXTS:
@@ -146,6 +166,11 @@ def read_song(path: Path) -> Song:
             )
     if min(numbers[key] for key in ("length", "sample_rate", "channels", "segment")) < 1:
         raise DataError(f"{path}: Expected positive length, sample_rate, channels and segment.")
+    if numbers["segment"] < min(numbers["length"], SEGMENT // 2):
+        raise DataError(
+            f"{path}: Expected segment of at least {SEGMENT // 2} samples, or the whole length. "
+            f"Received: {numbers['segment']}."
+        )
     own = {key: numbers[key] for key in ("length", "sample_rate", "channels", "segment", "epoch")}
     latents = [content[name] for name in names]
     return Song(latents, run=str(content["run"]), fingerprint=str(content["fingerprint"]), **own)

@@ -117,6 +117,11 @@ class SinGlow(Flow):
         return cls(**{**preset(name).arguments, **overrides})
 
     @property
+    def multiple(self) -> int:
+        """Lengths this flow takes are multiples of this many samples."""
+        return _multiple(self._settings)
+
+    @property
     def receptive_field(self) -> tuple[int, int]:
         """How many samples before and after its own a coupling of the first level reads."""
         before, after = self._network().receptive_field
@@ -184,14 +189,51 @@ class SinGlow(Flow):
 _SETTINGS = tuple(inspect.signature(SinGlow.__init__).parameters)[1:-1]
 
 
+_MOST = {
+    "k_glow": 1000,
+    "l_glow": 20,
+    "squeeze": 2**20,
+    "level_squeeze": 2**20,
+    "width": 2**13,
+    "kernel_sizes": 2**10,
+    "prior_kernel_sizes": 2**10,
+    "dilations": 2**20,
+    "layers": 20,
+    "sampling_rate": 384_000,
+}
+_MOST_CHANNELS = 2**12
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else value
 
 
+def _multiple(given: dict[str, Any]) -> int:
+    return given["squeeze"] * given["level_squeeze"] ** (given["l_glow"] - 1)
+
+
 def _check(given: dict[str, Any]) -> None:
-    for name in ("k_glow", "l_glow", "squeeze", "level_squeeze", "width", "sampling_rate"):
-        if given[name] < 1:
-            raise ValueError(f"Expected {name} of at least 1. Received: {name}={given[name]}.")
+    for name, most in _MOST.items():
+        values = given[name] if isinstance(given[name], list) else [given[name]]
+        for value in values:
+            if not 1 <= value <= most:
+                raise ValueError(
+                    f"Expected {name} from 1 to {most}. Received: {name}={str(given[name])[:80]}."
+                )
+    if _multiple(given) > _MOST["squeeze"]:
+        raise ValueError(
+            f"Expected squeeze * level_squeeze ** (l_glow - 1) of at most {_MOST['squeeze']}. "
+            f"Received: {_multiple(given)}; give a smaller l_glow."
+        )
+    if not given["kernel_sizes"]:
+        raise ValueError("Expected kernel_sizes of at least one. Received: none.")
+    try:
+        keras.activations.get(given["activation"])
+    except ValueError:
+        raise ValueError(
+            "Expected an activation that Keras knows, as relu. Received: "
+            f"activation={given['activation'][:80]!r}."
+        ) from None
     for name, known in (
         ("network", ("convnet", "wavenet")),
         ("channel_size", (1, 2)),
@@ -204,6 +246,14 @@ def _check(given: dict[str, Any]) -> None:
         raise ValueError(
             "Expected at least two channels after the first squeeze. Received: "
             f"squeeze={given['squeeze']}, channel_size={given['channel_size']}."
+        )
+    channels = [given["squeeze"] * given["channel_size"]]
+    for _ in range(given["l_glow"] - 1):
+        channels.append(channels[-1] // 2 * given["level_squeeze"])
+    if max(channels) > _MOST_CHANNELS:
+        raise ValueError(
+            f"Expected at most {_MOST_CHANNELS} channels a level. Received: {max(channels)}; "
+            "give a smaller squeeze or level_squeeze."
         )
 
 

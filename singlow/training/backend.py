@@ -11,17 +11,27 @@ BACKENDS = ("tensorflow", "jax")
 
 
 def start_backend() -> str:
-    """Import Keras on the backend that `KERAS_BACKEND` names, TensorFlow when unset; its name.
+    """Import Keras on the backend that `KERAS_BACKEND` names, TensorFlow when unset or empty;
+    its name.
 
     Raises:
         UsageError: the backend is not one singlow runs on.
         EnvironmentFault: a package is missing or does not load.
     """
-    name = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    name = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise UsageError(f"Expected KERAS_BACKEND in {', '.join(BACKENDS)}. Received: {name}.")
-    if "keras" in sys.modules:
-        return name
+    if "keras" not in sys.modules:
+        _import_keras(name)
+    if name != "tensorflow" and "tensorflow" not in sys.modules:
+        from keras.src.utils import module_utils
+
+        # Otherwise Keras imports it to set its seed and to look for its types, wherever installed.
+        module_utils.tensorflow._available = False
+    return name
+
+
+def _import_keras(name: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _silent():
@@ -31,7 +41,6 @@ def start_backend() -> str:
             f"Keras on {name} does not load ({error}). Run: pip3 install -r requirements.txt; then "
             "python3 -m singlow doctor says what else is missing."
         ) from error
-    return name
 
 
 @contextlib.contextmanager

@@ -1,13 +1,16 @@
 """The settings a run was started with, as its config.json holds them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from singlow.errors import DataError
+from singlow.errors import DataError, UsageError
+from singlow.training.limits import require_training
 
 FORMAT = "singlow-run"
 VERSION = 1
+FREE = ("epochs", "patience")  # they change when a run ends, not what it is
 _LARGEST = 1 << 20
 
 
@@ -36,4 +39,64 @@ def read_config(path: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):
             raise DataError(f"{path}: Expected {key} to be a {kind.__name__}. It is not.")
+    data = {"directory": "", **config["data"]}
+    for key in ("dataset", "directory"):
+        if not isinstance(data.get(key), str):
+            raise DataError(f"{path}: Expected {key} of data to be a str. It is not.")
+    try:
+        require_training(config["training"])
+    except UsageError as error:
+        raise DataError(f"{path}: {error}") from None
     return config
+
+
+def refuse_differences(name: str, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse what was given where it disagrees with the settings of a run.
+
+    Args:
+        name: of the run.
+        config: its settings.
+        given: `arguments` and `training`, and where given `model`, `preset` and `dataset`.
+
+    Raises:
+        UsageError: something disagrees; everything that does is listed.
+    """
+    pairs = [(key, config[key], given[key]) for key in ("model", "preset") if key in given]
+    if "dataset" in given:
+        pairs.append(("dataset", config["data"].get("dataset"), given["dataset"]))
+    for part in ("arguments", "training"):
+        pairs += [(key, config[part].get(key), value) for key, value in given[part].items()]
+    differing = [
+        f"{key} is {_shown(old)}, given {_shown(new)}"
+        for key, old, new in pairs
+        if key not in FREE and not _same(old, new)
+    ]
+    if differing:
+        raise UsageError(
+            f"Run {name} exists with other settings: {'; '.join(differing)}. Leave them out to go "
+            "on with it, give another --run NAME, or --fresh to move it aside."
+        )
+
+
+def common(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as `refuse_differences` takes them: those of `config` that `known` has too."""
+    parts = {
+        part: {key: value for key, value in config[part].items() if key in known[part]}
+        for part in ("arguments", "training")
+    }
+    return {
+        "model": config["model"],
+        "preset": config["preset"],
+        "dataset": config["data"].get("dataset"),
+        **parts,
+    }
+
+
+def _same(old: Any, new: Any) -> bool:
+    return json.dumps(old) == json.dumps(new) or (
+        isinstance(old, float) and isinstance(new, int | float) and old == new
+    )
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str | Path) else json.dumps(value)

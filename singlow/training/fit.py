@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -217,4 +218,4 @@ def _stoppable(run: Run, epochs: int) -> Iterator[None]:
 def _saved(run: Run, epochs: int) -> str:
     saved = run.checkpoints()
     kept = f"epoch {saved[-1].epoch} of {epochs} is saved" if saved else "nothing is saved yet"
-    return f"{kept}. Go on with: python3 train.py --run {run.argument}"
+    return f"{kept}. Go on with: python3 train.py --run {shlex.quote(run.argument)}"

@@ -6,23 +6,30 @@
 """
 
 import contextlib
-import errno
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from singlow.errors import DataError, EnvironmentFault, UsageError
-from singlow.training.checkpoint import FILES, Checkpoint, remove, write_checkpoint, write_text
-from singlow.training.config import read_config
+from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
+from singlow.training import folder
+from singlow.training.checkpoint import (
+    FILES,
+    Checkpoint,
+    checkpoints_in,
+    choose,
+    fitting,
+    prune,
+    write_checkpoint,
+    write_text,
+)
+from singlow.training.config import common, read_config, refuse_differences
 from singlow.training.lock import hold
 
-_EPOCH = re.compile(r"epoch-(\d{4,})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -64,11 +71,7 @@ class Run:
 
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints, oldest first, not looked into."""
-        if not self.directory.is_dir():
-            return []
-        found = [(p, _EPOCH.fullmatch(p.name)) for p in self.directory.iterdir()]
-        numbered = sorted((int(m[1]), p) for p, m in found if m and p.is_dir())
-        return [Checkpoint(path, epoch) for epoch, path in numbered]
+        return checkpoints_in(self.directory)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole; a damaged newer one is named in a warning."""
@@ -105,19 +108,7 @@ class Run:
                 f"Run {self.name} has no checkpoint yet: its first epoch has not ended. Start "
                 "train.py with the same settings to go on with it."
             )
-        if which == "best":
-            whole = [c for c in known if c.fault() is None]
-            chosen = min(whole, key=lambda c: (c.held_out_bits, -c.epoch), default=None)
-        else:
-            chosen = next((c for c in known if str(c.epoch) == which), None)
-        if chosen is None:
-            listed = ", ".join(str(c.epoch) for c in known) or "none"
-            raise UsageError(
-                f"Expected an epoch of run {self.name} in {listed}. Received: {which}."
-            )
-        if (fault := chosen.fault()) is not None:
-            raise DataError(f"{chosen.path} is damaged ({fault}).")
-        return chosen
+        return choose(known, which, self.name)
 
     def save(
         self,
@@ -128,7 +119,8 @@ class Run:
     ) -> Checkpoint:
         """Write the checkpoint of `epoch` whole, then drop the ones no longer needed.
 
-        The last two and the one with the fewest held-out bits are kept.
+        The last two and the one with the fewest held-out bits are kept; later epochs than this one
+        are of a branch that training went back from, and go.
 
         Args:
             epoch: epochs done.
@@ -140,31 +132,25 @@ class Run:
             EnvironmentFault: it does not fit on the disk; the checkpoints before it are untouched.
         """
         path = self.directory / f"epoch-{epoch:04d}"
-        try:
+        with fitting(path):
             written = write_checkpoint(path, dict(zip(FILES, (model, state), strict=True)), facts)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            kept = self.checkpoints()
-            safe = f"{kept[-1].path.name} is whole" if kept else "nothing was saved before it"
-            raise EnvironmentFault(
-                f"{path}: the checkpoint does not fit on the disk ({error.strerror}); {safe}. "
-                "Free some space and run the same command again to go on."
-            ) from error
-        self._prune()
+        prune(self.checkpoints(), epoch)
         return written
 
-    def _prune(self) -> None:
-        known = self.checkpoints()
-        best = min(known, key=lambda c: (c.held_out_bits, -c.epoch), default=None)
-        for checkpoint in known[:-2]:
-            if checkpoint.path != best.path:
-                remove(checkpoint.path)
-
     def clean(self) -> None:
-        """Remove what a killed trainer left half written."""
-        for leftover in self.directory.glob(".tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
+        """Remove what a killed trainer left half written, and nothing else."""
+        folder.clean(self.directory)
+
+    def require_free(self) -> None:
+        """Refuse what `begin` would refuse for its place, before long work; nothing is written.
+
+        Raises:
+            UsageError: somebody is training it, or the folder is no run's.
+        """
+        folder.require_own(self.directory, self.logs)
+        if (self.directory / ".lock").exists():
+            with self.lock():
+                pass
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -185,36 +171,52 @@ class Run:
     def begin(self, config: Mapping[str, Any], fresh: bool = False) -> Iterator[None]:
         """Train here, alone, with these settings, which are stored.
 
+        Settings are compared under the lock: another trainer may have come and gone meanwhile.
+        A first start that fails without a checkpoint leaves no config.json; when it was
+        interrupted, or the disk was full, it stays, so that `--run` alone goes on.
+
         Args:
             config: what config.json is to say.
             fresh: move a run that exists aside first.
 
         Raises:
-            UsageError: somebody is training it.
+            UsageError: somebody is training it, the folder is no run's, or a run is there that has
+                other settings.
         """
-        if fresh and self.directory.exists():
+        folder.require_own(self.directory, self.logs)
+        if fresh and self.exists:
             with self.lock():
                 print(f"The run that was there is now {self.set_aside()}.")
         with self.lock():
+            folder.require_own(self.directory, self.logs)
             self.clean()
-            if not self.exists or self.config != config:
+            known = self.config if self.exists else None
+            if known is not None:
+                refuse_differences(self.name, known, common(config, known))
+            if known != config:
                 self.write_config(config)
+            with self._first() if known is None else contextlib.nullcontext():
+                yield
+
+    @contextlib.contextmanager
+    def _first(self) -> Iterator[None]:
+        """A start that fails, for another reason than being stopped, leaves no run behind."""
+        try:
             yield
+        except (Interrupted, EnvironmentFault):
+            raise
+        except Exception:
+            if not self.checkpoints():
+                (self.directory / "config.json").unlink(missing_ok=True)
+            raise
 
     def set_aside(self) -> Path:
-        """Move checkpoints and logs to `NAME.old-1`, or the next free number; returns where."""
-        number = 1
-        while any(_old(path, number).exists() for path in (self.directory, self.logs)):
-            number += 1
-        if self.logs.exists() and not self.logs.is_relative_to(self.directory):
-            self.logs.rename(_old(self.logs, number))
-        if self.directory.exists():
-            self.directory.rename(_old(self.directory, number))
-        return _old(self.directory, number)
+        """Move checkpoints and logs to `NAME.old-1`, or the next free number; returns where.
 
-
-def _old(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.old-{number}")
+        Raises:
+            UsageError: there is no run.
+        """
+        return folder.set_aside(self.directory, self.logs)
 
 
 def locate(run: str, checkpoints: Path, logs: Path) -> Run:
@@ -223,10 +225,15 @@ def locate(run: str, checkpoints: Path, logs: Path) -> Run:
     A run at a path keeps its logs inside it.
 
     Raises:
-        UsageError: the name cannot be a folder's.
+        UsageError: the name cannot be a folder's, or the folder is the one that holds all runs.
     """
     if "/" in run or os.sep in run:
         directory = Path(os.path.abspath(run))
+        if Path(os.path.realpath(checkpoints)).is_relative_to(os.path.realpath(directory)):
+            raise UsageError(
+                f"Expected the folder of one run. Received: {run}, which holds {checkpoints}. Give "
+                "a name or another path."
+            )
         if directory.parent == Path(os.path.abspath(checkpoints)):
             return locate(directory.name, checkpoints, logs)
         return Run(directory, directory / "logs")

@@ -1,37 +1,23 @@
 """The settings of a run: from flags and a preset to config.json, and the flags that disagree."""
 
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from singlow.data.corpora import part_source
 from singlow.errors import UsageError
 from singlow.models.presets import PRESETS, preset
-from singlow.training.config import FORMAT, VERSION
+from singlow.training.config import FORMAT, FREE, VERSION, refuse_differences
+from singlow.training.limits import DEFAULTS, check_training
 from singlow.training.run import Run
 
 DEFAULT_PRESET = "singlow_16k"
 DEFAULT_DATASET = "builtin"
 ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision", "backprop")
-_TRAINING = {
-    "window_size": None,
-    "batch_size": None,
-    "learning_rate": None,
-    "warmup_steps": None,
-    "decay_steps": None,
-    "epochs": None,
-    "steps_per_epoch": None,
-    "temperature": 0.7,
-    "seed": 0,
-    "patience": 0,
-}
-_FREE = ("epochs", "patience")  # they change when a run ends, not what it is
-_LEAST = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "warmup_steps": 1, "decay_steps": 1}
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
 
 
@@ -46,18 +32,37 @@ def given(flags: Any) -> dict[str, Any]:
     """
     flags = {key: value for key, value in asdict(flags).items() if value not in (None, ())}
     overrides = [_parsed(text) for text in flags.get("set", ())]
-    twice = sorted({key for key, _ in overrides if key in flags})
-    if twice:
-        raise UsageError(f"Expected {twice[0]} once. Received: --{twice[0]} and --set {twice[0]}.")
+    names = [key for key, _ in overrides]
+    for key in names:
+        if key in flags or names.count(key) > 1:
+            other = f"--{key}" if key in flags else f"--set {key}"
+            raise UsageError(f"Expected {key} once. Received: {other} and --set {key}.")
     values = {**flags, **dict(overrides)}
-    training = {key: values[key] for key in _TRAINING if key in values}
-    _check(training)
+    training = {key: values[key] for key in DEFAULTS if key in values}
+    check_training(training)
     arguments = {key: flags[key] for key in ARGUMENTS if key in flags}
-    arguments.update((key, value) for key, value in overrides if key not in _TRAINING)
-    if "dataset" in flags and flags["dataset"] != DEFAULT_DATASET:
-        flags["dataset"] = os.path.abspath(flags["dataset"])
+    arguments.update((key, value) for key, value in overrides if key not in DEFAULTS)
+    if "dataset" in flags:
+        flags["dataset"] = absolute_source(flags["dataset"])
     kept = {key: flags[key] for key in ("model", "preset", "dataset", "data_dir") if key in flags}
     return {**kept, "arguments": arguments, "training": training}
+
+
+def absolute_source(dataset: str) -> str:
+    """What `--dataset` names, wherever one stands: `builtin`, a path, or `LABEL=PATH`.
+
+    What is not there keeps its words: a run that has its records goes on without its recordings.
+    """
+    if dataset == DEFAULT_DATASET:
+        return dataset
+    try:
+        label, path = part_source(dataset)
+    except UsageError:
+        label, sign, rest = dataset.partition("=")
+        if not sign or os.sep in label:
+            return os.path.abspath(dataset)
+        path = os.path.abspath(rest)
+    return f"{label}={path}" if label else str(path)
 
 
 def resolve(given: Mapping[str, Any], run: Run, fresh: bool = False) -> dict[str, Any]:
@@ -76,28 +81,9 @@ def resolve(given: Mapping[str, Any], run: Run, fresh: bool = False) -> dict[str
     if fresh or not run.exists:
         return _new(given)
     config = run.config
-    differing = differences(config, given)
-    if differing:
-        raise UsageError(
-            f"Run {run.name} exists with other settings: {'; '.join(differing)}. Leave them out to "
-            "go on with it, give another --run NAME, or --fresh to move it aside."
-        )
-    free = {key: given["training"][key] for key in _FREE if key in given["training"]}
+    refuse_differences(run.name, config, given)
+    free = {key: given["training"][key] for key in FREE if key in given["training"]}
     return {**config, "training": {**config["training"], **free}}
-
-
-def differences(config: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Where what was given disagrees with a run's settings, in words."""
-    pairs = [(key, config[key], given[key]) for key in ("model", "preset") if key in given]
-    if "dataset" in given:
-        pairs.append(("dataset", config["data"].get("dataset"), given["dataset"]))
-    for part in ("arguments", "training"):
-        pairs += [(key, config[part].get(key), value) for key, value in given[part].items()]
-    return [
-        f"{key} is {_shown(old)}, given {_shown(new)}"
-        for key, old, new in pairs
-        if key not in _FREE and not _same(old, new)
-    ]
 
 
 def default_name(given: Mapping[str, Any]) -> str:
@@ -115,7 +101,7 @@ def _new(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"Expected a preset of {given['model']}. Received: {name}, which is of {chosen.model}."
         )
-    training = {**_TRAINING, **chosen.training, **given["training"]}
+    training = {**DEFAULTS, **chosen.training, **given["training"]}
     missing = [key for key in training if training[key] is None and key != "decay_steps"]
     if missing:
         raise UsageError(f"Expected preset {name} to set {', '.join(missing)}.")
@@ -160,20 +146,6 @@ def _check_bfloat16() -> None:
         )
 
 
-def _check(training: Mapping[str, Any]) -> None:
-    for key, value in training.items():
-        least = _LEAST.get(key, 0)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if key == "decay_steps" and value is None:
-            continue
-        if not number or not math.isfinite(value) or value < least:
-            raise UsageError(f"Expected {key} of at least {least}. Received: {value}.")
-        if key in ("window_size", "learning_rate") and value <= 0:
-            raise UsageError(f"Expected {key} above 0. Received: {value}.")
-        if key in ("warmup_steps", "decay_steps") and not isinstance(value, int):
-            raise UsageError(f"Expected {key} to be a whole number. Received: {value}.")
-
-
 def _parsed(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
@@ -182,13 +154,3 @@ def _parsed(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
-
-
-def _same(old: Any, new: Any) -> bool:
-    return json.dumps(old) == json.dumps(new) or (
-        isinstance(old, float) and isinstance(new, int | float) and old == new
-    )
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str | Path) else json.dumps(value)

@@ -1,0 +1,117 @@
+"""Beginning a run: whose folder it is, whose settings count, what a failed start leaves."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from singlow.data.pipeline import Windows
+from singlow.data.records import read_shard
+from singlow.errors import DataError, Interrupted, UsageError
+from singlow.training.run import locate
+from tests.datasets import write_noise
+from tests.runs import CONFIG, run_in, save
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path, fresh):
+    for name in ("songs", ".tmp-mine"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    run = locate(str(tmp_path / "mine"), tmp_path / "checkpoints", tmp_path / "logs")
+    for start in (run.require_free, run.begin(CONFIG, fresh).__enter__):
+        with pytest.raises(UsageError, match=r"holds other files \(\.tmp-mine\) and is no run"):
+            start()
+    with pytest.raises(UsageError, match="Expected a run in"):
+        run.set_aside()
+    assert {p.name for p in tmp_path.iterdir()} == {"mine"}
+    assert {p.name for p in run.directory.iterdir()} == {"songs", ".tmp-mine"}
+
+
+def test_a_file_is_no_place_for_a_run(tmp_path):
+    (tmp_path / "plain").touch()
+    run = locate(str(tmp_path / "plain"), tmp_path / "checkpoints", tmp_path / "logs")
+    for start in (run.require_free, run.begin(CONFIG).__enter__):
+        with pytest.raises(UsageError, match="Expected a folder for the run"):
+            start()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_run_may_begin_where_a_killed_trainer_left_nothing_else(tmp_path, fresh):
+    run = locate(str(tmp_path / "mine"), tmp_path / "checkpoints", tmp_path / "logs")
+    for name in (".tmp-epoch-0001", ".tmp-removed-epoch-0002", "logs"):
+        (run.directory / name).mkdir(parents=True)
+    for name in (".lock", ".tmp-config.json"):
+        (run.directory / name).touch()
+    run.require_free()
+    with run.begin(CONFIG, fresh):
+        assert {p.name for p in run.directory.iterdir()} == {".lock", "config.json", "logs"}
+
+
+def test_only_what_a_trainer_left_is_removed(tmp_path):
+    run = run_in(tmp_path)
+    with run.begin(CONFIG):
+        pass
+    (run.directory / ".tmp-notes").write_text("mine")
+    with run.begin(CONFIG):
+        assert (run.directory / ".tmp-notes").is_file()
+
+
+@pytest.mark.parametrize("path", ["checkpoints/", "./", "checkpoints/../..", "/"])
+def test_the_folder_of_all_runs_is_no_run(tmp_path, monkeypatch, path):
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="Expected the folder of one run"):
+        locate(path, Path("checkpoints"), Path("logs"))
+
+
+def test_settings_of_a_trainer_that_came_between_are_kept(tmp_path):
+    """Both resolved their settings while there was no run."""
+    first, second = run_in(tmp_path), run_in(tmp_path)
+    config = {**CONFIG, "arguments": {"k_glow": 2}, "training": {**CONFIG["training"], "seed": 0}}
+    with first.begin(config):
+        save(first, 1)
+    other = {**config, "arguments": {"k_glow": 3}, "training": {**CONFIG["training"], "seed": 1}}
+    with pytest.raises(UsageError) as told, second.begin(other):
+        pass
+    assert "k_glow is 2, given 3; seed is 0, given 1" in str(told.value)
+    assert first.config == config
+    longer = {**config, "training": {**CONFIG["training"], "epochs": 9}, "versions": {}}
+    longer["arguments"] = {"k_glow": 2, "new": True}  # of a newer singlow
+    with second.begin(longer):
+        assert first.config == longer
+
+
+def test_a_start_that_fails_is_no_run(tmp_path):
+    run = run_in(tmp_path)
+    with pytest.raises(ValueError, match="bad"), run.begin(CONFIG):
+        raise ValueError("bad")
+    assert not run.exists
+    with pytest.raises(Interrupted), run.begin(CONFIG):
+        raise Interrupted("nothing is saved yet")
+    assert run.exists
+    save(run, 1)
+    with pytest.raises(ValueError, match="bad"), run.begin(CONFIG):
+        raise ValueError("bad")
+    assert run.exists
+
+
+def test_the_command_that_goes_on_can_be_pasted(tmp_path):
+    from singlow.training.fit import _saved
+
+    run = locate(str(tmp_path / "odd dir" / "r"), tmp_path / "checkpoints", tmp_path / "logs")
+    command = _saved(run, 3).partition("Go on with: ")[2]
+    assert shlex.split(command) == ["python3", "train.py", "--run", str(run.directory)]
+
+
+def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):
+    folder = write_noise(tmp_path / "odd dir", {"train": [4000], "validation": [4000]})
+    for path in folder.glob("train*"):
+        path.write_bytes(path.read_bytes()[:-1])
+        for read in (
+            lambda: Windows(folder, "train", 512, 1),
+            lambda path=path: list(read_shard(path)),
+        ):
+            with pytest.raises(DataError) as told:
+                read()
+            command = str(told.value).partition("Run: ")[2]
+            assert shlex.split(command) == ["python3", "data_loader.py", "--recover", str(folder)]
