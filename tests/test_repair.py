@@ -1,11 +1,13 @@
 """Damaged shards: named, and their intact records recovered."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from singlow.audio import load_audio, quantize
+from singlow.data.dataset import INFO
 from singlow.data.pipeline import Windows
 from singlow.data.records import index_shard
 from singlow.data.repair import recover_dataset, verify_dataset
@@ -54,3 +56,20 @@ def test_a_missing_shard_is_recovered_from(tmp_path):
     recover_dataset(out, lambda _: None)
     verify_dataset(out, lambda _: None)
     Windows(out, "train", 256, 4).batch(0)
+
+
+def test_a_shard_outside_the_folder_is_not_touched(tmp_path):
+    out, notes = tmp_path / "out", tmp_path / "home" / "notes.txt"
+    build(corpus(tmp_path / "in"), out)
+    notes.parent.mkdir()
+    notes.write_text("years of work")
+    info = json.loads((out / INFO).read_text())
+    info["splits"]["train"]["shards"][0]["name"] = "../home/notes.txt"
+    (out / INFO).write_text(json.dumps(info))
+    for use in (verify_dataset, recover_dataset):
+        with pytest.raises(DataError, match=r"notes\.txt"):
+            use(out, lambda _: None)
+    with pytest.raises(DataError, match=r"notes\.txt"):
+        Windows(out, "train", 256, 4)
+    assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]
+    assert notes.read_text() == "years of work"
