@@ -10,8 +10,9 @@ import pytest
 from singlow.audio import load_audio, quantize
 from singlow.data.build import build_dataset
 from singlow.data.dataset import read_info
+from singlow.data.example import write_example
 from singlow.data.pipeline import Windows
-from singlow.data.records import read_shard
+from singlow.data.records import frame, read_shard
 from singlow.data.repair import verify_dataset
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from tests.datasets import build, corpus, shard_bytes
@@ -73,6 +74,47 @@ def test_nothing_changed_is_reused_and_said(tmp_path):
     assert {shard["name"] for part in info["splits"].values() for shard in part["shards"]} == {
         path.name for path in out.iterdir() if "tfrecord" in path.name
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mnist-train.tfrecord-00000-of-00001", b"theirs"),
+        ("train.tfrecord-00000-of-00001", b"theirs"),
+        ("train.tfrecord-00000-of-00001", frame(b"theirs")),
+        ("train.tfrecord-00000-of-00001", frame(write_example({"image": b"theirs"}))),
+        ("dataset_info.json", b'{"name": "mnist"}'),
+        ("dataset_info.json", b"theirs"),
+    ],
+    ids=["prefixed", "no record", "no Example", "other features", "of mnist", "no json"],
+)
+def test_records_of_others_are_never_replaced(name, content, tmp_path):
+    source, out = corpus(tmp_path / "in", {"a": [0.5, 0.5]}), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(content)
+    with pytest.raises(UsageError, match=f"{name}.*another folder"):
+        build(source, out)
+    assert shard_bytes(out) == {name: content}
+    (out / name).unlink()
+    build(source, out)
+    foreign = out / f"{name}.tfrecord-00000-of-00001"
+    foreign.write_bytes(content)
+    save(source / "a" / "new.wav", song(0.5))
+    with pytest.raises(UsageError, match=foreign.name):
+        build(source, out)
+    assert foreign.read_bytes() == content
+
+
+def test_only_our_shards_are_replaced(tmp_path):
+    source, out = corpus(tmp_path / "in", {"a": [0.5, 0.5]}), tmp_path / "out"
+    build(source, out)
+    expected = shard_bytes(out)
+    kept = {"train.tfrecord-00000-of-00001.damaged-2": b"aside", "notes.txt": b"mine"}
+    for name, content in kept.items():
+        (out / name).write_bytes(content)
+    (out / "dataset_info.json").unlink()
+    build(source, out)
+    assert shard_bytes(out) == {**expected, **kept}
 
 
 def test_one_clip_makes_a_dataset(tmp_path):

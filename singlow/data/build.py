@@ -10,7 +10,7 @@ from singlow.data.assemble import summary, write_dataset
 from singlow.data.builtin import build_builtin, builtin_fingerprint
 from singlow.data.corpora import Clip, find_clips, part_source
 from singlow.data.dataset import INFO, read_info
-from singlow.data.folder import STAGING, own_folder, reusable
+from singlow.data.folder import STAGING, own_folder, own_shards, reusable
 from singlow.data.progress import Report, progress
 from singlow.data.settings import check_settings, fingerprint
 from singlow.data.staging import decode_clips, unstage
@@ -57,7 +57,8 @@ def build_dataset(
 
     Raises:
         DataError: no audio, or none that can be used.
-        UsageError: a setting is out of its range, or a source does not exist.
+        UsageError: a setting is out of its range, a source does not exist, or `out` holds records
+            of somebody else.
         EnvironmentFault: `out` cannot be written, or somebody else is building it.
     """
     settings = check_settings(sampling_rate, channel_size, seed, validation_share, level)
@@ -71,6 +72,7 @@ def build_dataset(
         info = reusable(out, mark, report)
         if info is not None:
             return info
+        own_shards(out)
         staging = out / STAGING
         staging.mkdir(exist_ok=True)
         staged = decode_clips(clips, settings, staging, workers or _cores())

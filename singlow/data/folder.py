@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from singlow.data.dataset import INFO, read_info
+from singlow.data.dataset import ASIDE, INFO, SHARD, describes_ours, read_info
+from singlow.data.example import read_example
 from singlow.data.progress import Report
-from singlow.errors import DataError, EnvironmentFault
+from singlow.data.records import check_record, map_shard
+from singlow.errors import DataError, EnvironmentFault, UsageError
 
 STAGING = ".building"
+_FEATURES = {"audio", "id", "singer", "speaker"}
 
 
 @contextlib.contextmanager
@@ -71,3 +74,56 @@ def reusable(out: Path, mark: str, report: Report) -> dict[str, Any] | None:
                 return None
     report(f"{out}: nothing changed, reused.")
     return info
+
+
+def own_shards(out: Path) -> list[Path]:
+    """The shards that an earlier build wrote into `out`, which another may replace.
+
+    Raises:
+        UsageError: `out` holds a `dataset_info.json` or TFRecords of somebody else.
+    """
+    known, found = _described(out), []
+    for path in sorted(out.glob("*.tfrecord-*-of-*")):
+        if path.name.startswith(".") or ASIDE.fullmatch(path.name):
+            continue
+        if path.name not in known and not _is_ours(path):
+            raise _foreign(path)
+        found.append(path)
+    return found
+
+
+def _described(out: Path) -> set[str]:
+    path = out / INFO
+    if not path.exists():
+        return set()
+    if not describes_ours(out):
+        raise _foreign(path)
+    try:
+        splits = read_info(out)["splits"].values()
+    except DataError:
+        return set()
+    return {shard["name"] for part in splits for shard in part["shards"]}
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file has a shard's name and nothing in it, or first a record such as ours."""
+    if not SHARD.fullmatch(path.name) or not path.is_file():
+        return False
+    data = map_shard(path)
+    if not len(data):
+        return True
+    record, _ = check_record(data, 0)
+    if record is None:
+        return False
+    try:
+        features = read_example(data[record.start : record.start + record.length].tobytes())
+    except DataError:
+        return False
+    return features.keys() >= _FEATURES
+
+
+def _foreign(path: Path) -> UsageError:
+    return UsageError(
+        f"{path.parent}: expected a folder without records of others. Received: {path.name}, "
+        "which singlow did not write. Choose another folder, or move it away."
+    )
