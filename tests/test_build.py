@@ -164,6 +164,17 @@ def test_names_that_are_no_text_and_things_that_are_no_files(tmp_path):
     verify_dataset(tmp_path / "out", lambda _: None)
 
 
+def test_what_a_table_lists_and_is_not_there_is_listed(tmp_path):
+    source, lines = tmp_path / "in", []
+    for number in range(6):
+        save(source / "wavs" / f"L{number}.wav", song(0.4, seed=number))
+    (source / "metadata.csv").write_text("L0|la\nL1|la\ngone|la\n")
+    info = build(source, tmp_path / "out", report=lines.append)
+    assert [entry["path"] for entry in info["rejected"]] == ["gone.wav"]
+    assert "cannot be opened" in info["rejected"][0]["reason"]
+    assert any("4 of 6 file(s)" in line for line in lines)
+
+
 def test_a_quiet_clip_is_kept(tmp_path):
     save(tmp_path / "in" / "a.wav", 0.02 * song(4.0))
     assert build(tmp_path / "in", tmp_path / "out")["rejected"] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from singlow.data.corpora import Clip
+from singlow.data.clip import Clip
 from singlow.data.dataset import FORMAT, INFO, VERSION, write_info
 from singlow.data.example import write_example
 from singlow.data.folder import own_shards

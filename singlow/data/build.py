@@ -8,7 +8,8 @@ from typing import Any
 
 from singlow.data.assemble import summary, write_dataset
 from singlow.data.builtin import build_builtin, builtin_fingerprint
-from singlow.data.corpora import Clip, find_clips, part_source
+from singlow.data.clip import Clip
+from singlow.data.corpora import find_clips, part_source
 from singlow.data.dataset import INFO, read_info
 from singlow.data.folder import STAGING, own_folder, own_shards, reusable
 from singlow.data.progress import Report, progress
@@ -64,7 +65,7 @@ def build_dataset(
     settings = check_settings(sampling_rate, channel_size, seed, validation_share, level)
     if workers is not None and workers < 1:
         raise UsageError(f"Expected at least 1 worker. Received: {workers}.")
-    clips, layout = find_clips(sources, layout)
+    clips, layout = find_clips(sources, layout, report)
     report(f"Layout: {layout}. {_count(clips)}.")
     mark = fingerprint(clips, settings, layout)
     out = Path(out)

@@ -9,7 +9,7 @@ import numpy as np
 
 from singlow.audio import dequantize, level, quantize, resample, to_channels
 from singlow.data.assemble import summary, write_dataset
-from singlow.data.corpora import Clip
+from singlow.data.clip import Clip
 from singlow.data.folder import STAGING, own_folder, own_shards, reusable
 from singlow.data.progress import Report, progress
 from singlow.data.settings import check_settings, hash_of

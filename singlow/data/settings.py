@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from singlow.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
-from singlow.data.corpora import LAYOUTS, Clip
+from singlow.data.clip import Clip
+from singlow.data.corpora import LAYOUTS
 from singlow.errors import UsageError
 
 
