@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import data_loader
-from singlow.data import builtin
+from singlow.data import build, builtin
 from singlow.data.build import prepare
 from singlow.data.pipeline import Windows
 from singlow.data.records import read_shard
@@ -39,6 +39,32 @@ def test_prepare_builds_under_data_dir_and_passes_datasets_through(tmp_path):
     assert prepare(out) == out
     with pytest.raises(DataError, match="--sampling_rate 16000"):
         prepare(out, sampling_rate=8000)
+
+
+def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("etc/hostname", "songs/a.wav"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text("no audio")
+    for dataset, place in (("etc/hostname", None), ("songs", None), ("songs", "deep/cache")):
+        with pytest.raises(DataError, match="None of 1 file"):
+            prepare(dataset, place, report=lambda _: None, workers=1)
+    assert {path.name for path in tmp_path.rglob("*")} == {"etc", "hostname", "songs", "a.wav"}
+
+
+def test_prepare_keeps_what_an_interrupted_build_decoded(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "write_dataset", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, report=lambda _: None, workers=1)
+    assert list((source / ".singlow").glob("*/.building/part-*"))
+    prepare(source, report=lambda _: None, workers=1)
+    assert not list((source / ".singlow").glob("*/.building"))
 
 
 def test_prepare_falls_back_where_the_folder_is_read_only(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from singlow.data.builtin import build_builtin, builtin_fingerprint
 from singlow.data.clip import Clip
 from singlow.data.corpora import find_clips, part_source
 from singlow.data.dataset import INFO, read_info
-from singlow.data.folder import STAGING, own_folder, own_shards, reusable
+from singlow.data.folder import STAGING, own_folder, own_shards, remove_empty, reusable
 from singlow.data.progress import Report, progress
 from singlow.data.settings import check_settings, fingerprint
 from singlow.data.staging import decode_clips, unstage
@@ -82,8 +82,10 @@ def build_dataset(
             for clip in clips
             if staged[clip.path].reason
         ]
-        _list(rejected, len(clips), report)
         kept = [clip for clip in clips if not staged[clip.path].reason]
+        if not kept:
+            shutil.rmtree(staging, ignore_errors=True)
+        _list(rejected, len(clips), report)
         about = {
             "layout": layout,
             "sources": [Path(os.fspath(source)).name for source in sources],
@@ -147,8 +149,13 @@ def prepare(
         build_builtin(out, **common)
         return out
     clips, chosen = find_clips([dataset], layout)
-    out = _cache(dataset, data_dir) / fingerprint(clips, settings, chosen)
-    build_dataset([dataset], out, layout=layout, workers=workers, **common)
+    cache = _cache(dataset, data_dir)
+    out = cache / fingerprint(clips, settings, chosen)
+    try:
+        build_dataset([dataset], out, layout=layout, workers=workers, **common)
+    finally:
+        if cache.name == CACHE:
+            remove_empty([cache])
     return out
 
 

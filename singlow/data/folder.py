@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ _FEATURES = {"audio", "id", "singer", "speaker"}
 
 @contextlib.contextmanager
 def own_folder(out: Path) -> Iterator[None]:
-    """Make the folder `out` and hold it against other builders.
+    """Make the folder `out` and hold it against other builders; if nothing was put in it, it goes.
 
     Raises:
         EnvironmentFault: it cannot be made or written, or somebody else is building in it.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out, os.O_RDONLY)
@@ -34,7 +35,15 @@ def own_folder(out: Path) -> Iterator[None]:
     except OSError as error:
         raise EnvironmentFault(unwritable(out, error)) from None
     finally:
+        remove_empty(made)
         os.close(handle)
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, one after the other, as far as nothing is in them."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def unwritable(out: Path, error: OSError) -> str:
