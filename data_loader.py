@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from singlow.commands.flags import parse
 from singlow.errors import UsageError, run_command
 
 
@@ -87,8 +88,7 @@ def load(options: Options) -> None:
 
 def main() -> None:
     """Parse the command line and run."""
-    config = (tyro.conf.FlagConversionOff,)
-    load(tyro.cli(Options, config=config, use_underscores=True))
+    load(parse(Options))
 
 
 if __name__ == "__main__":

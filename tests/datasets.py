@@ -32,7 +32,7 @@ def shard_bytes(out: Path) -> dict[str, bytes]:
 def write_noise(out: Path, frames: dict[str, list[int]], channels: int = 1) -> Path:
     """A dataset whose clips have exactly these lengths, by split, without decoding anything."""
     from singlow.data.assemble import write_dataset
-    from singlow.data.corpora import Clip
+    from singlow.data.clip import Clip
 
     rng = np.random.default_rng(0)
     clips, held = [], {}

@@ -29,6 +29,7 @@ LIGHT = (
     "singlow.audio",
     "singlow.data.records",
     "singlow.data.corpora",
+    "singlow.data.tables",
 )
 
 

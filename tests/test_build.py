@@ -10,8 +10,9 @@ import pytest
 from singlow.audio import load_audio, quantize
 from singlow.data.build import build_dataset
 from singlow.data.dataset import read_info
+from singlow.data.example import write_example
 from singlow.data.pipeline import Windows
-from singlow.data.records import read_shard
+from singlow.data.records import frame, read_shard
 from singlow.data.repair import verify_dataset
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from tests.datasets import build, corpus, shard_bytes
@@ -75,6 +76,47 @@ def test_nothing_changed_is_reused_and_said(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mnist-train.tfrecord-00000-of-00001", b"theirs"),
+        ("train.tfrecord-00000-of-00001", b"theirs"),
+        ("train.tfrecord-00000-of-00001", frame(b"theirs")),
+        ("train.tfrecord-00000-of-00001", frame(write_example({"image": b"theirs"}))),
+        ("dataset_info.json", b'{"name": "mnist"}'),
+        ("dataset_info.json", b"theirs"),
+    ],
+    ids=["prefixed", "no record", "no Example", "other features", "of mnist", "no json"],
+)
+def test_records_of_others_are_never_replaced(name, content, tmp_path):
+    source, out = corpus(tmp_path / "in", {"a": [0.5, 0.5]}), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(content)
+    with pytest.raises(UsageError, match=f"{name}.*another folder"):
+        build(source, out)
+    assert shard_bytes(out) == {name: content}
+    (out / name).unlink()
+    build(source, out)
+    foreign = out / f"{name}.tfrecord-00000-of-00001"
+    foreign.write_bytes(content)
+    save(source / "a" / "new.wav", song(0.5))
+    with pytest.raises(UsageError, match=foreign.name):
+        build(source, out)
+    assert foreign.read_bytes() == content
+
+
+def test_only_our_shards_are_replaced(tmp_path):
+    source, out = corpus(tmp_path / "in", {"a": [0.5, 0.5]}), tmp_path / "out"
+    build(source, out)
+    expected = shard_bytes(out)
+    kept = {"train.tfrecord-00000-of-00001.damaged-2": b"aside", "notes.txt": b"mine"}
+    for name, content in kept.items():
+        (out / name).write_bytes(content)
+    (out / "dataset_info.json").unlink()
+    build(source, out)
+    assert shard_bytes(out) == {**expected, **kept}
+
+
 def test_one_clip_makes_a_dataset(tmp_path):
     save(tmp_path / "in" / "song.wav", song(8.0))
     info = build(tmp_path / "in", tmp_path / "out")
@@ -120,6 +162,17 @@ def test_names_that_are_no_text_and_things_that_are_no_files(tmp_path):
     assert "cannot be opened" in reasons["a/broken.wav"]
     assert len(reasons) == 3
     verify_dataset(tmp_path / "out", lambda _: None)
+
+
+def test_what_a_table_lists_and_is_not_there_is_listed(tmp_path):
+    source, lines = tmp_path / "in", []
+    for number in range(6):
+        save(source / "wavs" / f"L{number}.wav", song(0.4, seed=number))
+    (source / "metadata.csv").write_text("L0|la\nL1|la\ngone|la\n")
+    info = build(source, tmp_path / "out", report=lines.append)
+    assert [entry["path"] for entry in info["rejected"]] == ["gone.wav"]
+    assert "cannot be opened" in info["rejected"][0]["reason"]
+    assert any("4 of 6 file(s)" in line for line in lines)
 
 
 def test_a_quiet_clip_is_kept(tmp_path):

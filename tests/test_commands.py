@@ -87,6 +87,20 @@ def test_folders_and_several_files(song, place):
     assert len(list((place / "back").rglob("*.wav"))) == 3
 
 
+def test_a_folder_gives_what_training_takes_of_it(song, place):
+    for name in ("one.wave", "more/two.WAV", ".hidden.wav", ".trash/three.wav", "notes.txt"):
+        (place / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(song, place / "in" / name)
+    (place / "away").mkdir()
+    shutil.copy(song, place / "away" / "four.wav")
+    (place / "in" / "linked").symlink_to(place / "away")
+    (place / "in" / "more" / "loop").symlink_to(place / "in")
+    said = singlow(["encode", "t", "in", "-o", "out"], place)
+    assert said.code == 0, said.err
+    found = {str(p.relative_to(place / "out")) for p in (place / "out").rglob("*.npz")}
+    assert found == {"one.npz", "more/two.npz", "linked/four.npz"}
+
+
 def test_latents_of_other_weights_are_a_warning(song, place):
     assert singlow(["encode", "t", song, "-o", "a.npz", "--epoch", "1"], place).code == 0
     said = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)

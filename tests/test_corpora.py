@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from singlow.data.corpora import Clip, find_clips
+from singlow.data.clip import Clip
+from singlow.data.corpora import find_clips
 from singlow.data.heldout import split
 from singlow.errors import DataError, UsageError
 
@@ -59,13 +60,35 @@ def test_a_flat_folder_is_one_singer(tmp_path):
 
 def test_ljspeech_table(tmp_path):
     touch(tmp_path, "wavs/L1.wav", "wavs/L1.mp3", "wavs/L2.flac", "wavs/unlisted.wav")
-    (tmp_path / "metadata.csv").write_text("L1|Dr. A|Doctor A\nL2|b\nL3|no file\n")
-    clips, layout = find_clips([tmp_path])
+    (tmp_path / "metadata.csv").write_text("L1|Dr. A|Doctor A\r\nL2|b\u2028c\nL3|no file\n")
+    lines = []
+    clips, layout = find_clips([tmp_path], report=lines.append)
     assert layout == "ljspeech"
-    assert [(c.id, c.text, c.path.name) for c in clips] == [
-        ("L1", "Doctor A", "L1.wav"),
-        ("L2", "b", "L2.flac"),
+    assert [(c.id, c.text, c.path) for c in clips] == [
+        ("L1", "Doctor A", tmp_path / "wavs" / "L1.wav"),
+        ("L2", "b\u2028c", tmp_path / "wavs" / "L2.flac"),
+        ("L3", "no file", tmp_path / "wavs" / "L3.wav"),
     ]
+    assert lines == [f"{tmp_path}/metadata.csv does not list 2 of 4 file(s); they are left out."]
+
+
+def test_a_table_of_something_else_is_no_ljspeech(tmp_path):
+    touch(tmp_path, "anna/a.wav", "bert/b.wav")
+    for content in (b"title,year\nLa Paloma,1863\n", b"t\xedtulo;a\xf1o\n", b""):
+        (tmp_path / "metadata.csv").write_bytes(content)
+        assert find_clips([tmp_path])[1] == "folders"
+
+
+def test_a_broken_table_names_the_way_around_it(tmp_path):
+    root = touch(tmp_path / "my songs", "wavs/a.wav")
+    (root / "metadata.csv").write_text("a|la\nb\n")
+    with pytest.raises(
+        DataError, match=r"line 2.*data_loader\.py .*my songs. --out DIR --layout f"
+    ):
+        find_clips([root])
+    (root / "metadata.csv").write_text("a|la\nb\0|la\n")
+    with pytest.raises(DataError, match="line 2"):
+        find_clips([root])
 
 
 def test_manifest(tmp_path):
@@ -84,12 +107,31 @@ def test_manifest(tmp_path):
 
 @pytest.mark.parametrize(
     ("table", "reason"),
-    [("singer\nanna\n", "line 2"), ("path,split\na.wav,test\n", "train or validation")],
+    [
+        ("singer\nanna\n", "line 2"),
+        ("path,split\na.wav,test\n", "line 2.*train or validation"),
+        ("path,text\na.wav,la\nb.wav," + 140_000 * "x" + "\n", "line 3.*limit"),
+        ("path\na.wav\nb\0.wav\n", "line 3.*path of a file"),
+        ("path\n.\n", "line 2.*path of a file"),
+        ('path,text\na.wav,"la\nb.wav,la\n', "line 3.*end of data"),
+    ],
+    ids=["no path", "split", "long", "null", "folder", "quote"],
 )
 def test_a_wrong_manifest_is_told(table, reason, tmp_path):
     (tmp_path / "manifest.csv").write_text(table)
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError, match=rf"manifest\.csv: {reason}.*--layout folders") as caught:
         find_clips([tmp_path])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_manifest_s_text_may_have_several_lines(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "manifest.csv").write_bytes(
+        b'\xef\xbb\xbfpath,text\r\na.wav,"la,\r\nla\xc2\x85la"\r\nb.wav,""\r\n'
+    )
+    clips, _ = find_clips([tmp_path])
+    assert [(c.id, c.text) for c in clips] == [("a", "la,\r\nla\x85la"), ("b", "")]
 
 
 def test_a_table_that_is_no_text_is_told(tmp_path):

@@ -52,7 +52,10 @@ def test_flags_reach_what_they_name(tmp_path):
         (["nowhere", "--out", "out"], 2, "nowhere"),
         (["in", "--out", "out", "--layout", "fancy"], 2, "fancy"),
         (["in", "--out", "out", "--sampling_rate", "5"], 2, "sampling_rate"),
-        (["in", "--out", "out", "--nonsense", "5"], 2, "nonsense"),
+        (["in", "--out", "out", "--nonsense", "5"], 2, "Received: --nonsense."),
+        (["in", "--out", "out", "--nonsense"], 2, "Received: --nonsense."),
+        (["in", "--out", "out", "--workers", "many"], 2, "workers"),
+        (["in", "--out"], 2, "--out"),
         (["empty", "--out", "out"], 3, "holds no audio"),
         (["in", "--out", "file/out"], 4, "cannot be written"),
         (["--verify", "empty"], 3, "dataset_info.json"),
@@ -68,6 +71,7 @@ def test_mistakes_have_their_exit_code_and_no_traceback(arguments, code, message
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

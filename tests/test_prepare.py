@@ -3,15 +3,22 @@
 import errno
 import json
 import os
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
+import data_loader
+from singlow.data import build, builtin
 from singlow.data.build import prepare
 from singlow.data.pipeline import Windows
 from singlow.data.records import read_shard
+from singlow.data.repair import recover_dataset
 from singlow.errors import DataError
+from singlow.training.fit import prepare_data
 from tests.datasets import corpus
+from tests.songs import command
 
 
 def test_prepare_builds_beside_a_folder_and_reuses(tmp_path):
@@ -34,6 +41,32 @@ def test_prepare_builds_under_data_dir_and_passes_datasets_through(tmp_path):
         prepare(out, sampling_rate=8000)
 
 
+def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("etc/hostname", "songs/a.wav"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text("no audio")
+    for dataset, place in (("etc/hostname", None), ("songs", None), ("songs", "deep/cache")):
+        with pytest.raises(DataError, match="None of 1 file"):
+            prepare(dataset, place, report=lambda _: None, workers=1)
+    assert {path.name for path in tmp_path.rglob("*")} == {"etc", "hostname", "songs", "a.wav"}
+
+
+def test_prepare_keeps_what_an_interrupted_build_decoded(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "write_dataset", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, report=lambda _: None, workers=1)
+    assert list((source / ".singlow").glob("*/.building/part-*"))
+    prepare(source, report=lambda _: None, workers=1)
+    assert not list((source / ".singlow").glob("*/.building"))
+
+
 def test_prepare_falls_back_where_the_folder_is_read_only(tmp_path, monkeypatch):
     source = corpus(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
@@ -46,6 +79,39 @@ def test_prepare_falls_back_where_the_folder_is_read_only(tmp_path, monkeypatch)
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
     assert prepare(source, report=lambda _: None, workers=1).parent == Path("data")
+
+
+def test_a_run_gets_back_what_was_lost_to_damage(tmp_path):
+    settings = {
+        "data": {"dataset": str(corpus(tmp_path / "my songs"))},
+        "arguments": {"sampling_rate": 8000, "channel_size": 2},
+    }
+    run = prepare_data(settings)
+    path = next(Path(run["data"]["directory"]).glob("train.*-00000-*"))
+    body = bytearray(path.read_bytes())
+    body[100] ^= 1
+    path.write_bytes(body)
+    recover_dataset(path.parent, lambda _: None)
+    with pytest.raises(DataError, match=r"1 clip.s. were lost.*python3 data_loader\.py") as caught:
+        prepare_data(run)
+    told = str(caught.value)
+    assert "\n" not in told
+    words = shlex.split(told[told.index("python3 data_loader.py") :])
+    assert command(data_loader.main, words[2:], tmp_path).code == 0
+    assert prepare_data(run) == run
+
+
+def test_a_damaged_builtin_corpus_says_how_it_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(builtin, "CLIPS_PER_SINGER", 2)
+    settings = {"data": {"dataset": "builtin"}, "arguments": {}}
+    run = prepare_data(settings, tmp_path)
+    directory = Path(run["data"]["directory"])
+    next(directory.glob("train.*-00000-*")).unlink()
+    recover_dataset(directory, lambda _: None)
+    with pytest.raises(DataError, match=f"Delete {directory}; train.py"):
+        prepare_data(run, tmp_path)
+    shutil.rmtree(directory)
+    assert prepare_data(run, tmp_path) == run
 
 
 def test_the_builtin_corpus(tmp_path):

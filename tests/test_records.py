@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,16 @@ def test_lost_and_foreign_bytes_between_records(tmp_path):
     assert found(path) == payloads
     path.write_bytes(body[:second] + body[second + 5 :])
     assert found(path) == payloads[:1] + payloads[2:]
+
+
+@pytest.mark.parametrize("filler", [bytes(8), b"\1" + bytes(7), b"\1\0\2\0\0\0\0\0\0\0\0"])
+def test_a_long_foreign_stretch_is_passed_quickly(filler, tmp_path):
+    path, payloads = shard(tmp_path / "a")
+    body, second = path.read_bytes(), index_shard(path)[0][1].offset
+    path.write_bytes(body[:second] + filler * ((4 << 20) // len(filler)) + body[second:])
+    start = time.monotonic()
+    assert found(path) == payloads
+    assert time.monotonic() - start < 2
 
 
 def test_two_damaged_records_keep_their_numbers(tmp_path):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from singlow.data.corpora import find_files
 from singlow.errors import UsageError
 from singlow.training.checkpoint import Checkpoint
 from singlow.training.run import Run, find
@@ -50,7 +51,7 @@ def open_run(name: str, epoch: str = "newest") -> Opened:
 
 
 def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path, Path]]:
-    """Files to work on, folders searched: pairs of a file and its name below what was given.
+    """Files to work on, folders searched as for training: pairs of a file and its name below.
 
     Raises:
         UsageError: nothing is given, something does not exist, or a folder holds no such file.
@@ -60,9 +61,7 @@ def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path
     found = []
     for path in given:
         if path.is_dir():
-            inside = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()
-            )
+            inside = list(find_files(path, suffixes))
             if not inside:
                 raise UsageError(
                     f"{path}: Expected a folder with {', '.join(sorted(suffixes))} files. "

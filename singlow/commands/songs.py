@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 from singlow.commands.runs import Epoch, Files, Output, RunName, each, inputs, open_run, outputs
-
-AUDIO = frozenset({".wav", ".mp3", ".flac", ".ogg", ".aif", ".aiff", ".w64", ".rf64"})
+from singlow.data.corpora import SUFFIXES
 
 
 def encode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") -> None:
@@ -20,7 +19,7 @@ def encode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
     from singlow.audio import load_audio
     from singlow.latents.song import encode_song, write_song
 
-    found = inputs(files, AUDIO)
+    found = inputs(files, SUFFIXES)
     results = outputs(found, output, ".npz", _single(files))
     opened = open_run(run, epoch)
     facts = {

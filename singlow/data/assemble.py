@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from singlow.data.corpora import Clip
+from singlow.data.clip import Clip
 from singlow.data.dataset import FORMAT, INFO, VERSION, write_info
 from singlow.data.example import write_example
+from singlow.data.folder import own_shards
 from singlow.data.heldout import split
 from singlow.data.records import HEADER, write_shard
 from singlow.errors import DataError
@@ -45,7 +46,7 @@ def write_dataset(
     """Split clips, write the shards and, last of all, `dataset_info.json`.
 
     Args:
-        out: the dataset's folder; shards of an earlier build in it are replaced.
+        out: the dataset's folder; shards of an earlier build in it are replaced, nothing else.
         scratch: a folder on the same file system.
         clips: those that were accepted, in order.
         frames: length of each at the dataset's rate.
@@ -59,6 +60,7 @@ def write_dataset(
 
     Raises:
         DataError: there is nothing to train on.
+        UsageError: `out` holds records of somebody else.
     """
     rate = settings["sampling_rate"]
     clips = [
@@ -87,9 +89,9 @@ def write_dataset(
         "settings": settings,
         "splits": splits,
     }
+    for path in own_shards(out):
+        path.unlink()
     (out / INFO).unlink(missing_ok=True)
-    for old in out.glob("*.tfrecord-*-of-*"):
-        old.unlink()
     for path in sorted(fresh.iterdir()):
         os.replace(path, out / path.name)
     write_info(out, info)

@@ -8,9 +8,10 @@ from typing import Any
 
 from singlow.data.assemble import summary, write_dataset
 from singlow.data.builtin import build_builtin, builtin_fingerprint
-from singlow.data.corpora import Clip, find_clips, part_source
+from singlow.data.clip import Clip
+from singlow.data.corpora import find_clips, part_source
 from singlow.data.dataset import INFO, read_info
-from singlow.data.folder import STAGING, own_folder, reusable
+from singlow.data.folder import STAGING, own_folder, own_shards, remove_empty, reusable
 from singlow.data.progress import Report, progress
 from singlow.data.settings import check_settings, fingerprint
 from singlow.data.staging import decode_clips, unstage
@@ -57,13 +58,14 @@ def build_dataset(
 
     Raises:
         DataError: no audio, or none that can be used.
-        UsageError: a setting is out of its range, or a source does not exist.
+        UsageError: a setting is out of its range, a source does not exist, or `out` holds records
+            of somebody else.
         EnvironmentFault: `out` cannot be written, or somebody else is building it.
     """
     settings = check_settings(sampling_rate, channel_size, seed, validation_share, level)
     if workers is not None and workers < 1:
         raise UsageError(f"Expected at least 1 worker. Received: {workers}.")
-    clips, layout = find_clips(sources, layout)
+    clips, layout = find_clips(sources, layout, report)
     report(f"Layout: {layout}. {_count(clips)}.")
     mark = fingerprint(clips, settings, layout)
     out = Path(out)
@@ -71,6 +73,7 @@ def build_dataset(
         info = reusable(out, mark, report)
         if info is not None:
             return info
+        own_shards(out)
         staging = out / STAGING
         staging.mkdir(exist_ok=True)
         staged = decode_clips(clips, settings, staging, workers or _cores())
@@ -79,8 +82,10 @@ def build_dataset(
             for clip in clips
             if staged[clip.path].reason
         ]
-        _list(rejected, len(clips), report)
         kept = [clip for clip in clips if not staged[clip.path].reason]
+        if not kept:
+            shutil.rmtree(staging, ignore_errors=True)
+        _list(rejected, len(clips), report)
         about = {
             "layout": layout,
             "sources": [Path(os.fspath(source)).name for source in sources],
@@ -144,8 +149,13 @@ def prepare(
         build_builtin(out, **common)
         return out
     clips, chosen = find_clips([dataset], layout)
-    out = _cache(dataset, data_dir) / fingerprint(clips, settings, chosen)
-    build_dataset([dataset], out, layout=layout, workers=workers, **common)
+    cache = _cache(dataset, data_dir)
+    out = cache / fingerprint(clips, settings, chosen)
+    try:
+        build_dataset([dataset], out, layout=layout, workers=workers, **common)
+    finally:
+        if cache.name == CACHE:
+            remove_empty([cache])
     return out
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from singlow.audio import dequantize, level, quantize, resample, to_channels
 from singlow.data.assemble import summary, write_dataset
-from singlow.data.corpora import Clip
-from singlow.data.folder import STAGING, own_folder, reusable
+from singlow.data.clip import Clip
+from singlow.data.folder import STAGING, own_folder, own_shards, reusable
 from singlow.data.progress import Report, progress
 from singlow.data.settings import check_settings, hash_of
 from singlow.errors import DataError
@@ -43,6 +43,7 @@ def build_builtin(
         info = reusable(out, mark, report)
         if info is not None:
             return info
+        own_shards(out)
         clips, held = [], {}
         with progress("Singing", CLIPS_PER_SINGER * len(SINGERS)) as sung:
             for made in synthetic.clips(seed, CLIPS_PER_SINGER):

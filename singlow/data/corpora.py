@@ -1,13 +1,15 @@
 """Folders of recordings: which files there are, and who sings what in them."""
 
-import csv
 import dataclasses
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from singlow.data.clip import Clip
+from singlow.data.progress import Report
+from singlow.data.tables import has_bars, read_ljspeech, read_manifest
 from singlow.errors import DataError, UsageError
 
 LAYOUTS = ("auto", "folders", "blow", "fsdd", "ljspeech", "manifest")
@@ -17,33 +19,8 @@ _FSDD = re.compile(r"(\d)_([^\W\d_]+)_(\d+)")
 _BLOW = re.compile(r"([^_]+)_(.+)")
 
 
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """A recording, or a segment of one.
-
-    Attributes:
-        path: of the file.
-        singer: name.
-        style: as "human" or "virtual"; "" when nobody said.
-        text: what is sung; "" when nobody said.
-        id: unique in its corpus.
-        split: "train" or "validation" where the corpus decides it, else "".
-        start: first frame of a segment, at the dataset's rate.
-        stop: the frame after its last; None for the end.
-    """
-
-    path: Path
-    singer: str
-    style: str = ""
-    text: str = ""
-    id: str = ""
-    split: str = ""
-    start: int = 0
-    stop: int | None = None
-
-
 def find_clips(
-    sources: Sequence[str | os.PathLike], layout: str = "auto"
+    sources: Sequence[str | os.PathLike], layout: str = "auto", report: Report = lambda _: None
 ) -> tuple[list[Clip], str]:
     """Find the recordings under `sources`.
 
@@ -53,9 +30,11 @@ def find_clips(
         layout: one of `LAYOUTS`. "auto" takes the first that fits: a manifest (`manifest.csv` with
             a column `path`), LJSpeech (`metadata.csv` of `id|text` beside `wavs`), singer folders,
             FSDD (`<digit>_<speaker>_<take>`), Blow (`<speaker>_<utterance>`), one flat folder.
+        report: receives a line about files that a table does not list.
 
     Returns:
-        The clips in a fixed order, each with its own id, and the layout that was chosen.
+        The clips in a fixed order, each with its own id, and the layout that was chosen. A file
+        that a table lists is a clip whether it is there or not.
 
     Raises:
         UsageError: a source does not exist, or `layout` is unknown.
@@ -68,7 +47,7 @@ def find_clips(
     parted = [part_source(os.fspath(source)) for source in sources]
     clips, chosen = [], []
     for label, root in parted:
-        found, name = _find(label, root, layout)
+        found, name = _find(label, root, layout, report)
         if len(parted) > 1:
             prefix = label or root.name
             found = [dataclasses.replace(clip, id=f"{prefix}/{clip.id}") for clip in found]
@@ -92,16 +71,16 @@ def part_source(source: str) -> tuple[str, Path]:
     return label, Path(os.path.abspath(path))
 
 
-def _find(label: str, root: Path, layout: str) -> tuple[list[Clip], str]:
+def _find(label: str, root: Path, layout: str, report: Report) -> tuple[list[Clip], str]:
     if root.is_file():
         return [Clip(root, label or root.stem, label, id=root.stem)], "file"
-    paths = list(_walk(root))
+    paths = list(find_files(root))
     if layout == "auto":
         layout = _detect(root, paths)
     if layout == "manifest":
-        clips = _read_manifest(root)
+        clips = read_manifest(root)
     elif layout == "ljspeech":
-        clips = _read_ljspeech(root, paths, label)
+        clips = read_ljspeech(root, paths, label, report)
     elif layout in ("fsdd", "blow"):
         clips = _read_names(root, paths, layout)
     else:
@@ -112,24 +91,29 @@ def _find(label: str, root: Path, layout: str) -> tuple[list[Clip], str]:
     return styled, layout
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def find_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[Path]:
+    """The files below a folder with one of these suffixes, those of recordings by default.
+
+    Links to folders are followed, each folder is walked once, and what is hidden is left out. The
+    order is always the same.
+    """
     seen = set()
-    for folder, names, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
+    for inner, names, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(inner)
         if real in seen:
             names.clear()
             continue
         seen.add(real)
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield Path(folder, name)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+                yield Path(inner, name)
 
 
 def _detect(root: Path, paths: list[Path]) -> str:
     if (root / "manifest.csv").is_file():
         return "manifest"
-    if (root / "metadata.csv").is_file():
+    if has_bars(root / "metadata.csv"):
         return "ljspeech"
     if any(path.parent != root and path.parent.parent != root for path in paths):
         nested = {path.relative_to(root).parts[0] for path in paths}
@@ -164,48 +148,6 @@ def _read_names(root: Path, paths: list[Path], layout: str) -> list[Clip]:
             clip = dataclasses.replace(clip, text=match[1], split=split)
         clips.append(clip)
     return clips
-
-
-def _read_ljspeech(root: Path, paths: list[Path], label: str) -> list[Clip]:
-    table = root / "metadata.csv"
-    by_stem: dict[str, Path] = {}
-    for path in sorted(paths, key=lambda path: (path.suffix.lower() != ".wav", path)):
-        by_stem.setdefault(path.stem, path)
-    clips = []
-    for number, line in enumerate(_lines(table), 1):
-        fields = line.split("|")
-        if len(fields) < 2:
-            raise DataError(f"{table}: line {number} is no `id|text`. Try another --layout.")
-        if fields[0] in by_stem:
-            text = fields[2] if len(fields) > 2 and fields[2] else fields[1]
-            clips.append(Clip(by_stem[fields[0]], label or root.name, text=text, id=fields[0]))
-    return clips
-
-
-def _read_manifest(root: Path) -> list[Clip]:
-    table, clips = root / "manifest.csv", []
-    for number, row in enumerate(csv.DictReader(_lines(table)), 2):
-        row = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
-        if not row.get("path"):
-            raise DataError(f"{table}: line {number} has no value in a column named path.")
-        path, split = Path(os.path.abspath(root / row["path"])), row.get("split", "")
-        if split not in ("", "train", "validation"):
-            raise DataError(
-                f"{table}: line {number}: expected split train or validation. Received: {split}."
-            )
-        inside = Path(os.path.relpath(path, root)).with_suffix("").as_posix()
-        singer = row.get("singer") or root.name
-        clips.append(Clip(path, singer, row.get("style", ""), row.get("text", ""), inside, split))
-    return clips
-
-
-def _lines(table: Path) -> list[str]:
-    try:
-        return table.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{table}: expected UTF-8 text. Received: byte {error.start}.") from None
-    except OSError as error:
-        raise DataError(f"{table}: cannot be read: {error.strerror}.") from None
 
 
 def _unique(clips: list[Clip]) -> list[Clip]:

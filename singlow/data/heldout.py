@@ -5,7 +5,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from singlow.data.corpora import Clip
+from singlow.data.clip import Clip
 
 
 def split(

@@ -8,6 +8,7 @@ References: tensorflow.org, "TFRecord and tf.train.Example"; RFC 3720 appendix B
 """
 
 import dataclasses
+import functools
 import os
 import shlex
 import struct
@@ -21,6 +22,7 @@ from singlow.data.example import read_example
 from singlow.errors import DataError
 
 HEADER, FOOTER = 12, 4
+_BLOCK = 1 << 16
 
 
 def masked_crc(data: bytes) -> int:
@@ -152,16 +154,38 @@ def _resynchronise(data: np.ndarray, offset: int) -> int:
         if following == len(data) or check_record(data, following)[0]:
             return following
     limit = len(data) - HEADER - FOOTER
-    step = 1 << 16
-    for block in range(offset + 1, limit + 1, step):
-        chunk = data[block : min(block + step, limit + 1) + 8]
-        # A length that fits the file has zeros in its upper bytes: few candidates are left.
-        zero = chunk[5:] == 0
-        likely = np.flatnonzero(zero[:-3] & zero[1:-2] & zero[2:-1])
-        for candidate in likely:
+    for block in range(offset + 1, limit + 1, _BLOCK):
+        chunk = np.asarray(data[block : min(block + _BLOCK, limit + 1) + HEADER - 1])
+        for candidate in _headers(chunk):
             if check_record(data, block + int(candidate))[0]:
                 return block + int(candidate)
     return len(data)
+
+
+def _headers(chunk: np.ndarray) -> np.ndarray:
+    """Where a length that is not 0, with its checksum, begins in some bytes."""
+    places = np.lib.stride_tricks.sliding_window_view(chunk, HEADER)
+    # A length that fits a file has zeros in its upper bytes: few places are left.
+    likely = np.flatnonzero((places[:, 5:8] == 0).all(1) & (places[:, :5] != 0).any(1))
+    lengths, checksums = places[likely, :8], places[likely, 8:]
+    crc = np.bitwise_xor.reduce(_crc_of_bytes()[np.arange(8), lengths], axis=1)
+    crc = crc ^ np.uint32(google_crc32c.value(bytes(8)))
+    masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
+    return likely[masked == np.ascontiguousarray(checksums).view("<u4")[:, 0]]
+
+
+@functools.cache
+def _crc_of_bytes() -> np.ndarray:
+    """What a byte at each of 8 places adds (by XOR) to the CRC32C of eight zeros: `(8, 256)`."""
+    zeros = google_crc32c.value(bytes(8))
+    values = [
+        [
+            google_crc32c.value(bytes(place) + bytes([byte]) + bytes(7 - place))
+            for byte in range(256)
+        ]
+        for place in range(8)
+    ]
+    return np.array(values, np.uint32) ^ np.uint32(zeros)
 
 
 def read_shard(path: str | os.PathLike) -> Iterator[dict[str, bytes | int | float]]:

@@ -1,15 +1,18 @@
 """Damaged shards: told by record and byte, and their intact records written to whole shards."""
 
+import itertools
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from singlow.data.assemble import describe_shard, hash_file
-from singlow.data.dataset import read_info, write_info
+from singlow.data.dataset import ASIDE, read_info, write_info
 from singlow.data.example import read_example
 from singlow.data.folder import own_folder
 from singlow.data.progress import Report
-from singlow.data.records import Damage, Record, index_shard, map_shard, write_shard
+from singlow.data.records import HEADER, Damage, Record, index_shard, map_shard, write_shard
+from singlow.data.settings import rebuild_advice
 from singlow.errors import DataError
 
 
@@ -40,6 +43,9 @@ def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None
 def recover_dataset(directory: str | os.PathLike, report: Report = print) -> dict[str, Any]:
     """Write the intact records of damaged shards to whole ones; each old file is kept beside.
 
+    What could not be had back is listed under `lost`, and the next build writes it again. However
+    often this is interrupted and run again, every intact record stays in one file or another.
+
     Returns:
         What `dataset_info.json` holds now.
 
@@ -47,16 +53,27 @@ def recover_dataset(directory: str | os.PathLike, report: Report = print) -> dic
         DataError: a split has no intact record left.
         EnvironmentFault: the folder cannot be written or somebody builds in it.
     """
-    directory, info = Path(directory), read_info(directory)
+    directory = Path(directory)
+    read_info(directory)
     with own_folder(directory):
+        info = read_info(directory)
+        lost = set(info.get("lost", []))
         for name, part in info["splits"].items():
-            kept = [_mend(directory, part, number, report) for number in range(len(part["shards"]))]
+            before = list(part["shards"])
+            kept = [_mend(directory, part, number, report) for number in range(len(before))]
             rows = dict(pair for pairs in kept for pair in pairs.items())
             if not rows:
-                raise DataError(f"{directory}: no {name} record is intact. Build it again.")
+                advice = rebuild_advice(info, directory)
+                raise DataError(f"{directory}: no {name} record is intact. {advice}")
+            lost |= set(part["ids"]) - set(rows)
+            if part["shards"] != before:
+                info["fingerprint"] = ""
             pairs = [(id, rows[id]) for id in part["ids"] if id in rows]
             part["ids"], part["index"] = [id for id, _ in pairs], [row for _, row in pairs]
             part["clips"], part["samples"] = len(pairs), sum(row[5] for _, row in pairs)
+        if lost:
+            info["lost"] = sorted(lost)
+            report(f"{directory}: {len(lost)} clip(s) lost. {rebuild_advice(info, directory)}")
         write_info(directory, info)
     return info
 
@@ -82,32 +99,83 @@ def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) ->
         for id, row in zip(part["ids"], part["index"], strict=True)
         if row[1] == number
     }
-    records, damages = _examine(directory, shard)
+    _, damages = _examine(directory, shard)
     if not damages:
         return rows
     for damage in damages:
         report(str(damage))
     path = directory / shard["name"]
-    if not path.is_file():
-        write_shard(path, [])
-    data = map_shard(path)
-    payloads = [data[record.start : record.start + record.length].tobytes() for record in records]
-    aside = path.with_name(f"{path.name}.damaged")
-    os.replace(path, aside)
-    offsets = write_shard(path, payloads)
-    kept = {}
-    for payload, record, offset in zip(payloads, records, offsets, strict=True):
-        id = read_example(payload)["id"].decode("utf-8", "surrogateescape")
-        if id in rows:
-            row, shift = rows[id], offset - record.offset
-            begin = row[4] - row[2]
-            row[2], row[3] = record.start + shift, len(payload)
-            row[4] = row[2] + begin
-            kept[id] = row
-    part["shards"][number] = describe_shard(path, len(payloads))
-    lost = sorted(set(rows) - set(kept))
-    report(
-        f"{path}: {len(kept)} intact record(s) kept, {len(lost)} lost"
-        f"{': ' + ', '.join(lost) if lost else ''}; the damaged file is {aside.name}."
+    source = _set_aside(path) if path.is_file() else _found_aside(path)
+    records = _intact(source, rows) if source else {}
+    data = map_shard(source) if source else b""
+    offsets = write_shard(
+        path, (bytes(data[r.start : r.start + r.length]) for r in records.values())
     )
-    return kept
+    part["shards"][number] = describe_shard(path, len(records))
+    lost = sorted(set(rows) - set(records))
+    report(
+        f"{path}: {len(records)} intact record(s) kept, {len(lost)} lost"
+        f"{': ' + ', '.join(lost) if lost else ''}; "
+        f"{f'the damaged file is {source.name}' if source else 'nothing is left of the file'}."
+    )
+    return {id: _moved(rows[id], offset) for id, offset in zip(records, offsets, strict=True)}
+
+
+def _moved(row: list[int], offset: int) -> list[int]:
+    """The row of a record that now begins at `offset`."""
+    singer, shard, start, length, audio, frames = row
+    begin = offset + HEADER
+    return [singer, shard, begin, length, begin + audio - start, frames]
+
+
+def _intact(source: Path, rows: dict[str, list[int]]) -> dict[str, Record]:
+    """The intact records of a file that are those of `rows`, by id."""
+    data, found = map_shard(source), {}
+    for record in index_shard(source)[0]:
+        id = _id_of(data[record.start : record.start + record.length].tobytes())
+        if id in rows and rows[id][3] == record.length:
+            found.setdefault(id, record)
+    return found
+
+
+def _id_of(payload: bytes) -> str | None:
+    try:
+        id = read_example(payload).get("id")
+    except DataError:
+        return None
+    return id.decode("utf-8", "surrogateescape") if isinstance(id, bytes) else None
+
+
+def _set_aside(path: Path) -> Path:
+    """A second name for a file, under which it outlives the first; no other file is replaced."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}")
+        if aside.exists() and aside.samefile(path):
+            return aside
+        if not os.path.lexists(aside):
+            break
+    try:
+        os.link(path, aside, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        _copy(path, aside)
+    return aside
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy a file whole or not at all, where it cannot have a second name."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        shutil.copyfile(path, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _found_aside(path: Path) -> Path | None:
+    """What was set aside of a shard that is missing: the file with the most intact records."""
+    found = [
+        other
+        for other in sorted(path.parent.glob(f"{path.name}.damaged*"))
+        if ASIDE.fullmatch(other.name) and other.is_file()
+    ]
+    return max(found, key=lambda other: len(index_shard(other)[0]), default=None)

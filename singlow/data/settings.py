@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from singlow.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
-from singlow.data.corpora import Clip
+from singlow.data.clip import Clip
+from singlow.data.corpora import LAYOUTS
 from singlow.errors import UsageError
 
 
@@ -55,3 +57,23 @@ def fingerprint(clips: Sequence[Clip], settings: dict[str, Any], layout: str) ->
     """What changes when a file, what is known of it, or a setting does."""
     told = [[c.id, c.singer, c.style, c.text, c.split, *stamp(c.path)] for c in clips]
     return hash_of([settings, layout, told])
+
+
+def rebuild_advice(info: dict[str, Any], directory: Path, source: str = "SRC") -> str:
+    """A sentence with the command that builds a dataset again as it was.
+
+    Args:
+        info: what its `dataset_info.json` holds.
+        directory: of the dataset.
+        source: its recordings, where they are known.
+    """
+    if info["layout"] == "builtin":
+        return f"Delete {directory}; train.py writes it again."
+    words = ["python3", "data_loader.py", source, "--out", str(directory)]
+    if info["layout"] in LAYOUTS:
+        words += ["--layout", info["layout"]]
+    for name in ("sampling_rate", "channel_size", "seed", "level"):
+        value = info["settings"].get(name)
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    return f"Build it again: {shlex.join(words)}"

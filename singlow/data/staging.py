@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from singlow.data.corpora import Clip
+from singlow.data.clip import Clip
 from singlow.data.decoders import decode_all
 from singlow.data.example import read_example
 from singlow.data.progress import progress

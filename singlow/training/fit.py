@@ -34,6 +34,7 @@ def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dic
     """
     from singlow.data.build import prepare
     from singlow.data.dataset import INFO, read_info
+    from singlow.data.settings import rebuild_advice
 
     data, arguments = config["data"], config["arguments"]
     directory = Path(data.get("directory", ""))
@@ -47,6 +48,12 @@ def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dic
     info = read_info(directory)
     content = _content(info)
     if data.get("content", content) != content:
+        if info.get("lost"):
+            source = "SRC" if (Path(data["dataset"]) / INFO).is_file() else data["dataset"]
+            raise DataError(
+                f"{directory}: {len(info['lost'])} clip(s) were lost to damage since the run "
+                f"began. {rebuild_advice(info, directory, source)}"
+            )
         raise DataError(
             f"{data['dataset']}: these are not the recordings that the run began with. Give "
             "another --run NAME, or --fresh to start over with them."

@@ -1,0 +1,149 @@
+"""`dataset_info.json`: what it may say, and that anything else is told in one line."""
+
+import json
+import shutil
+
+import pytest
+
+from singlow.data import dataset
+from singlow.data.dataset import INFO, read_info, write_info
+from singlow.errors import DataError
+from tests.datasets import write_noise
+
+MISSING = object()
+ROW = ("splits", "train", "index", 1)
+SHARD = ("splits", "train", "shards", 0)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("dataset") / "out"
+    return write_noise(out, {"train": [300, 200, 100], "validation": [50]}, channels=2)
+
+
+@pytest.fixture
+def out(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "out")
+
+
+def put(info, place, value):
+    *way, last = place
+    for key in way:
+        info = info[key]
+    if value is MISSING:
+        del info[last]
+    else:
+        info[last] = value
+
+
+def test_what_is_written_is_read(out):
+    info = read_info(out)
+    info["lost"] = ["a"]
+    write_info(out, info)
+    assert read_info(out) == info
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("format",), "other"),
+        (("version",), True),
+        (("version",), [[["x" * 1000] * 1000] * 9] * 9),
+        (("sample_rate",), MISSING),
+        (("sample_rate",), "16000"),
+        (("sample_rate",), 0),
+        (("sample_rate",), 16000.5),
+        (("sample_rate",), float("nan")),
+        (("channels",), 10**9),
+        (("channels",), True),
+        (("channels",), -1),
+        (("singers",), [1]),
+        (("singers",), {}),
+        (("singers",), {"a": 0, "b": 0}),
+        (("singers",), {"a": 1}),
+        (("singers",), {"a": "0"}),
+        (("fingerprint",), None),
+        (("layout",), 3),
+        (("sources",), "songs"),
+        (("rejected",), [1]),
+        (("settings",), {"seed": "; rm"}),
+        (("lost",), 4),
+        (("splits",), MISSING),
+        (("splits",), []),
+        (("splits", "validation"), MISSING),
+        (("splits", "test"), {}),
+        (("splits", "train"), 5),
+        (("splits", "train", "shards"), []),
+        (("splits", "train", "shards"), {"name": "x"}),
+        (("splits", "train", "shards", 0), "train.tfrecord-00000-of-00003"),
+        (("splits", "train", "shards", 1, "name"), "train.tfrecord-00000-of-00003"),
+        ((*SHARD, "name"), MISSING),
+        ((*SHARD, "name"), "../home/notes.txt"),
+        ((*SHARD, "name"), "/etc/hostname"),
+        ((*SHARD, "name"), "train.tfrecord-00000-of-00003\n"),
+        ((*SHARD, "name"), "../train.tfrecord-00000-of-00003"),
+        ((*SHARD, "name"), "validation.tfrecord-00000-of-00001"),
+        ((*SHARD, "name"), "train.tfrecord-\u0660\u0660\u0660\u0660\u0660-of-00003"),
+        ((*SHARD, "bytes"), 20),
+        ((*SHARD, "bytes"), None),
+        ((*SHARD, "records"), -1),
+        ((*SHARD, "sha256"), 7),
+        ((*SHARD, "sha256"), "f" * 63),
+        (("splits", "train", "ids"), ["train0"]),
+        (("splits", "train", "ids", 0), 3),
+        (("splits", "train", "ids", 0), "train1"),
+        (("splits", "train", "clips"), 99),
+        (("splits", "train", "samples"), 10**9),
+        (("splits", "train", "index"), None),
+        (("splits", "train", "index"), [[0, 0, 12, 4, 12, 1]]),
+        (ROW, [0, 1, 12]),
+        (ROW, "000000"),
+        ((*ROW, 0), 1),
+        ((*ROW, 0), -1),
+        ((*ROW, 1), 10**9),
+        ((*ROW, 1), -1),
+        ((*ROW, 2), 0),
+        ((*ROW, 2), 1.0),
+        ((*ROW, 3), 10**9),
+        ((*ROW, 4), -1),
+        ((*ROW, 4), 0),
+        ((*ROW, 4), 10**9),
+        ((*ROW, 5), 10**9),
+        ((*ROW, 5), 10**30),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(place, value, out):
+    info = json.loads((out / INFO).read_text())
+    put(info, place, value)
+    (out / INFO).write_text(json.dumps(info))
+    with pytest.raises(DataError, match=INFO) as caught:
+        read_info(out)
+    told = str(caught.value)
+    assert "xpected" in told
+    assert "Received: " in told
+    assert "\n" not in told
+    assert len(told.replace(str(out), "")) < 300
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[" * 200_000, b"\xff", b"9" * 5000, b'{"format":' * 50_000, b"[1]"]
+)
+def test_what_is_no_description_is_told_in_one_line(text, out):
+    (out / INFO).write_bytes(text)
+    with pytest.raises(DataError, match=INFO) as caught:
+        read_info(out)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_that_is_no_file_or_too_large(out, monkeypatch):
+    monkeypatch.setattr(dataset, "LARGEST", 100)
+    with pytest.raises(DataError, match="larger than 100 bytes"):
+        read_info(out)
+    before = (out / INFO).read_bytes()
+    with pytest.raises(DataError, match="several datasets"):
+        write_info(out, {"format": "x" * 200})
+    assert (out / INFO).read_bytes() == before
+    (out / INFO).unlink()
+    (out / INFO).mkdir()
+    with pytest.raises(DataError, match="regular file"):
+        read_info(out)
