@@ -1,6 +1,7 @@
 """The verbs of `python3 -m singlow` on a trained run."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -93,6 +94,7 @@ def test_a_folder_gives_what_training_takes_of_it(song, place):
     shutil.copy(song, place / "away" / "four.wav")
     (place / "in" / "linked").symlink_to(place / "away")
     (place / "in" / "more" / "loop").symlink_to(place / "in")
+    os.mkfifo(place / "in" / "pipe.wav")
     said = singlow(["encode", "t", "in", "-o", "out"], place)
     assert said.code == 0, said.err
     found = {str(p.relative_to(place / "out")) for p in (place / "out").rglob("*.npz")}
