@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import zipfile
 
@@ -95,6 +96,7 @@ def test_a_folder_gives_what_training_takes_of_it(song, place):
     shutil.copy(song, place / "away" / "four.wav")
     (place / "in" / "linked").symlink_to(place / "away")
     (place / "in" / "more" / "loop").symlink_to(place / "in")
+    os.mkfifo(place / "in" / "pipe.wav")
     said = singlow(["encode", "t", "in", "-o", "out"], place)
     assert said.code == 0, said.err
     found = {str(p.relative_to(place / "out")) for p in (place / "out").rglob("*.npz")}

@@ -61,7 +61,7 @@ def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path
     found = []
     for path in given:
         if path.is_dir():
-            inside = list(find_files(path, suffixes))
+            inside = [p for p in find_files(path, suffixes) if p.is_file()]
             if not inside:
                 raise UsageError(
                     f"{path}: Expected a folder with {', '.join(sorted(suffixes))} files. "
