@@ -49,7 +49,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "learning_rate": 3e-3,
                     "warmup_steps": 100,
                     "decay_steps": 700,
-                    "epochs": 14,
+                    "epochs": 10,
                     "steps_per_epoch": 600,
                 }
             ),

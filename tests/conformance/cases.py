@@ -105,7 +105,7 @@ CASES: dict[str, Case] = {
         lambda: b.AffineCoupling(WaveNet(6, 2)), (2, 8, 4), condition=(2, 8, 3)
     ),
     "coupling, in tiles": Case(lambda: b.AffineCoupling(small_net(), tile=3), (2, 8, 4)),
-    "coupling, in tiles, conditional": Case(
+    "coupling, sigmoid, in tiles, conditional": Case(
         lambda: b.AffineCoupling(WaveNet(6, 2), "sigmoid", tile=3), (2, 8, 4), condition=(2, 8, 3)
     ),
     "chain": Case(step, (2, 8, 4)),
