@@ -49,7 +49,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "learning_rate": 3e-3,
                     "warmup_steps": 100,
                     "decay_steps": 700,
-                    "epochs": 10,
+                    "epochs": 8,
                     "steps_per_epoch": 600,
                 }
             ),
