@@ -2,12 +2,17 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
-from tests.conformance.cases import Case, given, parts, ready, tolerance
+from tests.conformance.cases import CASES, Case, given, parts, ready, tolerance
+
+FOLDED = ("act_norm", "coupling, sigmoid, in tiles, conditional", "chain", "repeat", "singlow_tiny")
 
 
 def test_it_is_the_same_map(case: Case):
+    if keras.backend.backend() == "jax" and case not in [CASES[name] for name in FOLDED]:
+        pytest.skip("JAX compiles each anew: only what has something to fold")
     tile = 3 if keras.config.floatx() == "float32" else None
     layer = ready(case)
     inputs = given(case)
