@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from singlow.bijections.loop import Tensor, vjp
@@ -77,8 +78,7 @@ class InvertibleLayer(keras.layers.Layer):
     ) -> list[Tensor]:
         """The largest `|f^-1(f(x)) - x|` in valid frames, for each level that it has."""
         z = self(x, condition, frame_mask)[0]
-        back = self.inverse(z, condition, frame_mask)[0]
-        return [ops.max(ops.abs(masked(back - x, frame_mask)))]
+        return [inversion_error(self, x, z, condition, frame_mask)]
 
     def pull_back(
         self,
@@ -136,6 +136,18 @@ class InvertibleLayer(keras.layers.Layer):
         """The condition and frame mask at the resolution of the latents."""
         return condition, frame_mask
 
+    def _add_given(
+        self, name: str, value: np.ndarray, trainable: bool, dtype: str | None = None
+    ) -> keras.Variable:
+        """A weight that starts as `value`."""
+        return self.add_weight(
+            name=name,
+            shape=value.shape,
+            dtype=dtype,
+            trainable=trainable,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype),
+        )
+
     def _forward(
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
@@ -145,6 +157,18 @@ class InvertibleLayer(keras.layers.Layer):
         self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} does not write `_inverse`.")
+
+
+def inversion_error(
+    layer: InvertibleLayer,
+    x: Tensor,
+    z: Tensor,
+    condition: Tensor | None = None,
+    frame_mask: Tensor | None = None,
+) -> Tensor:
+    """The largest `|f^-1(z) - x|` in valid frames, for `z = f(x)`."""
+    back = layer.inverse(z, condition, frame_mask)[0]
+    return ops.max(ops.abs(masked(back - x, frame_mask)))
 
 
 def run_bound(

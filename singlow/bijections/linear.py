@@ -41,22 +41,16 @@ class InvertibleConv(InvertibleLayer):
         channels = x_shape[-1]
         rotation = _random_rotation(channels)
         if self.form == "plain":
-            self.kernel = self._constant("kernel", rotation, trainable=True)
+            self.kernel = self._add_given("kernel", rotation, trainable=True)
             return
         permutation, lower, upper = scipy.linalg.lu(rotation)
         diagonal = np.diag(upper)
-        self.permutation = self._constant("permutation", permutation, trainable=False)
-        self.sign = self._constant("sign", np.sign(diagonal), trainable=False)
-        self.lower = self._constant("lower", np.tril(lower, -1), trainable=True)
-        self.upper = self._constant("upper", np.triu(upper, 1), trainable=True)
-        self.log_diagonal = self._constant("log_diagonal", np.log(np.abs(diagonal)), trainable=True)
-
-    def _constant(self, name: str, value: np.ndarray, *, trainable: bool) -> keras.Variable:
-        return self.add_weight(
-            name=name,
-            shape=value.shape,
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype),
-            trainable=trainable,
+        self.permutation = self._add_given("permutation", permutation, trainable=False)
+        self.sign = self._add_given("sign", np.sign(diagonal), trainable=False)
+        self.lower = self._add_given("lower", np.tril(lower, -1), trainable=True)
+        self.upper = self._add_given("upper", np.triu(upper, 1), trainable=True)
+        self.log_diagonal = self._add_given(
+            "log_diagonal", np.log(np.abs(diagonal)), trainable=True
         )
 
     def _forward(
@@ -173,18 +167,10 @@ class FixedLinear(InvertibleLayer):
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         one = np.eye(x_shape[-1])
-        self.matrix = self._constant("matrix", one)
-        self.inverse_matrix = self._constant("inverse_matrix", one)
-        self.shift = self._constant("shift", np.zeros(x_shape[-1]))
-        self.log_det = self._constant("log_det", np.zeros(()))
-
-    def _constant(self, name: str, value: np.ndarray) -> keras.Variable:
-        return self.add_weight(
-            name=name,
-            shape=value.shape,
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype),
-            trainable=False,
-        )
+        self.matrix = self._add_given("matrix", one, trainable=False)
+        self.inverse_matrix = self._add_given("inverse_matrix", one, trainable=False)
+        self.shift = self._add_given("shift", np.zeros(x_shape[-1]), trainable=False)
+        self.log_det = self._add_given("log_det", np.zeros(()), trainable=False)
 
     @classmethod
     def of(cls, matrix: np.ndarray, shift: np.ndarray, **kwargs: Any) -> Self:

@@ -11,6 +11,7 @@ from singlow.bijections.base import (
     Tensor,
     deserialize,
     halves,
+    inversion_error,
     rebuilt,
     serialize,
 )
@@ -96,8 +97,8 @@ class MultiScale(InvertibleLayer):
     ) -> list[Tensor]:
         errors = []
         for level in self.levels:
-            errors += level.inversion_errors(x, condition, frame_mask)
             latent = level(x, condition, frame_mask)[0]
+            errors.append(inversion_error(level, x, latent, condition, frame_mask))
             condition, frame_mask = level.at_latents(condition, frame_mask)
             x = halves(latent)[0]
         return errors

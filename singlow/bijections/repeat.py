@@ -82,20 +82,13 @@ class Repeat(InvertibleLayer):
             other.build(x_shape, condition_shape)
             drawn.append([ops.convert_to_numpy(weight) for weight in other.weights])
         self.stacked = [
-            self._stack(slot, np.stack(values))
+            self._add_given(
+                self._pattern.name_of(slot), np.stack(values), slot.trainable, slot.dtype
+            )
             for slot, values in zip(self._pattern.slots, zip(*drawn, strict=True), strict=True)
         ]
         if self._pattern.seeds:
             self.seed_generator = keras.random.SeedGenerator(name="seed_generator")
-
-    def _stack(self, slot: keras.Variable, values: np.ndarray) -> keras.Variable:
-        return self.add_weight(
-            name=self._pattern.name_of(slot),
-            shape=values.shape,
-            dtype=slot.dtype,
-            trainable=slot.trainable,
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(values, dtype=dtype),
-        )
 
     def step_weights(self, index: int) -> dict[str, np.ndarray]:
         """The weights of one step by name, as in `stacked`.
