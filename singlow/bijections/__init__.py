@@ -4,7 +4,8 @@ from singlow.bijections.actnorm import ActNorm, PositionalAffine
 from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.compose import Chain
 from singlow.bijections.coupling import AffineCoupling
-from singlow.bijections.linear import FixedLinear, Flip, InvertibleConv, Permutation
+from singlow.bijections.fold import FoldedLinear
+from singlow.bijections.linear import Flip, InvertibleConv, Permutation
 from singlow.bijections.multiscale import MultiScale
 from singlow.bijections.repeat import Repeat
 from singlow.bijections.squeezed import Squeezed
@@ -14,8 +15,8 @@ __all__ = [
     "ActNorm",
     "AffineCoupling",
     "Chain",
-    "FixedLinear",
     "Flip",
+    "FoldedLinear",
     "Inverse",
     "InvertibleConv",
     "InvertibleLayer",

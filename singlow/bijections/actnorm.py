@@ -1,13 +1,14 @@
 """Affine maps that read nothing: one per channel, with a start from data, and one per position."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from singlow.bijections.base import InvertibleLayer, Shape, Tensor, count_frames, sum_frames
 from singlow.bijections.coupling import bound
+from singlow.bijections.fold import Affine, diagonal
 
 _EPSILON = 1e-6
 
@@ -64,10 +65,13 @@ class ActNorm(InvertibleLayer):
             self.adapted.assign(1.0)
         return self(x, frame_mask=frame_mask)[0]
 
-    def as_linear(self) -> tuple[np.ndarray, np.ndarray]:
-        """The matrix and the shift of the whole layer, in float64."""
-        scale = np.exp(ops.convert_to_numpy(self.log_scale).astype(np.float64))
-        return np.diag(scale), scale * ops.convert_to_numpy(self.shift)
+    def affine(self, value: Callable[[keras.Variable], Tensor]) -> Affine:
+        """This layer as one affine map; see `InvertibleLayer.folded`."""
+        shift, log_scale = value(self.shift), value(self.log_scale)
+        scale = ops.exp(log_scale)
+        return Affine(
+            diagonal(scale), diagonal(1.0 / scale), scale * shift, ops.sum(log_scale, axis=-1)
+        )
 
 
 @keras.saving.register_keras_serializable("singlow")

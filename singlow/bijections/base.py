@@ -1,15 +1,17 @@
 """The invertible layer: one face for every bijection and every composite."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from singlow.bijections.bound import Bindings, run_bound, values_of
 from singlow.bijections.loop import Tensor, vjp
 
 Shape = tuple[int | None, ...]
-Bindings = list[tuple[keras.Variable, Tensor]]
+Fold = Callable[[Callable[[keras.Variable], Tensor]], Bindings]
 
 
 class InvertibleLayer(keras.layers.Layer):
@@ -114,13 +116,35 @@ class InvertibleLayer(keras.layers.Layer):
         _, pull = vjp(function, x, condition, values_of(self, bindings))
         return (x, *pull((dy, dlog_det)))
 
+    def folded(
+        self, tile: int | None = None, precision: str | None = None
+    ) -> tuple["InvertibleLayer", Fold]:
+        """An equal layer that is cheaper to run, built, and how to come by its weights.
+
+        What depends on weights alone (norms, products of matrices, inverses) becomes a weight of
+        that layer. A layer without such parts is its own folded one.
+
+        Args:
+            tile: frames that a coupling's network sees at a time; all of them when `None`.
+            precision: dtype policy of the networks; their own when `None`.
+
+        Returns:
+            The folded layer, and a differentiable function that gives its weights: from a function
+            of this layer's variables, each to a tensor of its shape after any axes for many layers
+            at once, to pairs of a variable of the folded layer and its tensor.
+        """
+        return self, lambda value: [(v, value(v)) for v in self.weights]
+
     def for_inference(self, tile: int | None = None) -> "InvertibleLayer":
-        """An equal layer, built, that is cheaper to run and is not trained; itself by default.
+        """The folded layer with the weights as they are, its networks in their weights' precision.
 
         Args:
             tile: frames that a coupling's network sees at a time; all of them when `None`.
         """
-        return self
+        layer, fold = self.folded(tile, self.variable_dtype)
+        for variable, tensor in fold(_exact):
+            variable.assign(ops.cast(tensor, variable.dtype))
+        return layer
 
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         """The shape of the latents for data of `x_shape`; a list for multi-scale latents."""
@@ -171,20 +195,10 @@ def inversion_error(
     return ops.max(ops.abs(masked(back - x, frame_mask)))
 
 
-def run_bound(
-    layer: keras.layers.Layer, bindings: Bindings, *inputs: Tensor | None, **settings: Any
-) -> Any:
-    """Call a layer with other tensors in place of its variables; no variable is changed."""
-    with keras.StatelessScope(state_mapping=bindings):
-        return layer(*inputs, **settings)
-
-
-def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
-    """What the layer's trainable variables are, with those of `bindings` replaced."""
-    with keras.StatelessScope(state_mapping=bindings) as scope:
-        values = [scope.get_current_value(v) for v in layer.trainable_variables]
-    pairs = zip(values, layer.trainable_variables, strict=True)
-    return [v.value if value is None else value for value, v in pairs]
+def _exact(variable: keras.Variable) -> Tensor:
+    value = ops.convert_to_numpy(variable)
+    floating = np.issubdtype(value.dtype, np.floating)
+    return ops.convert_to_tensor(value.astype(np.float64) if floating else value)
 
 
 def rebuilt(layer: keras.layers.Layer, **settings: Any) -> Any:

@@ -1,19 +1,14 @@
 """A chain of bijections."""
 
+import itertools
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from singlow.bijections.base import (
-    Bindings,
-    InvertibleLayer,
-    Shape,
-    Tensor,
-    deserialize,
-    serialize,
-)
-from singlow.bijections.linear import FixedLinear
+from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, deserialize, serialize
+from singlow.bijections.bound import Bindings
+from singlow.bijections.fold import merged
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -104,20 +99,17 @@ class Chain(InvertibleLayer):
             condition, frame_mask = layer.at_latents(condition, frame_mask)
         return x
 
-    def for_inference(self, tile: int | None = None) -> "Chain":
-        """Linear layers that follow each other become one; see `InvertibleLayer`."""
-        layers: list[InvertibleLayer] = []
-        pending: list[InvertibleLayer] = []
-        for layer in [*self.layers, None]:
-            if hasattr(layer, "as_linear"):
-                pending.append(layer)
-                continue
-            layers += _merged(pending)
-            pending = []
-            layers += [] if layer is None else [layer.for_inference(tile)]
-        chain = Chain(layers, name=self.name, dtype=self.dtype_policy.name)
+    def folded(self, tile: int | None = None, precision: str | None = None) -> tuple["Chain", Fold]:
+        parts: list[tuple[InvertibleLayer, Fold]] = []
+        for linear, run in itertools.groupby(self.layers, lambda layer: hasattr(layer, "affine")):
+            layers = list(run)
+            if linear and len(layers) > 1:
+                parts.append(merged(layers))
+            else:
+                parts += [layer.folded(tile, precision) for layer in layers]
+        chain = Chain([layer for layer, _ in parts], name=self.name, dtype=self.dtype_policy.name)
         chain.build_from_config(self.get_build_config())
-        return chain
+        return chain, lambda value: [pair for _, fold in parts for pair in fold(value)]
 
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         for layer in self.layers:
@@ -142,17 +134,6 @@ class Chain(InvertibleLayer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "layers": [deserialize(layer) for layer in config["layers"]]})
-
-
-def _merged(layers: list[InvertibleLayer]) -> list[InvertibleLayer]:
-    if not layers:
-        return []
-    matrix, shift = layers[0].as_linear()
-    for layer in layers[1:]:
-        next_matrix, next_shift = layer.as_linear()
-        matrix, shift = next_matrix @ matrix, next_matrix @ shift + next_shift
-    name = "_".join(layer.name for layer in layers)
-    return [FixedLinear.of(matrix, shift, name=name, dtype=layers[0].dtype_policy.name)]
 
 
 def _changes_resolution(

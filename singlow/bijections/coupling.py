@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import (
-    Bindings,
+    Fold,
     InvertibleLayer,
     Shape,
     Tensor,
@@ -15,11 +15,10 @@ from singlow.bijections.base import (
     halves,
     masked,
     rebuilt,
-    run_bound,
     serialize,
     sum_frames,
-    values_of,
 )
+from singlow.bijections.bound import Bindings, run_bound, values_of
 from singlow.bijections.loop import vjp
 from singlow.bijections.tiles import in_tiles
 
@@ -114,8 +113,13 @@ class AffineCoupling(InvertibleLayer):
 
         return in_tiles(one, a, b, condition, frame_mask, self.tile, (before, after))
 
-    def for_inference(self, tile: int | None = None) -> "AffineCoupling":
-        return rebuilt(self, network=self.network.for_inference(), tile=tile)
+    def folded(
+        self, tile: int | None = None, precision: str | None = None
+    ) -> tuple["AffineCoupling", Fold]:
+        if not hasattr(self.network, "folded"):
+            return super().folded(tile, precision)
+        network, fold = self.network.folded(precision)
+        return rebuilt(self, network=network, tile=tile or self.tile), fold
 
     def pull_back(
         self,

@@ -1,14 +1,17 @@
 """Linear mixing of channels: the invertible 1x1 convolution, permutations and flips."""
 
 import random
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import scipy.linalg
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Shape, Tensor, count_frames
+from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, count_frames
+from singlow.bijections.bound import read
+from singlow.bijections.fold import Affine, diagonal, merged, mixed, transposed
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -56,47 +59,41 @@ class InvertibleConv(InvertibleLayer):
     def _forward(
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
-        if self.form == "plain":
-            matrix, log_det = self.kernel, ops.slogdet(self.kernel)[1]
-        else:
-            lower, upper = self._triangles()
-            matrix = ops.matmul(ops.matmul(self.permutation, lower), upper)
-            log_det = ops.sum(self.log_diagonal)
-        return _mix(x, matrix), count_frames(x, frame_mask) * log_det
+        affine = self.affine(read)
+        return mixed(x, affine.matrix), count_frames(x, frame_mask) * affine.log_det
 
     def _inverse(
         self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
+        affine = self.affine(read).refined()
+        return mixed(z, affine.inverse), -count_frames(z, frame_mask) * affine.log_det
+
+    def affine(self, value: Callable[[keras.Variable], Tensor]) -> Affine:
+        """This layer as one affine map; see `InvertibleLayer.folded`."""
         if self.form == "plain":
-            kernel, log_det = self.kernel, ops.slogdet(self.kernel)[1]
-            matrix = ops.linalg.inv(kernel)
+            matrix = value(self.kernel)
+            inverse, log_det = ops.linalg.inv(matrix), ops.slogdet(matrix)[1]
         else:
-            lower, upper = self._triangles()
-            kernel = ops.matmul(ops.matmul(self.permutation, lower), upper)
-            unpermuted = ops.transpose(self.permutation)
-            half = ops.linalg.solve_triangular(lower, unpermuted, lower=True)
-            matrix = ops.linalg.solve_triangular(upper, half, lower=False)
-            log_det = ops.sum(self.log_diagonal)
-        # One Newton step, so that rounding in the inverse costs z -> x -> z nothing.
-        one = ops.eye(kernel.shape[0], dtype=self.compute_dtype)
-        matrix = matrix + ops.matmul(matrix, one - ops.matmul(kernel, matrix))
-        return _mix(z, matrix), -count_frames(z, frame_mask) * log_det
+            matrix, inverse = self._plu(value)
+            log_det = ops.sum(value(self.log_diagonal), axis=-1)
+        return Affine(matrix, inverse, ops.zeros_like(matrix[..., 0]), log_det)
 
-    def as_linear(self) -> tuple[np.ndarray, np.ndarray]:
-        """The matrix and the shift of the whole layer, in float64."""
-        if self.form == "plain":
-            return _exact(self.kernel), np.zeros(self.kernel.shape[0])
-        lower, upper = np.tril(_exact(self.lower), -1), np.triu(_exact(self.upper), 1)
-        lower += np.eye(len(lower))
-        upper += np.diag(_exact(self.sign) * np.exp(_exact(self.log_diagonal)))
-        return _exact(self.permutation) @ lower @ upper, np.zeros(len(lower))
+    def folded(
+        self, tile: int | None = None, precision: str | None = None
+    ) -> tuple[InvertibleLayer, Fold]:
+        return merged([self])
 
-    def _triangles(self) -> tuple[Tensor, Tensor]:
-        one = ops.eye(self.lower.shape[0], dtype=self.compute_dtype)
-        below = ops.tril(ops.ones_like(one), -1)
-        lower = self.lower * below + one
-        upper = self.upper * ops.transpose(below) + one * (self.sign * ops.exp(self.log_diagonal))
-        return lower, upper
+    def _plu(self, value: Callable[[keras.Variable], Tensor]) -> tuple[Tensor, Tensor]:
+        """The matrix and its inverse."""
+        permutation, below = value(self.permutation), value(self.lower)
+        one = ops.eye(below.shape[-1], dtype=below.dtype)
+        mask = ops.tril(ops.ones_like(one), -1)
+        lower = below * mask + one
+        signed = value(self.sign) * ops.exp(value(self.log_diagonal))
+        upper = value(self.upper) * ops.transpose(mask) + diagonal(signed)
+        half = ops.linalg.solve_triangular(lower, transposed(permutation), lower=True)
+        inverse = ops.linalg.solve_triangular(upper, half, lower=False)
+        return ops.matmul(ops.matmul(permutation, lower), upper), inverse
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "form": self.form}
@@ -156,51 +153,6 @@ class Flip(InvertibleLayer):
         return ops.flip(x, axis=-1), 0.0 * count_frames(x)
 
     _inverse = _forward
-
-
-@keras.saving.register_keras_serializable("singlow")
-class FixedLinear(InvertibleLayer):
-    """`z_t = W x_t + shift` with the inverse of `W` and its log-determinant stored.
-
-    What `for_inference` makes of an ActNorm and the mixing of channels that follows it.
-    """
-
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        one = np.eye(x_shape[-1])
-        self.matrix = self._add_given("matrix", one, trainable=False)
-        self.inverse_matrix = self._add_given("inverse_matrix", one, trainable=False)
-        self.shift = self._add_given("shift", np.zeros(x_shape[-1]), trainable=False)
-        self.log_det = self._add_given("log_det", np.zeros(()), trainable=False)
-
-    @classmethod
-    def of(cls, matrix: np.ndarray, shift: np.ndarray, **kwargs: Any) -> Self:
-        """The layer with this matrix and shift."""
-        layer = cls(**kwargs)
-        layer.build((None, None, len(shift)))
-        layer.matrix.assign(matrix)
-        layer.inverse_matrix.assign(np.linalg.inv(matrix))
-        layer.shift.assign(shift)
-        layer.log_det.assign(np.linalg.slogdet(matrix)[1])
-        return layer
-
-    def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
-    ) -> tuple[Tensor, Tensor]:
-        return _mix(x, self.matrix) + self.shift, count_frames(x, frame_mask) * self.log_det
-
-    def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
-    ) -> tuple[Tensor, Tensor]:
-        x = _mix(z - self.shift, self.inverse_matrix)
-        return x, -count_frames(z, frame_mask) * self.log_det
-
-
-def _mix(x: Tensor, matrix: Tensor) -> Tensor:
-    return ops.matmul(x, ops.transpose(matrix))
-
-
-def _exact(variable: keras.Variable) -> np.ndarray:
-    return ops.convert_to_numpy(variable).astype(np.float64)
 
 
 def _drawn() -> np.random.Generator:

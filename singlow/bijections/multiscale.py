@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import (
+    Fold,
     InvertibleLayer,
     Shape,
     Tensor,
@@ -115,8 +116,10 @@ class MultiScale(InvertibleLayer):
                 latents.append(left)
         return [*latents, x]
 
-    def for_inference(self, tile: int | None = None) -> Self:
-        return rebuilt(self, levels=[level.for_inference(tile) for level in self.levels])
+    def folded(self, tile: int | None = None, precision: str | None = None) -> tuple[Self, Fold]:
+        parts = [level.folded(tile, precision) for level in self.levels]
+        layer = rebuilt(self, levels=[level for level, _ in parts])
+        return layer, lambda value: [pair for _, fold in parts for pair in fold(value)]
 
     def latent_shape(self, x_shape: Shape) -> list[Shape]:
         shapes = []

@@ -1,6 +1,5 @@
 """A level's equal steps, run as one loop over stacked weights."""
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -9,16 +8,17 @@ import numpy as np
 from keras import ops
 
 from singlow.bijections.base import (
+    Fold,
     InvertibleLayer,
     Shape,
     Tensor,
     count_frames,
     deserialize,
-    run_bound,
     serialize,
 )
+from singlow.bijections.bound import Bindings, read, run_bound
 from singlow.bijections.loop import compiled, scan, with_backward
-from singlow.bijections.pattern import Pattern
+from singlow.bijections.pattern import Pattern, folded_values
 
 BACKPROP = ("stored", "inverted")
 
@@ -109,13 +109,20 @@ class Repeat(InvertibleLayer):
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
         x = ops.convert_to_tensor(x)
-        values = [v.value for v in self.stacked] + self._seeds(training)
-        return self._turns(bool(reverse), training)(x, condition, frame_mask, values)
+        stacked = [read(v) for v in self.stacked]
+        seeds = self._seeds(training)
+        return self._turns(bool(reverse), training)(x, condition, frame_mask, stacked, seeds)
 
     def _turns(self, reverse: bool, training: bool | None) -> Callable[..., tuple[Tensor, Tensor]]:
         if (reverse, training) not in self._ways:
             loop = self._inverted if self.backprop == "inverted" and not reverse else self._loop
-            way = functools.partial(loop, reverse=reverse, training=training)
+
+            def way(
+                x: Tensor, condition: Any, frame_mask: Any, stacked: list[Any], seeds: list[Any]
+            ) -> tuple[Tensor, Tensor]:
+                values = self._pattern.fold(stacked) + seeds
+                return loop(x, condition, frame_mask, values, reverse, training)
+
             self._ways[reverse, training] = compiled(way)
         return self._ways[reverse, training]
 
@@ -141,7 +148,7 @@ class Repeat(InvertibleLayer):
         def turn(carry: list[Tensor], values: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
             x, total = carry
             x, log_det = run_bound(
-                self.step,
+                self._pattern.folded,
                 self._pattern.bind(values),
                 x,
                 condition,
@@ -189,13 +196,13 @@ class Repeat(InvertibleLayer):
                 carry: list[Tensor], values: list[Tensor]
             ) -> tuple[list[Tensor], list[Tensor]]:
                 y, dy, *more = carry
-                y, dy, dcondition, dweights = self.step.pull_back(
+                y, dy, dcondition, dweights = self._pattern.folded.pull_back(
                     y, dy, dlog_det, condition, frame_mask, self._pattern.bind(values), training
                 )
                 return [y, dy, *(d + dcondition for d in more)], dweights
 
             start = [outputs[0], dz] + ([] if condition is None else [ops.zeros_like(condition)])
-            like = [self._pattern.slots[place].value for place in places]
+            like = [self._pattern.inner[place].value for place in places]
             carry, dweights = scan(turn, start, values, self.times, like, reverse=True)
             return [*carry[1:], *dweights]
 
@@ -226,12 +233,20 @@ class Repeat(InvertibleLayer):
         for stacked, values in zip(self.stacked, zip(*steps, strict=True), strict=True):
             stacked.assign(np.stack(values))
 
-    def for_inference(self, tile: int | None = None) -> "Repeat":
-        steps = [step.for_inference(tile) for step in self._steps()]
-        again = Repeat(steps[0], self.times, name=self.name, dtype=self.dtype_policy.name)
+    def folded(
+        self, tile: int | None = None, precision: str | None = None
+    ) -> tuple["Repeat", Fold]:
+        step, fold = self.step.folded(tile, precision)
+        policy = self.dtype_policy.name
+        again = Repeat(step, self.times, self.backprop, name=self.name, dtype=policy)
         again.build_from_config(self.get_build_config())
-        again._assign([[ops.convert_to_numpy(v) for v in step.weights] for step in steps])
-        return again
+
+        def fold_all(value: Callable[[keras.Variable], Tensor]) -> Bindings:
+            stacked = [value(v) for v in self.stacked]
+            made = folded_values(fold, self._pattern.slots, stacked, step.weights)
+            return list(zip(again.stacked, made, strict=True))
+
+        return again, fold_all
 
     def get_config(self) -> dict[str, Any]:
         own = {"step": self._step_config, "times": self.times, "backprop": self.backprop}

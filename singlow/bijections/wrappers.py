@@ -5,6 +5,7 @@ from typing import Any, Self
 import keras
 
 from singlow.bijections.base import (
+    Fold,
     InvertibleLayer,
     Shape,
     Tensor,
@@ -21,8 +22,9 @@ class Wrapper(InvertibleLayer):
         super().__init__(**kwargs)
         self.bijection = bijection
 
-    def for_inference(self, tile: int | None = None) -> Self:
-        return rebuilt(self, bijection=self.bijection.for_inference(tile))
+    def folded(self, tile: int | None = None, precision: str | None = None) -> tuple[Self, Fold]:
+        bijection, fold = self.bijection.folded(tile, precision)
+        return rebuilt(self, bijection=bijection), fold
 
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         return self.bijection.latent_shape(x_shape)
@@ -124,8 +126,10 @@ class WithCondition(Wrapper):
     ) -> Tensor:
         return self.bijection.adapt(x, self._embed(condition), frame_mask)
 
-    def for_inference(self, tile: int | None = None) -> Self:
-        return rebuilt(self, bijection=self.bijection.for_inference(tile), network=self.network)
+    def folded(self, tile: int | None = None, precision: str | None = None) -> tuple[Self, Fold]:
+        bijection, fold = self.bijection.folded(tile, precision)
+        layer = rebuilt(self, bijection=bijection, network=self.network)
+        return layer, lambda value: [*fold(value), *((v, value(v)) for v in self.network.weights)]
 
     def _embed(self, condition: Tensor | None) -> Tensor:
         if condition is None:

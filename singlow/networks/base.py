@@ -1,10 +1,12 @@
 """What every network inside a coupling has in common."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import keras
 
-from singlow.bijections.base import Shape, Tensor, rebuilt
+from singlow.bijections.base import Fold, Shape, Tensor, rebuilt
+from singlow.bijections.bound import Bindings
 from singlow.networks.weightnorm import Convolution
 
 
@@ -58,17 +60,23 @@ class Network(keras.layers.Layer):
     ) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not write `_run`.")
 
-    def for_inference(self) -> Self:
-        """An equal network, built, without weight norm and in the precision of its weights."""
-        folded = {"weight_norm": False} if getattr(self, "weight_norm", False) else {}
-        again = rebuilt(self, dtype=self.variable_dtype, **folded)
-        pairs = zip(self._flatten_layers(), again._flatten_layers(), strict=True)
-        for layer, other in pairs:
-            if isinstance(layer, Convolution):
-                other.set_weights(layer.effective_weights())
-            elif not layer._layers:
-                other.set_weights(layer.get_weights())
-        return again
+    def folded(self, precision: str | None = None) -> tuple[Self, Fold]:
+        """An equal network without weight norm; see `InvertibleLayer.folded`."""
+        settings: dict[str, Any] = {"dtype": precision} if precision else {}
+        settings |= {"weight_norm": False} if getattr(self, "weight_norm", False) else {}
+        again = rebuilt(self, **settings)
+        pairs = list(zip(self._flatten_layers(), again._flatten_layers(), strict=True))
+
+        def fold(value: Callable[[keras.Variable], Tensor]) -> Bindings:
+            made: Bindings = []
+            for layer, other in pairs:
+                if isinstance(layer, Convolution):
+                    made += zip(other.weights, layer.effective_weights(value), strict=True)
+                elif not layer._layers:
+                    made += zip(other.weights, map(value, layer.weights), strict=True)
+            return made
+
+        return again, fold
 
     def _output_channels(self, x_shape: Shape) -> int:
         return x_shape[-1] if self.channels is None else self.channels

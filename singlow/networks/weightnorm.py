@@ -1,9 +1,9 @@
 """A convolution over time whose weights may be normalised."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from singlow.bijections.base import Shape, Tensor
@@ -71,7 +71,7 @@ class Convolution(keras.layers.Layer):
         start = "zeros" if self.zero and not self.weight_norm else "he_normal"
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=start)
         if self.weight_norm:
-            gain = 0.0 if self.zero else _norm(self.kernel.value)
+            gain = 0.0 if self.zero else _norm(self.kernel.value)[0, 0]
             self.gain = self.add_weight(
                 name="gain",
                 shape=(self.filters,),
@@ -95,18 +95,21 @@ class Convolution(keras.layers.Layer):
         padded = ops.pad(x, ((0, 0), (before, after), (0, 0)))
         return ops.conv(padded, weight, padding="valid", dilation_rate=self.dilation)
 
-    def effective_weights(self) -> list[np.ndarray]:
-        """The weights of the same convolution without weight norm."""
-        kernel = ops.convert_to_numpy(self.kernel)
+    def effective_weights(self, value: Callable[[keras.Variable], Tensor]) -> list[Tensor]:
+        """The weights of the same convolution without weight norm.
+
+        Args:
+            value: from each weight to its tensor, after any axes for many convolutions at once.
+        """
+        kernel = value(self.kernel)
         if self.weight_norm:
-            kernel = kernel * ops.convert_to_numpy(self.gain / _norm(self.kernel.value))
-        return [kernel, ops.convert_to_numpy(self.bias)] if self.use_bias else [kernel]
+            gain = value(self.gain)[..., None, None, :]
+            kernel = kernel * (ops.cast(gain, kernel.dtype) / _norm(kernel))
+        return [kernel, value(self.bias)] if self.use_bias else [kernel]
 
     def _weight(self) -> Tensor:
-        weight = ops.cast(self.kernel, self.variable_dtype)
-        if self.weight_norm:
-            weight = weight * (ops.cast(self.gain, weight.dtype) / _norm(weight))
-        return ops.cast(weight, self.compute_dtype)
+        kernel, *_ = self.effective_weights(lambda v: ops.cast(v, self.variable_dtype))
+        return ops.cast(kernel, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -122,4 +125,4 @@ class Convolution(keras.layers.Layer):
 
 
 def _norm(kernel: Tensor) -> Tensor:
-    return ops.sqrt(ops.sum(ops.square(kernel), axis=(0, 1)) + 1e-12)
+    return ops.sqrt(ops.sum(ops.square(kernel), axis=(-3, -2), keepdims=True) + 1e-12)
