@@ -12,7 +12,6 @@ import soundfile
 
 from singlow.audio import load_audio, snr_db
 from singlow.errors import DataError
-from singlow.latents import song as song_module
 from singlow.latents.song import read_song, write_song
 from tests.songs import coloured_noise, singlow, trained
 
@@ -63,10 +62,8 @@ def test_quiet_songs_and_those_beyond_full_scale_survive(place, gain):
     assert snr_db(original(place / "a.wav"), load_audio(place / "b.wav")[0]) >= 80
 
 
-def test_resampled_stereo_and_segments(song, place, monkeypatch):
-    monkeypatch.setattr(song_module, "SEGMENT", 5000)
+def test_resampled_stereo(song, place):
     assert singlow(["encode", "t", song, "-o", "song.npz"], place).code == 0
-    assert read_song(place / "song.npz").segment == 4992
     assert singlow(["decode", "t", "song.npz", "-o", "back.wav"], place).code == 0
     back = load_audio(place / "back.wav")[0]
     assert back.shape == original(song).shape
@@ -136,7 +133,6 @@ class TestLatentsThatAreWrong:
             ("length", np.array(10**15)),
             ("length", np.array(0)),
             ("length", np.array(1.5)),
-            ("segment", np.array(7)),
             ("channels", np.array(2)),
             ("sample_rate", np.array(48000)),
             ("levels", np.array(3)),
@@ -190,15 +186,6 @@ class TestLatentsThatAreWrong:
         for name in ("encrypted", "packed", "promise", "folder", "missing"):
             with pytest.raises(DataError, match=f"{name}.npz: not a file of latents"):
                 read_song(place / f"{name}.npz")
-
-    def test_segments_too_short_to_be_ours(self, arrays, place):
-        frames = {"z_0": (2000, 16), "z_1": (2000, 16)}
-        arrays |= {name: np.zeros(shape, np.float32) for name, shape in frames.items()}
-        song = {**arrays, "length": np.array(64000), "segment": np.array(32)}
-        np.savez(place / "many.npz", **song)
-        said = singlow(["decode", "t", "many.npz", "-o", "b.wav"], place)
-        assert said.code == 3
-        assert "Expected segment" in said.err
 
     def test_the_name_of_a_run_is_shown_without_its_controls(self, arrays, place):
         arrays |= {"run": np.array("\x1b[2Jx"), "fingerprint": np.array("another")}
@@ -338,30 +325,30 @@ def test_check_tells_of_data_that_were_built_otherwise(place, tmp_path):
 
 
 def test_check_fails_for_a_flow_that_does_not_invert(place, monkeypatch):
-    from singlow.bijections import ActNorm
+    from singlow.bijections import FoldedLinear
 
-    inverse = ActNorm._inverse
+    inverse = FoldedLinear._inverse
 
     def wrong(self, z, *arguments):
         x, log_det = inverse(self, z, *arguments)
         return x + 1e-3, log_det
 
-    monkeypatch.setattr(ActNorm, "_inverse", wrong)
+    monkeypatch.setattr(FoldedLinear, "_inverse", wrong)
     said = singlow(["check", "t"], place)
     assert said.code == 1
     assert "x -> z -> x is off by" in said.err
 
 
 def test_check_fails_for_a_wrong_log_determinant(place, monkeypatch):
-    from singlow.bijections import ActNorm
+    from singlow.bijections import FoldedLinear
 
-    forward = ActNorm._forward
+    forward = FoldedLinear._forward
 
     def wrong(self, x, *arguments):
         z, log_det = forward(self, x, *arguments)
         return z, 1.01 * log_det
 
-    monkeypatch.setattr(ActNorm, "_forward", wrong)
+    monkeypatch.setattr(FoldedLinear, "_forward", wrong)
     said = singlow(["check", "t"], place)
     assert said.code == 1
     assert "log_det is off by" in said.err

@@ -1,5 +1,6 @@
 """A trained run, opened for a verb."""
 
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ class Opened:
     config: dict[str, Any]
     checkpoint: Checkpoint
     flow: Any
+
+    @functools.cached_property
+    def coder(self) -> Any:
+        """The flow folded for inference, on recordings of any length."""
+        return self.flow.for_inference()
 
     @property
     def fingerprint(self) -> str:

@@ -50,7 +50,7 @@ def sample(
     rate = opened.flow.sampling_rate
     for index in range(count):
         length = max(1, round(seconds * rate))
-        drawn = opened.flow.sample(1, length, temperature, seed=seed + index)
+        drawn = opened.coder.sample(1, length, temperature, seed=seed + index)
         name = f"{opened.run.name}-t{temperature:g}-seed{seed + index}.wav"
         path = output if single else output / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ def encode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
 
     def work(source: Path, result: Path) -> None:
         audio, _ = load_audio(source, opened.flow.sampling_rate, opened.flow.channel_size)
-        write_song(result, encode_song(opened.flow, audio, **facts))
+        write_song(result, encode_song(opened.coder, audio, **facts))
 
     each([(source, result) for (source, _), result in zip(found, results, strict=True)], work)
 
@@ -62,7 +62,7 @@ def decode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
                 file=sys.stderr,
             )
         try:
-            audio = decode_song(opened.flow, song)
+            audio = decode_song(opened.coder, song)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
         # Whole numbers would lose quiet songs and clip what mp3 decodes to beyond full scale.

@@ -14,10 +14,9 @@ import numpy as np
 from singlow.errors import DataError
 
 FORMAT = "singlow-latents"
-VERSION = 1
-SEGMENT = 1 << 21  # samples that are encoded at once: two minutes at 16 kHz
+VERSION = 2
 _TEXTS = ("format", "run", "fingerprint")
-_NUMBERS = ("version", "length", "sample_rate", "channels", "segment", "epoch", "levels")
+_NUMBERS = ("version", "length", "sample_rate", "channels", "epoch", "levels")
 _LARGEST_TEXT = 4096
 _UNREADABLE = (
     ValueError,
@@ -40,7 +39,6 @@ class Song:
         length: samples of the recording, without the padding at its end.
         sample_rate: Hz.
         channels: of the recording.
-        segment: samples that were encoded at once, each segment as if it stood alone.
         run: name of the run that encoded it.
         epoch: of the checkpoint.
         fingerprint: of the checkpoint's weights.
@@ -50,7 +48,6 @@ class Song:
     length: int
     sample_rate: int
     channels: int
-    segment: int
     run: str = ""
     epoch: int = 0
     fingerprint: str = ""
@@ -59,26 +56,18 @@ class Song:
 def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
     """The latents of audio `(time, channels)` of any length, at the flow's rate.
 
-    It is padded with zeros to a multiple of `flow.multiple`. Longer than two minutes, it is encoded
-    in segments, so that memory stays bounded.
+    It is padded with zeros to a multiple of `flow.multiple` and encoded whole.
 
     Args:
-        flow: any flow on audio.
+        flow: any flow on audio; `Flow.for_inference` makes one for which long audio fits in memory.
         audio: float32 in +-1.
         facts: `run`, `epoch` and `fingerprint` to store.
     """
     from keras import ops
 
-    multiple = flow.multiple
-    padded = np.pad(audio, ((0, -len(audio) % multiple), (0, 0))).astype(np.float32)
-    segment = max(multiple, SEGMENT // multiple * multiple)
-    parts = [
-        [ops.convert_to_numpy(z)[0] for z in flow.encode(padded[None, start : start + segment])]
-        for start in range(0, len(padded), segment)
-    ]
-    latents = [np.concatenate(level) for level in zip(*parts, strict=True)]
-    rate, channels = flow.sampling_rate, flow.channel_size
-    return Song(latents, len(audio), rate, channels, segment, **facts)
+    padded = np.pad(audio, ((0, -len(audio) % flow.multiple), (0, 0))).astype(np.float32)
+    latents = [ops.convert_to_numpy(z)[0] for z in flow.encode(padded[None])]
+    return Song(latents, len(audio), flow.sampling_rate, flow.channel_size, **facts)
 
 
 def decode_song(flow: Any, song: Song) -> np.ndarray:
@@ -90,15 +79,8 @@ def decode_song(flow: Any, song: Song) -> np.ndarray:
     from keras import ops
 
     _check_fit(flow, song)
-    padded = _padded(song.length, flow.multiple)
-    parts = []
-    for start in range(0, padded, song.segment):
-        stop = min(padded, start + song.segment)
-        # Every level has a whole number of frames a multiple.
-        cut = [slice(start * len(z) // padded, stop * len(z) // padded) for z in song.latents]
-        z = [latent[part][None] for latent, part in zip(song.latents, cut, strict=True)]
-        parts.append(ops.convert_to_numpy(flow.decode(z))[0])
-    return np.concatenate(parts)[: song.length]
+    audio = flow.decode([latent[None] for latent in song.latents])
+    return ops.convert_to_numpy(audio)[0, : song.length]
 
 
 def write_song(path: Path, song: Song) -> None:
@@ -164,16 +146,12 @@ def read_song(path: Path) -> Song:
             raise DataError(
                 f"{path}: Expected finite latents. Received: NaN or infinite in {name}."
             )
-    if min(numbers[key] for key in ("length", "sample_rate", "channels", "segment")) < 1:
-        raise DataError(f"{path}: Expected positive length, sample_rate, channels and segment.")
-    if numbers["segment"] < min(numbers["length"], SEGMENT // 2):
-        raise DataError(
-            f"{path}: Expected segment of at least {SEGMENT // 2} samples, or the whole length. "
-            f"Received: {numbers['segment']}."
-        )
-    own = {key: numbers[key] for key in ("length", "sample_rate", "channels", "segment", "epoch")}
+    own = {key: numbers[key] for key in ("length", "sample_rate", "channels")}
+    if min(own.values()) < 1:
+        raise DataError(f"{path}: Expected positive length, sample_rate and channels.")
+    facts = {key: str(content[key]) for key in ("run", "fingerprint")}
     latents = [content[name] for name in names]
-    return Song(latents, run=str(content["run"]), fingerprint=str(content["fingerprint"]), **own)
+    return Song(latents, **own, epoch=numbers["epoch"], **facts)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -188,22 +166,13 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _padded(length: int, multiple: int) -> int:
-    return -(-length // multiple) * multiple
-
-
 def _check_fit(flow: Any, song: Song) -> None:
     if (song.sample_rate, song.channels) != (flow.sampling_rate, flow.channel_size):
         raise DataError(
             f"Expected latents of {flow.channel_size} channel(s) at {flow.sampling_rate} Hz. "
             f"Received: {song.channels} at {song.sample_rate} Hz."
         )
-    if song.segment % flow.multiple:
-        raise DataError(
-            f"Expected segments that are multiples of {flow.multiple} samples. "
-            f"Received: {song.segment}; they were encoded by another model."
-        )
-    padded = _padded(song.length, flow.multiple)
+    padded = -(-song.length // flow.multiple) * flow.multiple
     shapes = flow.bijection.latent_shape((1, padded, flow.channel_size))
     shapes = shapes if isinstance(shapes, list) else [shapes]
     expected = [tuple(shape[1:]) for shape in shapes]
