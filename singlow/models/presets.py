@@ -38,7 +38,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "squeeze": 16,
                     "width": 96,
                     "kernel_sizes": (3, 1, 3),
-                    "dilations": (1, 1, 26),
+                    "dilations": (1, 1, 32),
                     "sampling_rate": 16000,
                 }
             ),

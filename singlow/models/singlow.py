@@ -83,7 +83,7 @@ class SinGlow(Flow):
         network: str = "convnet",
         width: int = 96,
         kernel_sizes: Sequence[int] = (3, 1, 3),
-        dilations: Sequence[int] = (1, 1, 26),
+        dilations: Sequence[int] = (1, 1, 32),
         layers: int = 5,
         activation: str = "relu",
         act_norm: bool = False,
