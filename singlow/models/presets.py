@@ -48,9 +48,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "batch_size": 4,
                     "learning_rate": 3e-3,
                     "warmup_steps": 100,
-                    "decay_steps": 700,
-                    "epochs": 8,
-                    "steps_per_epoch": 600,
+                    "decay_steps": 1000,
+                    "epochs": 11,
+                    "steps_per_epoch": 1000,
                 }
             ),
         ),
