@@ -155,6 +155,16 @@ class TestARunThatExists:
         config = self.resumed(run, "--epochs", "50", "--patience", "3")
         assert (config["training"]["epochs"], config["training"]["patience"]) == (50, 3)
 
+    def test_in_bfloat16_is_not_for_jax_on_a_cpu(self, tmp_path, monkeypatch):
+        run = locate("b", tmp_path / "checkpoints", tmp_path / "logs")
+        run.directory.mkdir(parents=True)
+        run.write_config(settled(["--precision", "bfloat16"], tmp_path))
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        for fresh in (False, True):
+            flags = parse(Settings, [*TINY, "--precision", "bfloat16"])
+            with pytest.raises(UsageError, match="Expected --precision float32 for JAX on a CPU"):
+                resolve(given(flags), run, fresh)
+
     def test_fresh_takes_no_notice_of_it(self, run):
         config = resolve(given(parse(Settings, [*TINY, "--k_glow", "1"])), run, fresh=True)
         assert config["arguments"]["k_glow"] == 1

@@ -74,14 +74,17 @@ def resolve(given: Mapping[str, Any], run: Run, fresh: bool = False) -> dict[str
         fresh: take no notice of a run that exists.
 
     Raises:
-        UsageError: the run exists with other settings, which are listed; or a preset, model or
-            value is unknown.
+        UsageError: the run exists with other settings, which are listed; a preset, model or value
+            is unknown; or it trains in bfloat16, and this is JAX on a CPU.
         DataError: the run's config.json is damaged.
     """
     if fresh or not run.exists:
-        return _new(given)
+        config = _new(given)
+        _check_precision(config)
+        return config
     config = run.config
     refuse_differences(run.name, config, given)
+    _check_precision(config)
     free = {key: given["training"][key] for key in FREE if key in given["training"]}
     return {**config, "training": {**config["training"], **free}}
 
@@ -115,8 +118,6 @@ def _new(given: Mapping[str, Any]) -> dict[str, Any]:
         "training": training,
         "versions": versions(),
     }
-    if config["arguments"].get("precision") == "bfloat16":
-        _check_bfloat16()
     return json.loads(json.dumps(config))
 
 
@@ -134,7 +135,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _check_bfloat16() -> None:
+def _check_precision(config: Mapping[str, Any]) -> None:
+    if config["arguments"].get("precision") != "bfloat16":
+        return
     if os.environ.get("KERAS_BACKEND") != "jax":
         return
     import jax

@@ -89,6 +89,24 @@ def test_inverted_gradients_are_the_stored_ones(
         _close(inverted, stored, 1e-9, 2e-3)
 
 
+def test_networks_in_bfloat16_are_recomputed_as_they_were(precision: str):
+    network = small_net(dtype="mixed_bfloat16")
+    pattern = Chain([*step().layers[:2], AffineCoupling(network)])
+    x = data((2, 8, 4))
+    found = {}
+    for backprop in ("stored", "inverted"):
+        keras.utils.set_random_seed(0)
+        repeat = Repeat(pattern, 3, backprop)
+        repeat(x)
+        rng = np.random.default_rng(3)
+        for weight in repeat.trainable_variables:
+            noise = 0.1 * rng.standard_normal(weight.shape)
+            weight.assign(ops.convert_to_numpy(weight) + noise)
+        found[backprop] = _all_gradients(repeat, x, None, None)
+    for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
+        _close(inverted, stored, 1e-9, 5e-2)
+
+
 def _all_gradients(repeat: Repeat, x, condition, mask) -> list:
     """Gradients of `sum z^2 - log_det` by the weights, by `x` and by the condition."""
     inputs = [x] if condition is None else [x, condition]
