@@ -1,4 +1,4 @@
-"""The two primitives that Keras lacks: a lean `scan`, and `vjp`."""
+"""The primitives that Keras lacks: a lean `scan`, `vjp`, and a bias whose gradient is cheap."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -116,6 +116,28 @@ def with_backward(
         return function(*learned)
 
     return run
+
+
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """`x + bias`: `(..., channels)` and `(channels,)`.
+
+    On TensorFlow the addition is one that is fused with the product before and the activation after
+    it, and the bias's gradient a product with ones, four times as fast as the sum.
+    """
+    if keras.backend.backend() == "jax":
+        return x + bias
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def added(x: Tensor, bias: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+        def pull(dy: Tensor) -> tuple[Tensor, Tensor]:
+            rows = tf.reshape(dy, (-1, dy.shape[-1]))
+            ones = tf.ones((1, tf.shape(rows)[0]), dy.dtype)
+            return dy, tf.matmul(ones, rows)[0]
+
+        return tf.nn.bias_add(x, bias), pull
+
+    return added(x, bias)
 
 
 def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[[Any], tuple]]:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Shape, Tensor
+from singlow.bijections.loop import add_bias
 
 _WIDE = 16  # narrower rows are slower than what the copy costs
 
@@ -86,7 +87,7 @@ class Convolution(keras.layers.Layer):
 
     def call(self, x: Tensor) -> Tensor:
         y = self._convolved(x, self._weight())
-        return y + ops.cast(self.bias, y.dtype) if self.use_bias else y
+        return add_bias(y, ops.cast(self.bias, y.dtype)) if self.use_bias else y
 
     def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.kernel_size == 1:
