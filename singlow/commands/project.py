@@ -168,20 +168,21 @@ def _tables(measured: "Separation") -> list[Any]:
     shown = Table(
         title="Told apart",
         title_justify="left",
-        caption="probe: linear, with whole recordings held out for singers, whole singers for "
-        "styles; in brackets: 95 % of shuffled labels give no more",
+        caption="before and after each singer's mean is taken away; probe: linear, whole recordings "
+        "held out for singers (of whom nothing linear is left after), whole singers for styles; in "
+        "brackets: 95 % of shuffled labels give no more",
         caption_justify="left",
     )
     shown.add_column("")
-    for column in ("as they are", "chance", "means removed", "chance"):
+    for column in ("before", "chance", "after", "chance"):
         shown.add_column(column, justify="right")
     for name, kind in kinds.items():
         for row, form, figures in (
             ("probe", _share, (kind.accuracy, kind.accuracy_centred)),
-            ("silhouette", "{:.3f}".format, (kind.silhouette, kind.silhouette_centred)),
+            ("silhouette", "{:.2f}".format, (kind.silhouette, kind.silhouette_centred)),
         ):
             cells = (cell for figure in figures for cell in _cells(figure, form))
-            shown.add_row(f"{name}: {row}", *cells)
+            shown.add_row(f"{name}, {row}", *cells)
     parts = Table(title="What tells it: accuracy of the probe", title_justify="left")
     parts.add_column("")
     for name, kind in kinds.items():
@@ -200,4 +201,4 @@ def _cells(figure: "Figure | None", form: Any) -> tuple[str, str]:
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.0f} %"
