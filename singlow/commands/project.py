@@ -168,8 +168,8 @@ def _tables(measured: "Separation") -> list[Any]:
     shown = Table(
         title="Told apart",
         title_justify="left",
-        caption="before and after each singer's mean is taken away; probe: linear, whole recordings "
-        "held out for singers (of whom nothing linear is left after), whole singers for styles; in "
+        caption="before and after each singer's mean is taken away; probe: linear, whole recordings"
+        " held out for singers (of whom nothing linear is left after), whole singers for styles; in "
         "brackets: 95 % of shuffled labels give no more",
         caption_justify="left",
     )
