@@ -259,7 +259,7 @@ def test_sample(place):
         (["encode", "t", "song.wav"], 2, "--output"),
         (["encode", "t", "text.wav", "-o", "x.npz"], 3, "text.wav"),
         (["evaluate", "t", "--dataset", "empty"], 3, "empty"),
-        (["migrate", "t"], 2, "Expected a verb"),
+        (["sing", "t"], 2, "Expected a verb"),
         (["check", "t", "--no_such"], 2, "--no_such"),
     ],
 )

@@ -168,9 +168,9 @@ def _tables(measured: "Separation") -> list[Any]:
     shown = Table(
         title="Told apart",
         title_justify="left",
-        caption="before and after each singer's mean is taken away; probe: linear, whole recordings"
-        " held out for singers (of whom nothing linear is left after), whole singers for styles; in "
-        "brackets: 95 % of shuffled labels give no more",
+        caption="before and after each singer's mean is taken away; probe: linear, with whole "
+        "recordings held out for singers (nothing linear is left of them after), whole singers for "
+        "styles; in brackets: 95 % of shuffled labels give no more",
         caption_justify="left",
     )
     shown.add_column("")

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ import numpy as np
 from singlow.audio import root_mean_square
 from singlow.data.recordings import Recording
 from singlow.errors import DataError
+from singlow.latents.features import smooth_power
 from singlow.latents.song import encode_song
 
 STATISTICS = ("mean", "log variance")
 LEAST_FRAMES = 8  # of the coarsest level, in a stretch
 LEAST_SINGERS, LEAST_RECORDINGS = 2, 4
-SILENCE = 1e-3  # rms, -60 dBFS
+SILENCE = 1e-6  # power, -60 dBFS
+QUIET = 45.0  # dB below a recording's loudest place, where frames are not pooled
 _BANDS = 32
 
 
@@ -80,7 +82,10 @@ def pool_recordings(
     report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     done: Callable[[], None] = lambda: None,
 ) -> Points:
-    """Encode recordings and pool each over stretches of about `seconds`, padding left out.
+    """Encode recordings and pool each over stretches of about `seconds`.
+
+    Padding and silent places are left out: a flow makes a standard normal of silence whoever is
+    silent, so that pooling over it would tell how much of it there is.
 
     Args:
         flow: any flow on audio.
@@ -97,7 +102,7 @@ def pool_recordings(
     for recording in recordings:
         try:
             audio = recording.read()
-            pooled = list(_stretches(flow, audio, seconds, recording.id))
+            pooled = _stretches(flow, audio, seconds, recording.id)
         except DataError as error:
             report(f"Left out: {error}")
         else:
@@ -133,8 +138,8 @@ def pool_recordings(
 
 def _stretches(
     flow: Any, audio: np.ndarray, seconds: float, name: str
-) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
-    """Pooled latents, level in dB and spectrum of every stretch that is not silent."""
+) -> list[tuple[np.ndarray, float, np.ndarray]]:
+    """Pooled latents, level in dB and spectrum of every stretch with sound in it."""
     shortest = LEAST_FRAMES * flow.multiple
     if len(audio) < shortest:
         raise DataError(
@@ -143,23 +148,35 @@ def _stretches(
         )
     count = max(1, min(round(len(audio) / (seconds * flow.sampling_rate)), len(audio) // shortest))
     bounds = [len(audio) * k // count for k in range(count + 1)]
-    loud = [
-        root_mean_square(audio[start:stop]) >= SILENCE for start, stop in itertools.pairwise(bounds)
-    ]
-    if not any(loud):
-        raise DataError(f"{name}: has no sound: nowhere above {20 * np.log10(SILENCE):.0f} dBFS.")
+    power = smooth_power(audio, flow.sampling_rate // 50)
+    if power.max() < SILENCE:
+        raise DataError(f"{name}: has no sound: nowhere above {10 * np.log10(SILENCE):.0f} dBFS.")
+    quiet = power.max() * 10 ** (-QUIET / 10)
+    sounds, found = power > quiet, []
     latents = encode_song(flow, audio).latents
     padded = -(-len(audio) // flow.multiple) * flow.multiple
-    for part in np.flatnonzero(loud):
-        start, stop = bounds[part], bounds[part + 1]
-        pooled = [pool(z[-(-start * len(z) // padded) : stop * len(z) // padded]) for z in latents]
+    for start, stop in itertools.pairwise(bounds):
         sound = audio[start:stop]
-        level = 20 * np.log10(root_mean_square(sound))
-        yield np.concatenate(pooled), level, _spectrum(sound.mean(axis=1))
+        heard = [_frames(sounds, start, stop, padded, len(z)) for z in latents]
+        if min(map(len, heard)) < LEAST_FRAMES // 2 or root_mean_square(sound) ** 2 <= quiet:
+            continue
+        pooled = [pool(z[frames]) for z, frames in zip(latents, heard, strict=True)]
+        level = 20 * np.log10(root_mean_square(sound[sounds[start:stop]]))
+        found.append((np.concatenate(pooled), level, mean_spectrum(sound.mean(axis=1))))
+    if not found:
+        raise DataError(f"{name}: has too little sound to be pooled.")
+    return found
 
 
-def _spectrum(sound: np.ndarray) -> np.ndarray:
-    """Mean power of `(time,)` in bands of equal width, dB."""
+def _frames(sounds: np.ndarray, start: int, stop: int, padded: int, count: int) -> np.ndarray:
+    """Which of `count` frames over `padded` samples have a middle that sounds in a stretch."""
+    middles = (2 * np.arange(count) + 1) * padded // (2 * count)
+    within = np.flatnonzero((middles >= start) & (middles < stop))
+    return within[sounds[middles[within]]]
+
+
+def meanmean_spectrum(sound: np.ndarray) -> np.ndarray:
+    """Mean power of sound `(time,)` in 32 bands of equal width, dB."""
     size = 8 * _BANDS
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, (0, size)), size)[:: size // 2]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size)))).mean(axis=0)
