@@ -175,7 +175,7 @@ def _frames(sounds: np.ndarray, start: int, stop: int, padded: int, count: int) 
     return within[sounds[middles[within]]]
 
 
-def meanmean_spectrum(sound: np.ndarray) -> np.ndarray:
+def mean_spectrum(sound: np.ndarray) -> np.ndarray:
     """Mean power of sound `(time,)` in 32 bands of equal width, dB."""
     size = 8 * _BANDS
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, (0, size)), size)[:: size // 2]
