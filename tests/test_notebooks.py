@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TINY = 'PRESET, EPOCHS, STEPS, FOLDER = "singlow_tiny", 1, 20, {folder!r}'
+TINY = """
+PRESET, EPOCHS, STEPS, FOLDER = "singlow_tiny", 1, 20, {folder!r}
+STRENGTHS, TEMPERATURES = (0.0, 1.0, 1.25), (0.3, 0.7)
+"""
 # In a process of its own: kernels leave sockets open, of which pytest would make errors.
 EXECUTE = """
 import sys, nbformat
