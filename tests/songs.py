@@ -23,11 +23,13 @@ def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int =
     return (0.02 * np.stack(coloured, axis=1)).astype(np.float32)
 
 
-def write_songs(folder: Path, rate: int = 16000, channels: int = 1, seconds: float = 0.6) -> Path:
-    """Two singers with three recordings each."""
+def write_songs(
+    folder: Path, rate: int = 16000, channels: int = 1, seconds: float = 0.6, takes: int = 3
+) -> Path:
+    """Two singers with a few recordings each."""
     for number, singer in enumerate(("ada", "bo")):
         (folder / singer).mkdir(parents=True)
-        for take in range(3):
+        for take in range(takes):
             audio = coloured_noise(10 * number + take, seconds, rate, channels)
             soundfile.write(folder / singer / f"{take}.wav", audio, rate)
     return folder

@@ -36,7 +36,7 @@ def original(path):
 def test_help_lists_the_verbs(tmp_path):
     said = singlow(["--help"], tmp_path)
     assert said.code == 0
-    for verb in ("check", "sample", "encode", "decode", "evaluate", "doctor"):
+    for verb in ("check", "sample", "encode", "decode", "evaluate", "project", "doctor"):
         assert verb in said.out
     assert singlow([], tmp_path).out == said.out
 
@@ -246,7 +246,7 @@ def test_sample(place):
         (["encode", "t", "song.wav"], 2, "--output"),
         (["encode", "t", "text.wav", "-o", "x.npz"], 3, "text.wav"),
         (["evaluate", "t", "--dataset", "empty"], 3, "empty"),
-        (["migrate", "t"], 2, "Expected a verb"),
+        (["sing", "t"], 2, "Expected a verb"),
         (["check", "t", "--no_such"], 2, "--no_such"),
     ],
 )

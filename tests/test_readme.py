@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 def place(tmp_path_factory):
     """Where a reader with a folder of songs stands."""
     folder = tmp_path_factory.mktemp("reader")
-    write_songs(folder / "my_songs", rate=22050, channels=2)
+    write_songs(folder / "my_songs", rate=22050, channels=2, takes=4)
     (folder / "song.wav").write_bytes((folder / "my_songs/ada/0.wav").read_bytes())
     return folder
 
@@ -61,6 +61,7 @@ def test_every_command_runs(place):
     assert (place / "back.wav").is_file()
     assert (place / "song.npz").is_file()
     assert list((place / "logs/singlow_16k/samples").glob("*.wav"))
+    assert (place / "logs/mine/latents/latents.png").is_file()
 
 
 def test_the_library_example_runs(place, monkeypatch):

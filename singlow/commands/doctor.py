@@ -15,6 +15,8 @@ _PACKAGES = {
     "tensorflow": (2, 21),
     "keras": (3, 15),
     "numpy": (2, 0),
+    "scipy": (1, 14),
+    "scikit-learn": (1, 5),
     "soundfile": (0, 13),
     "soxr": (0, 5),
     "safetensors": (0, 4),

@@ -1,0 +1,168 @@
+"""The verb `migrate`: songs with the features of other singers."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from tyro.conf import arg
+
+from singlow.commands.runs import (
+    Epoch,
+    Files,
+    Opened,
+    Output,
+    RunName,
+    each,
+    inputs,
+    open_run,
+    outputs,
+)
+from singlow.data.corpora import SUFFIXES
+from singlow.errors import DataError, UsageError
+
+Change = Any  # audio at the flow's rate -> audio at the flow's rate
+
+
+def migrate(
+    run: RunName,
+    files: Files,
+    output: Output,
+    source: Annotated[str | None, arg(name="from", metavar="SINGER|STYLE")] = None,
+    target: Annotated[str | None, arg(name="to", metavar="SINGER|STYLE")] = None,
+    reference: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = (),
+    strength: Annotated[float, arg(metavar="FLOAT")] = 1.0,
+    method: Annotated[
+        Literal["transport", "moments", "difference", "midpoint", "slerp"],
+        arg(metavar="transport|moments|difference|midpoint|slerp"),
+    ] = "transport",
+    levels: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
+    epoch: Epoch = "newest",
+) -> None:
+    """Move features of one singer or style into songs of another.
+
+    The result has the song's rate, length, channels and loudness. Strength 0 is the song itself.
+
+    Args:
+        run: name under checkpoints/, or a path.
+        files: songs, or folders of them.
+        output: a wav file for one song, otherwise a folder.
+        source: whom the songs sound like; the song itself when only --reference is given.
+        target: whom they are to sound like.
+        reference: recordings to take the features from, instead of --to.
+        strength: 0 is the song, 1 all of the way; more goes beyond, up to 10.
+        method: transport carries means and spectra of the latents, moments their means and
+            variances, difference their means; midpoint is the original's half-way to a mean; slerp
+            goes towards the latents of one --reference.
+        levels: only these latents, 0 the finest.
+        epoch: which checkpoint.
+    """
+    if not (math.isfinite(strength) and 0 <= strength <= 10):
+        raise UsageError(f"Expected --strength from 0 to 10. Received: {strength}.")
+    _check_sides(source, target, reference, method)
+    found = inputs(files, SUFFIXES)
+    single = len(files) == 1 and not files[0].is_dir()
+    results = outputs(found, output, ".wav", single)
+    given = inputs(reference, SUFFIXES) if reference else []
+    opened = open_run(run, epoch)
+    change = _change(opened, source, target, [path for path, _ in given], strength, method, levels)
+
+    from singlow.audio import load_audio, write_audio
+    from singlow.latents.migrate import add_change
+
+    def work(path: Path, result: Path) -> None:
+        song, rate = load_audio(path)
+        try:
+            migrated = add_change(opened.flow, song, rate, change)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        write_audio(result, migrated, rate, subtype="FLOAT")
+
+    each([(path, result) for (path, _), result in zip(found, results, strict=True)], work)
+
+
+def _check_sides(
+    source: str | None, target: str | None, reference: tuple[Path, ...], method: str
+) -> None:
+    if target is not None and reference:
+        raise UsageError("Expected --to or --reference. Received: both.")
+    if method == "slerp":
+        if source is not None or target is not None or not reference:
+            raise UsageError(
+                "Expected --reference FILE with --method slerp, and no --from or --to."
+            )
+    elif target is None and not reference:
+        raise UsageError("Expected --from and --to, or --reference FILE. Received: neither.")
+    elif source is None and not reference:
+        raise UsageError("Expected --from with --to: whom the songs sound like. Received: none.")
+
+
+def _change(
+    opened: Opened,
+    source: str | None,
+    target: str | None,
+    reference: list[Path],
+    strength: float,
+    method: str,
+    levels: tuple[int, ...],
+) -> Change:
+    from singlow.latents.features import features_of
+    from singlow.latents.interpolate import towards
+    from singlow.latents.methods import check_levels, move
+    from singlow.latents.migrate import approach
+    from singlow.latents.song import encode_song
+
+    flow, chosen = opened.flow, levels or None
+    check_levels(chosen, flow.levels)
+    if method == "slerp":
+        if len(reference) != 1:
+            raise UsageError(f"Expected one --reference for slerp. Received: {len(reference)}.")
+        other = heard(flow, reference[0])
+        return lambda audio: towards(flow, audio, other, strength, chosen)
+    known = attributes(opened) if source is not None or target is not None else None
+    begin = None if source is None else known[source]
+    end = _of_files(flow, reference) if reference else known[target]
+
+    def change(audio: np.ndarray) -> np.ndarray:
+        song = encode_song(flow, audio)
+        own = features_of(song.latents, audio, flow.sampling_rate) if begin is None else begin
+        if not own.sounding:
+            raise DataError("Expected a song with sound in it, to take its features. Give --from.")
+        goal = move(song.latents, own, end, method, chosen)
+        return approach(flow, audio, song, goal, strength)
+
+    return change
+
+
+def attributes(opened: Opened) -> Any:
+    """The features of the singers and styles of a run's own data, kept in its folder."""
+    from singlow.latents.attributes import Attributes
+    from singlow.training.fit import prepare_data
+
+    data = prepare_data(opened.config)["data"]
+    mark = f"{opened.fingerprint} {data['content']}"
+    folder = opened.run.directory / "features"
+    return Attributes(opened.flow, Path(data["directory"]), folder, mark)
+
+
+def heard(flow: Any, path: Path) -> np.ndarray:
+    """A recording at a flow's rate, refused when there is no sound in it.
+
+    Raises:
+        DataError: it cannot be read, or is silent; named.
+    """
+    from singlow.audio import load_audio
+
+    audio, _ = load_audio(path, flow.sampling_rate, flow.channel_size)
+    if not np.abs(audio).max() > 1e-4:
+        raise DataError(f"{path}: Expected a recording with sound. Received: silence.")
+    return audio
+
+
+def _of_files(flow: Any, paths: list[Path]) -> Any:
+    from singlow.latents.features import measure_features
+
+    features = measure_features(flow, (heard(flow, path) for path in paths))
+    if not features.sounding:
+        raise DataError(f"{paths[0]}: too short for features: give longer --reference files.")
+    return features

@@ -1,0 +1,148 @@
+"""What is common to many clips: sums over time of their latents, from which moments follow."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from singlow.audio import to_channels
+from singlow.latents.song import encode_song
+
+WINDOW = 16  # frames whose cross-spectra are taken
+SHRINKAGE = 32.0  # windows' worth of uncorrelated channels that spectra start from
+SILENCE = 45.0  # dB below a clip's loudest place
+_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True)
+class Level:
+    """Sums over the sounding frames of one level.
+
+    Attributes:
+        count: frames.
+        total: `(channels,)`, of the latents.
+        square: `(channels,)`, of their squares.
+        windows: stretches of `WINDOW` frames, each starting half of one later.
+        first: `(WINDOW // 2 + 1, channels)` complex, of the windows' Fourier transforms.
+        second: `(WINDOW // 2 + 1, channels, channels)` complex, of their outer products.
+    """
+
+    count: float
+    total: np.ndarray
+    square: np.ndarray
+    windows: float
+    first: np.ndarray
+    second: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of every channel."""
+        return self.total / self.count
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Of every channel; never zero."""
+        variance = self.square / self.count - self.mean**2
+        return np.sqrt(np.maximum(variance, 1e-12))
+
+    @property
+    def spectra(self) -> np.ndarray:
+        """Cross-spectra of the channels about their mean, `(frequencies, channels, channels)`.
+
+        Few windows are drawn towards channels that have nothing to do with each other.
+        """
+        mean = self.first / self.windows
+        spectra = self.second / self.windows - mean[:, :, None] * mean[:, None, :].conj()
+        own = np.einsum("kcc->kc", spectra).real.clip(1e-12)
+        diagonal = np.eye(spectra.shape[1]) * own[:, None, :]
+        return (self.windows * spectra + SHRINKAGE * diagonal) / (self.windows + SHRINKAGE)
+
+    def __add__(self, other: "Level") -> "Level":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Level(*(mine + others for mine, others in pairs))
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the clips of a singer or style have in common.
+
+    Attributes:
+        clips: how many.
+        levels: finest first.
+    """
+
+    clips: int
+    levels: tuple[Level, ...]
+
+    def __add__(self, other: "Features") -> "Features":
+        levels = zip(self.levels, other.levels, strict=True)
+        return Features(self.clips + other.clips, tuple(a + b for a, b in levels))
+
+    @property
+    def sounding(self) -> bool:
+        """Whether every level has a stretch that is not silent."""
+        return all(level.windows > 0 for level in self.levels)
+
+
+def measure_features(flow: Any, clips: Iterable[np.ndarray]) -> Features:
+    """The features of clips `(time, channels)` at the flow's rate; silent places are left out.
+
+    A flow makes the latents of silence a standard normal whoever is silent, so that pooling over
+    all of a clip would tell how much of it is silent.
+
+    Raises:
+        ValueError: there are no clips.
+    """
+    total = None
+    for audio in clips:
+        features = features_of(encode_song(flow, audio).latents, audio, flow.sampling_rate)
+        total = features if total is None else total + features
+    if total is None:
+        raise ValueError("Expected at least one clip. Received: none.")
+    return total
+
+
+def features_of(latents: list[np.ndarray], audio: np.ndarray, sample_rate: int) -> Features:
+    """The features of one clip, given its latents and its audio, each `(time, channels)`."""
+    power = smooth_power(audio, sample_rate // 50)
+    sounds = power > max(power.max() * 10 ** (-SILENCE / 10), 1e-12)
+    return Features(1, tuple(_level(z, _at_frames(sounds, len(z))) for z in latents))
+
+
+def smooth_power(audio: np.ndarray, width: int) -> np.ndarray:
+    """Mean square of `audio` (time, channels) under a triangle `2 width` samples wide: (time,)."""
+    power = np.square(to_channels(audio, 1)[:, 0], dtype=np.float64)
+    for _ in range(2):
+        power = uniform_filter1d(power, max(1, width), mode="constant")
+    return power.clip(0)
+
+
+def _at_frames(samples: np.ndarray, frames: int) -> np.ndarray:
+    """Values (time,) at the middle of `frames` frames that cover them."""
+    place = ((np.arange(frames) + 0.5) * len(samples) / frames).astype(int)
+    return samples[place]
+
+
+def _level(z: np.ndarray, sounds: np.ndarray) -> Level:
+    kept = z[sounds].astype(np.float64)
+    bins, channels = WINDOW // 2 + 1, z.shape[1]
+    first = np.zeros((bins, channels), complex)
+    second = np.zeros((bins, channels, channels), complex)
+    windows = 0
+    starts = np.arange(0, len(z) - WINDOW + 1, WINDOW // 2)
+    if len(starts):
+        whole = np.lib.stride_tricks.sliding_window_view(sounds, WINDOW)[starts].all(axis=1)
+        starts = starts[whole]
+    for part in np.array_split(starts, max(1, len(starts) // _BLOCK)):
+        turned = np.fft.rfft(z[part[:, None] + np.arange(WINDOW)] * taper()[:, None], axis=1)
+        first += turned.sum(axis=0)
+        second += np.einsum("nka,nkb->kab", turned, turned.conj())
+        windows += len(part)
+    return Level(len(kept), kept.sum(axis=0), (kept**2).sum(axis=0), windows, first, second)
+
+
+def taper() -> np.ndarray:
+    """The window under which stretches are transformed: its square, shifted by halves, is one."""
+    return np.sin(np.pi * np.arange(WINDOW) / WINDOW)

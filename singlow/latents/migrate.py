@@ -1,0 +1,163 @@
+"""Feature migration: a song that sounds more like other singers, through a flow's latents."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
+from singlow.audio import resample, to_channels
+from singlow.latents.features import Features, smooth_power
+from singlow.latents.methods import move
+from singlow.latents.song import Song, decode_song, encode_song
+
+BURST = 4.5  # dB of 2 ms above the song's own loudest 2 ms within 20 ms
+FLOOR = 55.0  # dB below the song's loudest place, under which nothing is too loud
+_CALM = 0.02  # seconds before and after a burst that are moved less
+_CLICK, _PERIOD = 1000, 50  # of these times a second
+_ROUNDS = 12  # of halving, before what still bursts is left as it was
+_NOTHING = 1e-9  # power, -90 dBFS
+_LOUDEST = 30.0  # amplitude above which one burst is like another
+
+
+def migrate_song(
+    flow: Any,
+    song: np.ndarray,
+    sample_rate: int,
+    source: Features,
+    target: Features,
+    strength: float = 1.0,
+    method: str = "transport",
+    levels: Collection[int] | None = None,
+) -> np.ndarray:
+    """A song at its own rate with features of `source` replaced by those of `target`.
+
+    `song + upsample(migrated - resampled)`, the same on every channel: rate, length, stereo and
+    what lies above the flow's band are kept, and strength 0 is the song bit for bit.
+
+    Args:
+        flow: any flow on audio.
+        song: `(time, channels)` float32 in +-1.
+        sample_rate: Hz of `song`.
+        source: features of those it sounds like.
+        target: features of those it is to sound like.
+        strength: 0 is the song itself, 1 all of the way, more goes beyond.
+        method: a name in `methods.METHODS`.
+        levels: which to move, 0 the finest; all when None.
+
+    Raises:
+        UsageError: the method or a level is unknown.
+        DataError: the flow cannot encode or decode the song.
+    """
+
+    def migrated(audio: np.ndarray) -> np.ndarray:
+        return migrate(flow, audio, source, target, strength, method, levels)
+
+    return add_change(flow, song, sample_rate, migrated)
+
+
+def add_change(
+    flow: Any, song: np.ndarray, sample_rate: int, change: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """`song + upsample(change(resampled) - resampled)`.
+
+    Args:
+        flow: whose rate and channels `change` works at.
+        song: `(time, channels)` float32 at `sample_rate` Hz.
+        sample_rate: Hz of `song`.
+        change: takes and gives `(time, channel_size)`; no change at all gives the song itself.
+    """
+    audio = resample(to_channels(song, flow.channel_size), sample_rate, flow.sampling_rate)
+    changed = change(audio) - audio
+    if not changed.any():
+        return song.copy()
+    back = to_channels(resample(changed, flow.sampling_rate, sample_rate), song.shape[1])[
+        : len(song)
+    ]
+    result = song.copy()
+    result[: len(back)] += back
+    return result
+
+
+def migrate(
+    flow: Any,
+    audio: np.ndarray,
+    source: Features,
+    target: Features,
+    strength: float = 1.0,
+    method: str = "transport",
+    levels: Collection[int] | None = None,
+) -> np.ndarray:
+    """Audio `(time, channels)` at the flow's rate, migrated; see `migrate_song`.
+
+    Its loudness, under 50 ms, is that of `audio`.
+    """
+    song = encode_song(flow, audio)
+    return approach(flow, audio, song, move(song.latents, source, target, method, levels), strength)
+
+
+def approach(
+    flow: Any, audio: np.ndarray, song: Song, goal: list[np.ndarray], strength: float
+) -> np.ndarray:
+    """Decode `z + strength (goal - z)` with the loudness contour of `audio`.
+
+    Far from what it was trained on a flow answers with bursts. Where 2 ms come out more than
+    `BURST` dB louder than what was near them, the strength is halved around them, smoothly, until
+    they do not.
+
+    Args:
+        flow: that encoded `song`.
+        audio: `(time, channels)` at the flow's rate.
+        song: its latents.
+        goal: latents of the same shapes.
+        strength: 0 is `audio` itself.
+
+    Raises:
+        DataError: the latents do not fit the flow.
+    """
+    pairs = list(zip(song.latents, goal, strict=True))
+    if strength == 0 or all(np.array_equal(z, other) for z, other in pairs):
+        return audio
+    blocks = -(-len(audio) // flow.multiple)
+    share = np.full(blocks, float(strength))
+    for _ in range(_ROUNDS):
+        decoded = decode_song(flow, _mixed(song, pairs, share))
+        burst = _bursts(audio, decoded, flow.sampling_rate)
+        if not burst.any():
+            return _as_loud(audio, decoded, flow.sampling_rate)
+        share *= 1 - 0.5 * _around(burst, flow)
+    share *= _around(burst, flow) == 0
+    return _as_loud(audio, decode_song(flow, _mixed(song, pairs, share)), flow.sampling_rate)
+
+
+def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], share: np.ndarray) -> Song:
+    mixed = []
+    for z, goal in pairs:
+        weight = np.repeat(share, len(z) // len(share))[:, None].astype(z.dtype)
+        mixed.append(z + weight * (goal - z))
+    return replace(song, latents=mixed)
+
+
+def _bursts(audio: np.ndarray, decoded: np.ndarray, rate: int) -> np.ndarray:
+    before = maximum_filter1d(smooth_power(audio, rate // _CLICK), rate // _PERIOD)
+    floor = max(before.max() * 10 ** (-FLOOR / 10), _NOTHING)
+    finite = np.nan_to_num(decoded, nan=_LOUDEST).clip(-_LOUDEST, _LOUDEST)
+    after = smooth_power(finite, rate // _CLICK)
+    return after > np.maximum(before, floor) * 10 ** (BURST / 10)
+
+
+def _around(burst: np.ndarray, flow: Any) -> np.ndarray:
+    """By blocks of `flow.multiple` samples: 1 in a burst, falling to 0 away from it."""
+    padded = np.pad(burst, (0, -len(burst) % flow.multiple))
+    near = padded.reshape(-1, flow.multiple).any(axis=1).astype(np.float64)
+    width = 2 * max(1, round(_CALM * flow.sampling_rate / flow.multiple / 2)) + 1
+    for _ in range(2):
+        near = uniform_filter1d(near, width, mode="constant")
+    return np.minimum(1, width * near).round(6)
+
+
+def _as_loud(audio: np.ndarray, decoded: np.ndarray, rate: int) -> np.ndarray:
+    powers = (smooth_power(sound, rate // 40) + _NOTHING for sound in (audio, decoded))
+    gain = np.sqrt(next(powers) / next(powers))
+    return (decoded * gain[:, None]).astype(np.float32)

@@ -1,0 +1,53 @@
+"""Gaussian transport: the least change that gives latents the spectra of others."""
+
+import numpy as np
+
+from singlow.latents.features import WINDOW, Level, taper
+
+_BLOCK = 1 << 13
+
+
+def transport_maps(source: Level, target: Level) -> np.ndarray:
+    """The map that carries one stationary Gaussian process to another, frequency by frequency.
+
+    `T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` with the cross-spectra A and B of `source` and `target`:
+    of all linear maps with `T A T* = B` the one that moves the latents least.
+
+    Returns:
+        `(frequencies, channels, channels)`, each Hermitian and positive.
+
+    References:
+        Olkin and Pukelsheim, The distance between two random vectors with given dispersion
+        matrices, 1982; Takatsu, Wasserstein geometry of Gaussian measures, 2011.
+    """
+    root = _power(source.spectra, 0.5)
+    inverse = _power(source.spectra, -0.5)
+    return inverse @ _power(root @ target.spectra @ root, 0.5) @ inverse
+
+
+def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
+    """Latents `(time, channels)` with the means and the spectra of `source` carried to `target`'s.
+
+    In overlapping windows, of which no join is heard, and in blocks, so that memory stays bounded.
+    """
+    maps, half, length = transport_maps(source, target), WINDOW // 2, len(z)
+    before = half + -length % half
+    padded = np.pad(z - source.mean, ((half, before + half), (0, 0)))
+    moved = np.zeros_like(padded)
+    starts = np.arange(0, len(padded) - WINDOW + 1, half)
+    for part in np.array_split(starts, -(-len(starts) // _BLOCK)):
+        turned = np.fft.rfft(padded[part[:, None] + np.arange(WINDOW)] * taper()[:, None], axis=1)
+        turned = np.einsum("kab,nkb->nka", maps, turned)
+        windows = np.fft.irfft(turned, WINDOW, axis=1) * taper()[:, None]
+        size = half * len(part)
+        # Two halves: the windows' starts, and their ends half a window later.
+        moved[part[0] : part[0] + size] += windows[:, :half].reshape(size, -1)
+        moved[part[0] + half : part[0] + half + size] += windows[:, half:].reshape(size, -1)
+    return (moved[half : half + length] + target.mean).astype(z.dtype)
+
+
+def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:
+    """Powers of Hermitian matrices, their spectrum floored a millionth below its largest."""
+    values, vectors = np.linalg.eigh(matrices)
+    values = np.maximum(values, 1e-6 * values[..., -1:]) ** exponent
+    return (vectors * values[..., None, :]) @ vectors.conj().swapaxes(-1, -2)

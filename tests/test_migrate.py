@@ -1,0 +1,390 @@
+"""Feature migration: what moves is what should, and nothing else does."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from singlow.audio import load_audio, resample, snr_db
+from singlow.errors import UsageError
+from singlow.latents import migrate as migrate_module
+from singlow.latents.attributes import Attributes, read_features, write_features
+from singlow.latents.features import Features, features_of, measure_features
+from singlow.latents.interpolate import around, interpolate, towards
+from singlow.latents.methods import METHODS, move, slerp
+from singlow.latents.migrate import add_change, migrate, migrate_song
+from singlow.latents.transport import transport, transport_maps
+from tests.songs import coloured_noise, singlow, trained
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with the trained run `t` in it, and a stereo song."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "t").symlink_to(trained()[0] / "checkpoints" / "t")
+    soundfile.write(tmp_path / "song.wav", coloured_noise(5, 1.234, 44100, 2), 44100)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def flow():
+    from singlow.training.run import find
+    from singlow.training.state import load_flow
+
+    run = find("t", trained()[0] / "checkpoints")
+    return load_flow(run.config, run.checkpoint())
+
+
+@pytest.fixture(scope="module")
+def sides(flow):
+    """Features of two colours of noise."""
+    dark = measure_features(flow, [coloured_noise(seed, 1.0) for seed in (1, 2)])
+    bright = [np.diff(coloured_noise(seed, 1.0), axis=0) for seed in (3, 4)]
+    return dark, measure_features(flow, bright)
+
+
+def mixed(seed, matrix, frames=60000):
+    """Noise whose channels are mixed with each other and with their past."""
+    white = np.random.default_rng(seed).standard_normal((frames + 1, len(matrix)))
+    return (white[1:] @ matrix + 0.5 * white[:-1] + seed).astype(np.float32)
+
+
+def level_of(z):
+    return features_of([z], np.ones((len(z), 1), np.float32), 16000).levels[0]
+
+
+def test_features_are_sums_over_what_sounds():
+    z = mixed(1, np.eye(3), 4000)
+    audio = np.ones((4000, 1), np.float32)
+    audio[2000:] = 1e-4
+    level = features_of([z], audio, 100).levels[0]
+    assert 1990 <= level.count <= 2010
+    kept = z[: int(level.count)]
+    np.testing.assert_allclose(level.mean, kept.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(level.deviation, kept.std(axis=0), rtol=1e-3)
+    both = Features(1, (level,)) + Features(1, (level,))
+    assert both.clips == 2
+    np.testing.assert_allclose(both.levels[0].mean, level.mean)
+    np.testing.assert_allclose(both.levels[0].windows, 2 * level.windows)
+
+
+def test_transport_gives_the_spectra_of_the_target():
+    rng = np.random.default_rng(0)
+    source, target = (mixed(seed, np.eye(3) + 0.3 * rng.standard_normal((3, 3))) for seed in (1, 2))
+    moved = level_of(transport(source, level_of(source), level_of(target)))
+    wanted, before = level_of(target), level_of(source)
+    np.testing.assert_allclose(moved.mean, wanted.mean, atol=1e-3)
+    off = np.abs(moved.spectra - wanted.spectra).max()
+    assert off < 0.15 * np.abs(before.spectra - wanted.spectra).max()
+
+
+def test_transport_is_the_shortest_way():
+    """Its maps are Hermitian and positive: the gradient of a convex function, as Monge's is."""
+    rng = np.random.default_rng(1)
+    source, target = (
+        level_of(mixed(seed, np.eye(4) + 0.3 * rng.standard_normal((4, 4)))) for seed in (1, 2)
+    )
+    maps = transport_maps(source, target)
+    np.testing.assert_allclose(maps, maps.conj().swapaxes(1, 2), atol=1e-9)
+    assert np.linalg.eigvalsh(maps).min() > 0
+    np.testing.assert_allclose(
+        maps @ source.spectra @ maps.conj().swapaxes(1, 2), target.spectra, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("frames", [1, 7, 16, 17, 1000])
+def test_transport_has_no_joins_and_takes_any_length(monkeypatch, frames):
+    from singlow.latents import transport as module
+
+    source, target = (level_of(mixed(seed, np.eye(2))) for seed in (1, 2))
+    z = mixed(3, np.eye(2), frames)
+    whole = transport(z, source, target)
+    assert whole.shape == z.shape
+    assert whole.dtype == z.dtype
+    monkeypatch.setattr(module, "_BLOCK", 3)
+    np.testing.assert_allclose(transport(z, source, target), whole, atol=1e-5)
+    np.testing.assert_allclose(transport(z, source, source), z, atol=1e-4)
+
+
+def test_moments_and_difference_have_those_of_the_target():
+    source, target = mixed(1, np.eye(3)), mixed(2, 2 * np.eye(3))
+    levels = level_of(source), level_of(target)
+    moved = METHODS["moments"](source, *levels)
+    np.testing.assert_allclose(moved.mean(axis=0), target.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(moved.std(axis=0), target.std(axis=0), rtol=1e-3)
+    moved = METHODS["difference"](source, *levels)
+    np.testing.assert_allclose(moved.mean(axis=0), target.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(moved.std(axis=0), source.std(axis=0), rtol=1e-3)
+    middle = METHODS["midpoint"](source, *levels)
+    np.testing.assert_allclose(2 * middle - source, np.tile(levels[1].mean, (60000, 1)), atol=1e-3)
+
+
+def test_slerp_keeps_the_norm():
+    z, other = np.random.default_rng(0).standard_normal((2, 500, 8)).astype(np.float32)
+    np.testing.assert_allclose(slerp(z, other, 0.0), z, atol=1e-5)
+    np.testing.assert_allclose(slerp(z, other, 1.0), other, atol=1e-5)
+    np.testing.assert_allclose(slerp(z, z, 0.3), z, atol=1e-5)
+    norms = [np.linalg.norm(slerp(z, other, s)) for s in (0, 0.5, 1)]
+    assert norms[1] == pytest.approx((norms[0] + norms[2]) / 2, rel=1e-2)
+    assert np.linalg.norm(0.5 * (z + other)) < 0.8 * norms[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_strength_nothing_and_a_to_a_are_the_song_itself(flow, sides, method):
+    song = coloured_noise(9, 0.7, 22050, 2)
+    nothing = migrate_song(flow, song, 22050, *sides, strength=0.0, method=method)
+    same = migrate_song(flow, song, 22050, sides[0], sides[0], method=method)
+    assert nothing.tobytes() == same.tobytes() == song.tobytes()
+
+
+def test_a_little_strength_is_80_db_through_the_latents(flow, sides):
+    audio = coloured_noise(9, 0.7)
+    barely = migrate(flow, audio, *sides, strength=1e-9)
+    assert barely.tobytes() != audio.tobytes()
+    assert snr_db(audio, barely) >= 80
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_strength_moves_further(flow, sides, method):
+    audio = coloured_noise(9, 0.7)
+    moved = [migrate(flow, audio, *sides, s, method) - audio for s in (0.1, 0.3, 0.9)]
+    sizes = [float(np.square(change).sum()) for change in moved]
+    assert 0 < sizes[0] < sizes[1] < sizes[2]
+
+
+def test_latents_arrive_at_the_target(flow, sides):
+    """All but their level, which is the song's."""
+
+    def away(features):
+        pairs = zip(features.levels, sides[1].levels, strict=True)
+        ratios = np.concatenate([np.log(own.deviation / to.deviation) for own, to in pairs])
+        return np.linalg.norm(ratios - ratios.mean())
+
+    audio = coloured_noise(9, 2.0)
+    before, after = (
+        measure_features(flow, [sound]) for sound in (audio, migrate(flow, audio, *sides))
+    )
+    assert away(after) < 0.5 * away(before)
+
+
+def test_levels_that_are_not_named_stay(flow, sides):
+    from singlow.latents.song import encode_song
+
+    latents = encode_song(flow, coloured_noise(9, 0.7)).latents
+    moved = move(latents, *sides, levels=[1])
+    assert moved[0] is latents[0]
+    assert not np.allclose(moved[1], latents[1])
+    with pytest.raises(UsageError, match="levels from 0"):
+        move(latents, *sides, levels=[2])
+    with pytest.raises(UsageError, match="Expected a method"):
+        move(latents, *sides, method="magic")
+
+
+def test_rate_length_channels_and_the_band_above_are_kept(flow, sides):
+    song = coloured_noise(9, 0.7, 44100, 2)
+    moved = migrate_song(flow, song, 44100, *sides)
+    assert moved.shape == song.shape
+    change = moved - song
+    np.testing.assert_allclose(change[:, 0], change[:, 1], atol=1e-6)
+    power = np.square(np.abs(np.fft.rfft(change[:, 0])))
+    frequency = np.fft.rfftfreq(len(change), 1 / 44100)
+    assert power[frequency > 8500].sum() < 1e-6 * power.sum()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+@pytest.mark.parametrize("length", [1, 100, 4801])
+def test_songs_of_any_rate_and_length(flow, rate, length):
+    song = coloured_noise(2, 2.0, rate)[:length]
+    moved = add_change(flow, song, rate, lambda audio: 0.5 * audio)
+    assert moved.shape == song.shape
+    assert np.isfinite(moved).all()
+    if length > 1000 and rate <= 16000:
+        assert snr_db(0.5 * song[100:-100], moved[100:-100]) > 20
+
+
+def test_bursts_are_moved_less_and_the_rest_is_not(flow, sides, monkeypatch):
+    audio = coloured_noise(9, 1.0)
+    decode = migrate_module.decode_song
+
+    def bursting(flow, song):
+        """A flow that answers with a burst where latents are not those of `audio`."""
+        decoded = decode(flow, song).copy()
+        part = slice(8000, 8200)
+        far = np.abs(decoded[part] - audio[part]).max()
+        decoded[part] += 3000 * far * np.sign(decoded[part])
+        return decoded
+
+    monkeypatch.setattr(migrate_module, "_as_loud", lambda audio, decoded, rate: decoded)
+    plain = migrate(flow, audio, *sides)
+    monkeypatch.setattr(migrate_module, "decode_song", bursting)
+    calm = migrate(flow, audio, *sides)
+    assert np.abs(calm).max() < 2 * np.abs(audio).max()
+    np.testing.assert_allclose(calm[:5000], plain[:5000], atol=1e-4)
+    monkeypatch.setattr(migrate_module, "BURST", 1000.0)
+    assert np.abs(migrate(flow, audio, *sides)).max() > 1.5 * np.abs(calm).max()
+
+
+def test_loudness_is_the_songs_own(flow, sides):
+    audio = coloured_noise(9, 2.0) * np.linspace(0.1, 1, 32000, dtype=np.float32)[:, None]
+    moved = migrate(flow, audio, *sides)
+    before, after = (np.square(x.reshape(-1, 3200)).mean(axis=1) for x in (audio, moved))
+    assert np.abs(10 * np.log10(after / before)).max() < 0.5
+
+
+def test_interpolation_begins_and_ends_with_the_songs(flow):
+    first, second = coloured_noise(1, 0.5), coloured_noise(2, 0.7)
+    steps = list(interpolate(flow, first, second, 3))
+    assert [len(step) for step in steps] == [8000, 9600, 11200]
+    assert snr_db(first, steps[0]) >= 80
+    assert snr_db(second, steps[2]) >= 80
+    assert 0.5 < steps[1].std() / first.std() < 2
+
+
+def test_towards_and_around(flow):
+    audio, other = coloured_noise(1, 0.5), coloured_noise(2, 0.3)
+    assert towards(flow, audio, other, 0.0) is audio
+    near, far = (np.square(towards(flow, audio, other, s) - audio).mean() for s in (0.2, 0.9))
+    assert 0 < near < far
+    assert around(flow, audio, 0.0, 0) is audio
+    near, far = (np.square(around(flow, audio, t, 0) - audio).mean() for t in (0.2, 0.9))
+    assert 0 < near < far
+    assert (around(flow, audio, 0.5, 1) == around(flow, audio, 0.5, 1)).all()
+    assert (around(flow, audio, 0.5, 1) != around(flow, audio, 0.5, 2)).any()
+
+
+class TestFeaturesKept:
+    def test_are_read_as_they_were_written(self, sides, tmp_path):
+        path = tmp_path / "a.npz"
+        write_features(path, sides[0], "mark")
+        read = read_features(path, "mark")
+        assert read.clips == 2
+        for level, other in zip(read.levels, sides[0].levels, strict=True):
+            for key, value in vars(level).items():
+                np.testing.assert_array_equal(value, getattr(other, key))
+        assert read_features(path, "another") is None
+        assert read_features(tmp_path / "none.npz", "mark") is None
+
+    def test_are_measured_again_when_they_cannot_be_used(self, sides, tmp_path):
+        path = tmp_path / "a.npz"
+        write_features(path, sides[0], "mark")
+        whole = path.read_bytes()
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        for key, value in (
+            ("second_0", np.zeros((1, 2, 2), complex)),
+            ("total_1", np.full(len(arrays["total_1"]), np.nan)),
+            ("mark", np.array(["mark"], object)),
+            ("clips", None),
+        ):
+            spoilt = {**arrays, key: value}
+            spoilt = {name: array for name, array in spoilt.items() if array is not None}
+            np.savez(path, **spoilt)
+            assert read_features(path, "mark") is None, key
+        for content in (b"", b"nonsense", whole[:-50], whole[40:]):
+            path.write_bytes(content)
+            assert read_features(path, "mark") is None
+
+    def test_follow_weights_and_data(self, flow, tmp_path, monkeypatch):
+        from singlow.latents import attributes
+        from singlow.training.run import find
+
+        data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
+        known = Attributes(flow, data, tmp_path / "kept", "one")
+        assert known.names == ["ada", "bo"]
+        measured = known["ada"]
+        assert measured.clips == 2
+        (path,) = (tmp_path / "kept").iterdir()
+        written = path.read_bytes()
+
+        def never(*_):
+            raise AssertionError("measured again")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(attributes, "measure_features", never)
+            again = Attributes(flow, data, tmp_path / "kept", "one")["ada"]
+            np.testing.assert_array_equal(again.levels[0].second, measured.levels[0].second)
+            with pytest.raises(AssertionError, match="measured again"):
+                Attributes(flow, data, tmp_path / "kept", "two")["ada"]
+        Attributes(flow, data, tmp_path / "kept", "two")["ada"]
+        assert path.read_bytes() != written
+
+
+def test_the_verb(place):
+    arguments = ["migrate", "t", "song.wav", "--from", "ada", "--to", "bo"]
+    for strength in ("0", "1"):
+        name = f"{strength}.wav"
+        said = singlow([*arguments, "--strength", strength, "-o", name], place)
+        assert said.code == 0, said.err
+    song, rate = load_audio(place / "song.wav")
+    still, moved = (load_audio(place / f"{name}.wav")[0] for name in "01")
+    assert still.tobytes() == song.tobytes()
+    assert rate == soundfile.info(place / "1.wav").samplerate == 44100
+    assert moved.shape == song.shape
+    assert np.abs(moved - song).max() > 1e-4
+    assert singlow([*arguments[:-1], "ada", "-o", "same.wav"], place).code == 0
+    assert load_audio(place / "same.wav")[0].tobytes() == song.tobytes()
+    assert len(list((trained()[0] / "checkpoints/t/features").glob("*.npz"))) == 2
+
+
+def test_references_instead_of_names(place):
+    ada, bo = (sorted((trained()[0] / "songs" / name).iterdir()) for name in ("ada", "bo"))
+    said = singlow(["migrate", "t", "song.wav", "-o", "a", "--reference", *bo], place)
+    assert said.code == 0, said.err
+    more = ["--from", "ada", "--method", "moments", "--levels", "1", "-o", "b"]
+    said = singlow(["migrate", "t", "song.wav", *more, "--reference", *bo], place)
+    assert said.code == 0, said.err
+    slerp = ["--method", "slerp", "--strength", "0.5", "-o", "c", "--reference", ada[0]]
+    said = singlow(["migrate", "t", "song.wav", *slerp], place)
+    assert said.code == 0, said.err
+    results = [load_audio(place / name / "song.wav")[0] for name in "abc"]
+    assert len({result.tobytes() for result in results}) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--from", "ada", "--to", "caruso"], 2, "in ada, bo. Received: caruso"),
+        (["--from", "ada"], 2, "Expected --from and --to"),
+        (["--to", "bo"], 2, "Expected --from with --to"),
+        (["--from", "ada", "--to", "bo", "--strength", "nan"], 2, "--strength from 0 to 10"),
+        (["--from", "ada", "--to", "bo", "--strength", "-1"], 2, "--strength from 0 to 10"),
+        (["--from", "ada", "--to", "bo", "--levels", "2"], 2, "levels from 0 (the finest) to 1"),
+        (["--from", "ada", "--to", "bo", "--method", "magic"], 2, "--method"),
+        (["--from", "ada", "--to", "bo", "--reference", "song.wav"], 2, "--to or --reference"),
+        (["--from", "ada", "--to", "bo", "--method", "slerp"], 2, "--reference FILE with"),
+        (["--reference", "silent.wav"], 3, "silent.wav: Expected a recording with sound"),
+        (["--reference", "missing.wav"], 2, "missing.wav"),
+        (["--reference", "text.wav"], 3, "text.wav"),
+        (["--reference", "short.wav"], 3, "short.wav: too short"),
+    ],
+)
+def test_mistakes_are_one_line(place, arguments, code, words):
+    soundfile.write(place / "silent.wav", np.zeros(16000), 16000)
+    soundfile.write(place / "short.wav", coloured_noise(1, 0.005), 16000)
+    (place / "text.wav").write_text("not audio at all")
+    said = singlow(["migrate", "t", "song.wav", "-o", "out", *arguments], place)
+    assert said.code == code, said.err
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not (place / "out").exists()
+
+
+def test_silent_songs_and_too_few_clips(place, flow, tmp_path):
+    from tests.datasets import write_noise
+
+    soundfile.write(place / "silent.wav", np.zeros(16000), 16000)
+    said = singlow(["migrate", "t", "silent.wav", "-o", "x", "--reference", "song.wav"], place)
+    assert said.code == 3
+    assert "silent.wav: Expected a song with sound" in said.err
+    data = write_noise(tmp_path / "few", {"train": [16000], "validation": [16000]})
+    with pytest.raises(Exception, match="s: Expected at least 2 clips"):
+        Attributes(flow, data, tmp_path / "kept", "mark")["s"]
+
+
+def test_resampled_songs_stay_in_time(flow):
+    """A click is where it was, whatever the rate."""
+    song = np.zeros((20000, 1), np.float32)
+    song[10000] = 1
+    for rate in (8000, 44100):
+        doubled = add_change(flow, song, rate, lambda audio: 2 * audio)
+        assert np.abs(doubled).argmax() == 10000
+        assert len(resample(song, rate, 16000)) > 0

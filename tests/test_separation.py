@@ -1,0 +1,170 @@
+"""What pooled latents tell apart, on points of which it is known."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import silhouette_score
+
+from singlow.latents import probe
+from singlow.latents.picture import picture
+from singlow.latents.pool import Points
+from singlow.latents.project import project
+from singlow.latents.separation import separate
+
+
+def points(by_singer=0.0, by_style=0.0, singers=6, styles=3, stretches=1, features=12, seed=0):
+    """Noise, moved along one direction a singer and one a style; every singer has every style."""
+    rng = np.random.default_rng(seed)
+    moves = {
+        kind: scale * rng.standard_normal((count, features))
+        for kind, scale, count in (("singer", by_singer, singers), ("style", by_style, styles))
+    }
+    rows, names = [], []
+    for singer in range(singers):
+        for style in range(styles):
+            for take in range(6):
+                move = moves["singer"][singer] + moves["style"][style]
+                rows += [rng.standard_normal(features) + move] * stretches
+                names += [(f"s{singer}", f"t{style}", f"{singer}-{style}-{take}")] * stretches
+    return made(np.array(rows), *np.array(names).T)
+
+
+def made(values, singers, styles, origins):
+    half = values.shape[1] // 2
+    blocks = [(0, "mean")] * half + [(0, "log variance")] * (values.shape[1] - half)
+    return Points(values, blocks, values[:, :1], values[:, :4], origins, origins, singers, styles)
+
+
+@pytest.mark.parametrize(
+    ("by_singer", "by_style", "words"),
+    [
+        (2.0, 0.0, "separates singers, not styles"),
+        (0.0, 2.0, "separates styles, not singers"),
+        (2.0, 5.0, "separates singers and styles alike"),
+        (0.0, 0.0, "separates neither singers nor styles"),
+    ],
+)
+def test_the_answer_is_what_the_points_were_made_of(by_singer, by_style, words):
+    found = separate(points(by_singer, by_style, seed=2), shuffles=30)
+    assert words in found.answer()
+    assert found.singer.accuracy.told == (by_singer > 0)
+    assert found.style.accuracy.told == (by_style > 0)
+    assert found.singer.accuracy.chance == pytest.approx(1 / 6)
+    assert found.style.accuracy.chance == pytest.approx(1 / 3)
+
+
+def test_noise_is_told_apart_no_more_often_than_said():
+    """At 95 % of shuffles, one time in twenty."""
+    told = 0
+    for seed in range(20):
+        noise = points(singers=4, styles=2, features=4, seed=seed)
+        x, singers, origins = noise.values, noise.singers, noise.origins
+        others = probe.shuffled_singers(singers, origins, 19, seed)
+        limit = max(probe.tell_singers(x, dealt, origins, seed) for dealt in others)
+        told += probe.tell_singers(x, singers, origins, seed) > limit
+    assert told <= 4
+
+
+def test_singers_hide_styles_until_their_means_are_removed():
+    found = separate(points(by_singer=6.0, by_style=0.7), shuffles=20)
+    before, after = found.style.accuracy, found.style.accuracy_centred
+    assert after.value > before.value + 0.2
+    assert "who sings hides it" in found.answer()
+    assert found.singer.accuracy.value > 0.95
+    assert not found.singer.accuracy_centred.value > 0.4
+    assert found.style.silhouette_centred.value > found.style.silhouette.value
+
+
+def test_stretches_of_one_recording_are_never_on_both_sides():
+    noise = points(stretches=5)
+    for held in probe.recording_folds(noise.singers, noise.origins, 0):
+        assert held.any()
+        assert not set(noise.origins[held]) & set(noise.origins[~held])
+        assert set(noise.singers[held]) == set(noise.singers)
+    # Each stretch has four twins: a probe that saw one would name it.
+    found = separate(noise, shuffles=20)
+    assert found.singer.accuracy.value < 0.35
+    assert found.style.accuracy.value < 0.5
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_whole_singers_are_held_out_of_styles(nested):
+    held = points(singers=5, styles=2)
+    styles = np.where(np.isin(held.singers, ["s0", "s1"]), "a", "b") if nested else held.styles
+    folds = list(probe.singer_folds(styles, held.singers))
+    assert len(folds) == (6 if nested else 5)
+    for fold in folds:
+        assert not set(held.singers[fold]) & set(held.singers[~fold])
+        assert set(styles[fold]) == set(styles[~fold]) == set(styles)
+
+
+def test_where_every_singer_has_one_style_the_words_say_so():
+    made_of = points(by_singer=2.0, singers=4, styles=1)
+    styles = np.where(np.isin(made_of.singers, ["s0", "s1"]), "human", "virtual")
+    values = made_of.values + 8.0 * (styles == "human")[:, None]
+    found = separate(made(values, made_of.singers, styles, made_of.origins), shuffles=20)
+    assert found.nested
+    assert found.style.accuracy.told
+    assert found.style.accuracy.shuffles == 2
+    assert found.style.accuracy_centred.value < 0.7
+    assert "a singer's mean holds it" in found.answer()
+    assert "only 2 other way(s)" in found.answer()
+
+
+def test_a_style_of_one_singer_is_not_probed():
+    made_of = points(by_singer=2.0, singers=3, styles=1)
+    styles = np.where(made_of.singers == "s0", "virtual", "human")
+    found = separate(made(made_of.values, made_of.singers, styles, made_of.origins), shuffles=5)
+    assert found.style.accuracy is None
+    assert "each needs two singers" in found.answer()
+    nobody = np.full(len(made_of), "")
+    found = separate(made(made_of.values, made_of.singers, nobody, made_of.origins), shuffles=5)
+    assert found.style is None
+    assert "No two styles are known" in found.answer()
+
+
+def test_silhouette_is_that_of_scikit_learn():
+    held = points(by_singer=1.0)
+    x = held.values
+    distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
+    for labels in (held.singers, held.styles):
+        assert probe.silhouette(distances, labels) == pytest.approx(silhouette_score(x, labels))
+    alone = np.array(["a", *["b"] * (len(x) - 1)])
+    assert probe.silhouette(distances, alone) == pytest.approx(silhouette_score(x, alone))
+
+
+def test_the_same_seed_gives_the_same_figures():
+    held = points(by_singer=0.5)
+    assert separate(held, 3, 5).as_dict() == separate(held, 3, 5).as_dict()
+
+
+def test_discriminants_are_shown_of_what_they_have_not_seen():
+    noise = points(features=200)
+    shown = project(noise)
+    plane = shown.lda["singer"]
+    assert plane.kin == "recordings"
+    assert not set(noise.origins[plane.unseen]) & set(noise.origins[~plane.unseen])
+
+    def spread(chosen):
+        xy, names = plane.xy[chosen], noise.singers[chosen]
+        between = np.var([xy[names == name].mean(axis=0) for name in np.unique(names)])
+        return between / xy.var()
+
+    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # noise parts only what was fitted to
+    by_style = shown.lda["style"]
+    assert by_style.kin == "singers"
+    assert not set(noise.singers[by_style.unseen]) & set(noise.singers[~by_style.unseen])
+    for each in (shown.pca, shown.tsne, plane, by_style):
+        assert each.xy.shape == (len(noise), 2)
+        assert np.isfinite(each.xy).all()
+
+
+def test_pictures_take_any_names_and_numbers_of_singers():
+    held = points(singers=24, styles=2)
+    names = np.char.replace(held.singers, "s1", "_$\\frac{1$ 初音ミク " + "x" * 40)
+    named = made(held.values, names, held.styles, held.origins)
+    few = picture(points(), project(points()), title="50 % of $x")
+    many = picture(named, project(named), project(named, centred=True))
+    assert few.dtype == np.uint8
+    assert many.shape[1] == few.shape[1]
+    assert many.shape[0] > few.shape[0]
+    assert few.std() > 10
