@@ -70,7 +70,7 @@ def project(
     found = texts_as_styles(found if labels is None else label(found, labels))
     chosen = spread(found, limit, seed)
     with progress("Encoding", len(chosen)) as done:
-        points = pool_recordings(opened.flow.for_inference(), chosen, seconds, _warn, done)
+        points = pool_recordings(opened.coder, chosen, seconds, _warn, done)
     measured = separate(points, seed)
     folder = output or opened.run.logs / _FOLDER
     title = (
