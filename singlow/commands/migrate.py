@@ -51,9 +51,9 @@ def migrate(
         target: whom they are to sound like.
         reference: recordings to take the features from, instead of --to.
         strength: 0 is the song, 1 all of the way; more goes beyond, up to 10.
-        method: transport carries means and spectra of the latents, moments their means and
-            variances, difference their means; midpoint is the original's half-way to a mean; slerp
-            goes towards the latents of one --reference.
+        method: transport carries the spectra of the latents, moments their means and variances,
+            difference their means; midpoint is the original's half-way to a mean; slerp goes
+            towards the latents of one --reference.
         levels: only these latents, 0 the finest.
         epoch: which checkpoint.
     """

@@ -93,10 +93,9 @@ def _originals(opened: Opened, known: Any, source: str, target: str, builtin: bo
 
 
 def _table(report: Any, title: str) -> Any:
-    import numpy as np
     from rich.table import Table
 
-    from singlow.evaluation.page import mean_of
+    from singlow.evaluation.page import finite_mean, mean_of, shown_number
 
     before, after = ([getattr(s, side) for s in report.songs] for side in ("before", "after"))
     shown = Table(title=title, title_justify="left")
@@ -109,14 +108,15 @@ def _table(report: Any, title: str) -> Any:
         ("breath", "{:.1f} dB"),
     ):
         groups = (report.source, before, after, report.target)
-        shown.add_row(key.replace("_", " "), *(form.format(mean_of(g, key)) for g in groups))
+        shown.add_row(key.replace("_", " "), *(shown_number(form, mean_of(g, key)) for g in groups))
     scores = (0.0, report.position(0.0), report.position(report.strength), 1.0)
     shown.add_row("score", *(f"{score:.2f}" for score in scores))
     for name, key, form in (
         ("pitch correlation", "pitch", "{:.4f}"),
+        ("pitch off by", "cents", "{:.1f} cents"),
         ("loudness", "loudness", "{:+.2f} dB"),
         ("to the target", "to_target", "{:.1f} dB"),
     ):
-        values = np.array([getattr(song, key) for song in report.songs])
-        shown.add_row(name, "", "", form.format(np.nanmean(values)), "")
+        mean = finite_mean([getattr(song, key) for song in report.songs])
+        shown.add_row(name, "", "", shown_number(form, mean), "")
     return shown

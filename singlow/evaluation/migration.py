@@ -52,6 +52,7 @@ class Migrated:
         after: the same, migrated.
         positions: of the classifier, by strength: 0 is the source's mean, 1 the target's.
         pitch: correlation of the two pitch contours; nan where there is no pitch.
+        cents: median distance of the two; nan likewise.
         loudness: dB, of the migration relative to the song.
         seconds: of the migration beyond the song's.
         to_source: mel-cepstral distance to the song itself, frame by frame, in dB.
@@ -63,6 +64,7 @@ class Migrated:
     after: Sound
     positions: dict[float, float]
     pitch: float
+    cents: float
     loudness: float
     seconds: float
     to_source: float
@@ -157,6 +159,7 @@ def _compared(
         after=after,
         positions=positions,
         pitch=voice.pitch_correlation(before.f0, after.f0),
+        cents=voice.pitch_deviation(before.f0, after.f0),
         loudness=after.voice.loudness - before.voice.loudness,
         seconds=after.voice.seconds - before.voice.seconds,
         to_source=voice.cepstral_distance(cepstra[0][heard], cepstra[1][heard]),

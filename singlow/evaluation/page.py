@@ -48,12 +48,15 @@ def write_page(report: Report, title: str, about: Sequence[str], sample_rate: in
     )
 
 
-_HEAD_VOICE = (
-    "", "vibrato, Hz", "vibrato, cents", "jitter, %", "breath, dB", "to target, dB"
-)  # fmt: skip
+_HEAD_VOICE = ("", "vibrato, Hz", "vibrato, cents", "jitter, %", "breath, dB", "to target, dB")
 _HEAD_KEPT = (
-    "", "pitch correlation", "loudness, dB", "duration, s", "mel-cepstral distance to the song, dB"
-)  # fmt: skip
+    "",
+    "pitch correlation",
+    "pitch, cents",
+    "loudness, dB",
+    "duration, s",
+    "mel-cepstral distance to the song, dB",
+)
 
 
 def _voices(report: Report) -> list[tuple[str, ...]]:
@@ -73,27 +76,33 @@ def _voice(sounds: Sequence[Sound], wanted: np.ndarray) -> Iterable[str]:
     distance = np.mean([voice.cepstral_distance(sound.cepstrum, wanted) for sound in sounds])
     forms = ("{:.1f}", "{:.0f}", "{:.3f}", "{:.1f}", "{:.1f}")
     scaled = (values[0], values[1], 100 * values[2], values[3], distance)
-    return [_number(form, value) for form, value in zip(forms, scaled, strict=True)]
+    return [shown_number(form, value) for form, value in zip(forms, scaled, strict=True)]
 
 
 def mean_of(sounds: Sequence[Sound], key: str) -> float:
     """Mean of a field of `Voice` over the recordings that have it; nan for none."""
-    values = np.array([getattr(sound.voice, key) for sound in sounds])
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    return finite_mean([getattr(sound.voice, key) for sound in sounds])
+
+
+def finite_mean(values: Sequence[float]) -> float:
+    """Mean of those that are finite; nan for none."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _kept(song: Migrated) -> tuple[str, ...]:
     return (
         song.before.name,
-        _number("{:.4f}", song.pitch),
-        _number("{:+.2f}", song.loudness),
-        _number("{:+.3f}", song.seconds),
-        _number("{:.1f}", song.to_source),
+        shown_number("{:.4f}", song.pitch),
+        shown_number("{:.1f}", song.cents),
+        shown_number("{:+.2f}", song.loudness),
+        shown_number("{:+.3f}", song.seconds),
+        shown_number("{:.1f}", song.to_source),
     )
 
 
-def _number(form: str, value: float) -> str:
+def shown_number(form: str, value: float) -> str:
+    """The number in its form; "none" for one that is not finite."""
     return form.format(value) if np.isfinite(value) else "none"
 
 

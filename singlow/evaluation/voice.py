@@ -85,6 +85,13 @@ def pitch_correlation(f0: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
+def pitch_deviation(f0: np.ndarray, other: np.ndarray) -> float:
+    """Median distance in cents of two contours, where both have a pitch; nan for none."""
+    size = min(len(f0), len(other))
+    cents = np.abs(1200 * np.log2(f0[:size] / other[:size]))
+    return float(np.median(cents[np.isfinite(cents)])) if np.isfinite(cents).any() else np.nan
+
+
 def notes(f0: np.ndarray) -> Iterator[slice]:
     """Stretches of a contour that stay on one note, at least 0.4 s long."""
     cents = 1200 * np.log2(f0)
@@ -124,7 +131,8 @@ def jitter(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
     """Relative average perturbation of the cycles of every note's fundamental; nan for no notes.
 
     The median of `|T_i - (T_i-1 + T_i + T_i+1) / 3| / mean T` with T between rising zero crossings
-    of the band around the fundamental; slow changes of pitch, as vibrato, hardly count.
+    of the band around the fundamental; slow changes of pitch, as vibrato, hardly count. The band
+    smooths what it measures: figures compare with each other, not with those of other programs.
     """
     from scipy.signal import butter, sosfiltfilt
 
