@@ -326,6 +326,18 @@ def test_the_verb(place):
     assert len(list((trained()[0] / "checkpoints/t/features").glob("*.npz"))) == 2
 
 
+def test_a_result_beyond_full_scale_is_a_warning(place):
+    loud = coloured_noise(5, 1.0)
+    soundfile.write(place / "loud.wav", 0.999 * loud / np.abs(loud).max(), 16000, "PCM_24")
+    said = singlow(
+        ["migrate", "t", "loud.wav", "--from", "ada", "--to", "bo", "--strength", "3", "-o", "a"],
+        place,
+    )
+    assert said.code == 0, said.err
+    peak = np.abs(load_audio(place / "a/loud.wav")[0]).max()
+    assert ("above full scale" in said.err) == (peak > 1)
+
+
 def test_references_instead_of_names(place):
     ada, bo = (sorted((trained()[0] / "songs" / name).iterdir()) for name in ("ada", "bo"))
     said = singlow(["migrate", "t", "song.wav", "-o", "a", "--reference", *bo], place)

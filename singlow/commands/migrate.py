@@ -1,6 +1,7 @@
 """The verb `migrate`: songs with the features of other singers."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,6 +78,13 @@ def migrate(
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         write_audio(result, migrated, rate, subtype="FLOAT")
+        loudest = float(np.abs(migrated).max())
+        if loudest > max(1.0, float(np.abs(song).max())):
+            print(
+                f"Warning: {result} peaks {20 * math.log10(loudest):.1f} dB above full scale: turn "
+                "it down before it is stored as whole numbers.",
+                file=sys.stderr,
+            )
 
     each([(path, result) for (path, _), result in zip(found, results, strict=True)], work)
 
