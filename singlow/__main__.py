@@ -10,12 +10,13 @@ def main() -> None:
     from singlow.commands.doctor import doctor
     from singlow.commands.evaluate import evaluate
     from singlow.commands.flags import run_verb
+    from singlow.commands.interpolate import interpolate
     from singlow.commands.migrate import migrate
     from singlow.commands.project import project
     from singlow.commands.sample import sample
     from singlow.commands.songs import decode, encode
 
-    verbs = (check, sample, encode, decode, migrate, evaluate, project, doctor)
+    verbs = (check, sample, encode, decode, migrate, interpolate, evaluate, project, doctor)
     verbs = {verb.__name__: verb for verb in verbs}
     run_verb(verbs, "Use a trained run: RUN is a name under checkpoints/, or a path.")
 

@@ -1,6 +1,7 @@
 """The verb `migrate`: songs with the features of other singers."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,9 +52,9 @@ def migrate(
         target: whom they are to sound like.
         reference: recordings to take the features from, instead of --to.
         strength: 0 is the song, 1 all of the way; more goes beyond, up to 10.
-        method: transport carries means and spectra of the latents, moments their means and
-            variances, difference their means; midpoint is the original's half-way to a mean; slerp
-            goes towards the latents of one --reference.
+        method: transport carries the spectra of the latents, moments their means and variances,
+            difference their means; midpoint is the original's half-way to a mean; slerp goes
+            towards the latents of one --reference.
         levels: only these latents, 0 the finest.
         epoch: which checkpoint.
     """
@@ -73,10 +74,17 @@ def migrate(
     def work(path: Path, result: Path) -> None:
         song, rate = load_audio(path)
         try:
-            migrated = add_change(opened.flow, song, rate, change)
+            migrated = add_change(opened.coder, song, rate, change)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         write_audio(result, migrated, rate, subtype="FLOAT")
+        loudest = float(np.abs(migrated).max())
+        if loudest > max(1.0, float(np.abs(song).max())):
+            print(
+                f"Warning: {result} peaks {20 * math.log10(loudest):.1f} dB above full scale: turn "
+                "it down before it is stored as whole numbers.",
+                file=sys.stderr,
+            )
 
     each([(path, result) for (path, _), result in zip(found, results, strict=True)], work)
 
@@ -112,7 +120,7 @@ def _change(
     from singlow.latents.migrate import approach
     from singlow.latents.song import encode_song
 
-    flow, chosen = opened.flow, levels or None
+    flow, chosen = opened.coder, levels or None
     check_levels(chosen, flow.levels)
     if method == "slerp":
         if len(reference) != 1:
@@ -142,7 +150,7 @@ def attributes(opened: Opened) -> Any:
     data = prepare_data(opened.config)["data"]
     mark = f"{opened.fingerprint} {data['content']}"
     folder = opened.run.directory / "features"
-    return Attributes(opened.flow, Path(data["directory"]), folder, mark)
+    return Attributes(opened.coder, Path(data["directory"]), folder, mark)
 
 
 def heard(flow: Any, path: Path) -> np.ndarray:

@@ -1,21 +1,25 @@
-"""The verb `sample`: new sound from noise."""
+"""The verb `sample`: new sound from noise, or from around a song."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from tyro.conf import arg
 
 from singlow.commands.runs import Epoch, Output, RunName, check_place, open_run
 from singlow.errors import UsageError
+
+_SECONDS = 2.0
 
 
 def sample(
     run: RunName,
     output: Output = Path("samples"),
     count: Annotated[int, arg(metavar="INT")] = 3,
-    seconds: Annotated[float, arg(metavar="FLOAT")] = 2.0,
+    seconds: Annotated[float | None, arg(metavar="FLOAT")] = None,
     temperature: Annotated[float, arg(metavar="FLOAT")] = 0.7,
     seed: Annotated[int, arg(metavar="INT")] = 0,
+    around: Annotated[Path | None, arg(metavar="SONG")] = None,
     epoch: Epoch = "newest",
 ) -> None:
     """Draw clips from a run's flow.
@@ -24,35 +28,58 @@ def sample(
         run: name under checkpoints/, or a path.
         output: a wav file for one clip, otherwise a folder.
         count: how many.
-        seconds: length of each.
-        temperature: 1 is the model itself, less is calmer.
+        seconds: length of each (2; with --around the song's).
+        temperature: 1 is the model itself, less is calmer; with --around, 0 is the song itself and
+            1 knows nothing of it but its loudness.
         seed: the same seed gives the same clips.
+        around: a recording to draw variations of.
         epoch: which checkpoint.
     """
+    most = 100 if around is None else 1
     if count < 1:
         raise UsageError(f"Expected --count of at least 1. Received: {count}.")
-    if not 0 <= temperature <= 100:
-        raise UsageError(f"Expected --temperature from 0 to 100. Received: {temperature}.")
-    if not 0 < seconds <= 600:
+    if not 0 <= temperature <= most:
+        raise UsageError(f"Expected --temperature from 0 to {most}. Received: {temperature}.")
+    if seconds is not None and not 0 < seconds <= 600:
         raise UsageError(f"Expected --seconds above 0 and up to 600. Received: {seconds}.")
     if seed < 0:
         raise UsageError(f"Expected --seed of at least 0. Received: {seed}.")
+    if around is not None and not around.is_file():
+        raise UsageError(f"{around}: Expected a recording for --around. Received: no file.")
     single = bool(output.suffix) and not output.is_dir()
     if single and (count != 1 or output.suffix.lower() != ".wav"):
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
     check_place(output if single else output / "clip.wav")
     opened = open_run(run, epoch)
-
-    from keras import ops
+    song = None if around is None else _song(opened.flow, around, seconds)
 
     from singlow.audio import write_audio
 
-    rate = opened.flow.sampling_rate
     for index in range(count):
-        length = max(1, round(seconds * rate))
-        drawn = opened.coder.sample(1, length, temperature, seed=seed + index)
-        name = f"{opened.run.name}-t{temperature:g}-seed{seed + index}.wav"
+        drawn = _drawn(opened.coder, seconds or _SECONDS, temperature, seed + index, song)
+        stem = opened.run.name if around is None else f"{around.stem}-{opened.run.name}"
+        name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
         path = output if single else output / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_audio(path, ops.convert_to_numpy(drawn)[0], rate)
+        write_audio(path, drawn, opened.flow.sampling_rate)
         print(path)
+
+
+def _song(flow: Any, path: Path, seconds: float | None) -> np.ndarray:
+    from singlow.audio import load_audio
+
+    audio, rate = load_audio(path, flow.sampling_rate, flow.channel_size)
+    return audio if seconds is None else audio[: max(1, round(seconds * rate))]
+
+
+def _drawn(
+    flow: Any, seconds: float, temperature: float, seed: int, song: np.ndarray | None
+) -> np.ndarray:
+    from keras import ops
+
+    from singlow.latents.interpolate import around
+
+    if song is not None:
+        return around(flow, song, temperature, seed)
+    length = max(1, round(seconds * flow.sampling_rate))
+    return ops.convert_to_numpy(flow.sample(1, length, temperature, seed=seed))[0]

@@ -1,14 +1,14 @@
 """Songs between songs, and songs around a song."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from singlow.latents.features import smooth_power
 from singlow.latents.methods import check_levels, slerp
 from singlow.latents.migrate import approach
-from singlow.latents.song import decode_song, encode_song
+from singlow.latents.song import encode_song
 
 
 def towards(
@@ -44,7 +44,8 @@ def interpolate(
 ) -> Iterator[np.ndarray]:
     """`steps` recordings from one to another, both among them, along the sphere of their latents.
 
-    Each lasts `(1 - s) len(first) + s len(second)` rounded; the shorter is followed by silence.
+    Each lasts `(1 - s) len(first) + s len(second)` rounded and has the power
+    `(1 - s) power(first) + s power(second)`; the shorter is followed by silence.
 
     Args:
         flow: any flow on audio.
@@ -58,12 +59,19 @@ def interpolate(
     if steps < 2:
         raise ValueError(f"Expected at least 2 steps. Received: {steps}.")
     length = max(len(first), len(second))
-    ends = [encode_song(flow, _lengthened(audio, length)) for audio in (first, second)]
-    for strength in np.linspace(0, 1, steps):
-        pairs = zip(ends[0].latents, ends[1].latents, strict=True)
-        between = replace(ends[0], latents=[slerp(a, b, float(strength)) for a, b in pairs])
-        lasting = round((1 - strength) * len(first) + strength * len(second))
-        yield decode_song(flow, between)[:lasting]
+    ends = [_lengthened(audio, length) for audio in (first, second)]
+    songs = [encode_song(flow, audio) for audio in ends]
+    for strength in map(float, np.linspace(0, 1, steps)):
+
+        def power(width: int, share: float = strength) -> np.ndarray:
+            return (1 - share) * smooth_power(ends[0], width) + share * smooth_power(ends[1], width)
+
+        pairs = zip(songs[0].latents, songs[1].latents, strict=True)
+        goal = [slerp(a, b, strength) for a, b in pairs]
+        near = int(strength > 0.5)
+        far = 0.0 if strength in (0.0, 1.0) else 1.0
+        between = approach(flow, ends[near], songs[near], goal, far, power)
+        yield between[: round((1 - strength) * len(first) + strength * len(second))]
 
 
 def around(flow: Any, audio: np.ndarray, temperature: float, seed: int | None = None) -> np.ndarray:

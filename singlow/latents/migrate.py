@@ -1,5 +1,6 @@
 """Feature migration: a song that sounds more like other singers, through a flow's latents."""
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,8 @@ from singlow.audio import resample, to_channels
 from singlow.latents.features import Features, smooth_power
 from singlow.latents.methods import move
 from singlow.latents.song import Song, decode_song, encode_song
+
+Contour = Callable[[int], np.ndarray]
 
 BURST = 4.5  # dB of 2 ms above the song's own loudest 2 ms within 20 ms
 FLOOR = 55.0  # dB below the song's loudest place, under which nothing is too loud
@@ -98,13 +101,18 @@ def migrate(
 
 
 def approach(
-    flow: Any, audio: np.ndarray, song: Song, goal: list[np.ndarray], strength: float
+    flow: Any,
+    audio: np.ndarray,
+    song: Song,
+    goal: list[np.ndarray],
+    strength: float,
+    contour: Contour | None = None,
 ) -> np.ndarray:
-    """Decode `z + strength (goal - z)` with the loudness contour of `audio`.
+    """Decode `z + strength (goal - z)` with a loudness contour, that of `audio` if no other.
 
     Far from what it was trained on a flow answers with bursts. Where 2 ms come out more than
-    `BURST` dB louder than what was near them, the strength is halved around them, smoothly, until
-    they do not.
+    `BURST` dB louder than what the contour has near them, the strength is halved around them,
+    smoothly, until they do not.
 
     Args:
         flow: that encoded `song`.
@@ -112,10 +120,13 @@ def approach(
         song: its latents.
         goal: latents of the same shapes.
         strength: 0 is `audio` itself.
+        contour: gives the power (time,) wanted under a triangle of so many samples.
 
     Raises:
         DataError: the latents do not fit the flow.
     """
+    rate = flow.sampling_rate
+    contour = contour or functools.partial(smooth_power, audio)
     pairs = list(zip(song.latents, goal, strict=True))
     if strength == 0 or all(np.array_equal(z, other) for z, other in pairs):
         return audio
@@ -123,12 +134,12 @@ def approach(
     share = np.full(blocks, float(strength))
     for _ in range(_ROUNDS):
         decoded = decode_song(flow, _mixed(song, pairs, share))
-        burst = _bursts(audio, decoded, flow.sampling_rate)
+        burst = _bursts(contour, decoded, rate)
         if not burst.any():
-            return _as_loud(audio, decoded, flow.sampling_rate)
+            return _as_loud(contour, decoded, rate)
         share *= 1 - 0.5 * _around(burst, flow)
     share *= _around(burst, flow) == 0
-    return _as_loud(audio, decode_song(flow, _mixed(song, pairs, share)), flow.sampling_rate)
+    return _as_loud(contour, decode_song(flow, _mixed(song, pairs, share)), rate)
 
 
 def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], share: np.ndarray) -> Song:
@@ -139,8 +150,8 @@ def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], share: np.nda
     return replace(song, latents=mixed)
 
 
-def _bursts(audio: np.ndarray, decoded: np.ndarray, rate: int) -> np.ndarray:
-    before = maximum_filter1d(smooth_power(audio, rate // _CLICK), rate // _PERIOD)
+def _bursts(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
+    before = maximum_filter1d(contour(rate // _CLICK), max(1, rate // _PERIOD))
     floor = max(before.max() * 10 ** (-FLOOR / 10), _NOTHING)
     finite = np.nan_to_num(decoded, nan=_LOUDEST).clip(-_LOUDEST, _LOUDEST)
     after = smooth_power(finite, rate // _CLICK)
@@ -157,7 +168,7 @@ def _around(burst: np.ndarray, flow: Any) -> np.ndarray:
     return np.minimum(1, width * near).round(6)
 
 
-def _as_loud(audio: np.ndarray, decoded: np.ndarray, rate: int) -> np.ndarray:
-    powers = (smooth_power(sound, rate // 40) + _NOTHING for sound in (audio, decoded))
-    gain = np.sqrt(next(powers) / next(powers))
+def _as_loud(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
+    wanted, found = contour(rate // 40), smooth_power(decoded, rate // 40)
+    gain = np.sqrt((wanted + _NOTHING) / (found + _NOTHING))
     return (decoded * gain[:, None]).astype(np.float32)

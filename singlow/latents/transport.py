@@ -26,9 +26,11 @@ def transport_maps(source: Level, target: Level) -> np.ndarray:
 
 
 def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """Latents `(time, channels)` with the means and the spectra of `source` carried to `target`'s.
+    """Latents `(time, channels)` with the spectra of `source` carried to those of `target`.
 
-    In overlapping windows, of which no join is heard, and in blocks, so that memory stays bounded.
+    About the mean, which stays: the mean of raw audio's latents is a pattern that every frame
+    repeats, so that a difference of means is heard as a tone. In overlapping windows, of which no
+    join is heard, and in blocks, so that memory stays bounded.
     """
     maps, half, length = transport_maps(source, target), WINDOW // 2, len(z)
     before = half + -length % half
@@ -43,7 +45,7 @@ def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
         # Two halves: the windows' starts, and their ends half a window later.
         moved[part[0] : part[0] + size] += windows[:, :half].reshape(size, -1)
         moved[part[0] + half : part[0] + half + size] += windows[:, half:].reshape(size, -1)
-    return (moved[half : half + length] + target.mean).astype(z.dtype)
+    return (moved[half : half + length] + source.mean).astype(z.dtype)
 
 
 def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:

@@ -1,0 +1,209 @@
+"""What is told of a migration: the figures, the page, the verb."""
+
+import html.parser
+import io
+import re
+from base64 import b64decode
+
+import numpy as np
+import pytest
+import soundfile
+from matplotlib import image
+
+from singlow.audio import load_audio
+from singlow.data import synthetic
+from singlow.evaluation import originals
+from singlow.evaluation.migration import STRENGTHS, measure_migration, steps
+from singlow.evaluation.originals import builtin_originals, dataset_originals
+from singlow.evaluation.page import write_page
+from tests.songs import coloured_noise, singlow, trained
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Songs, and originals of both styles."""
+    found = list(synthetic.clips(3, 5, 2.0))
+    named = {
+        style: [(c.id, c.audio.astype(np.float32) / 32768) for c in found if c.style == style]
+        for style in ("virtual", "human")
+    }
+    return named["virtual"][:1], named["virtual"][1:], named["human"]
+
+
+@pytest.fixture(scope="module")
+def report(clips):
+    """Of a migration that adds noise: the more, the more like breath."""
+
+    def breathe(audio, strength):
+        noise = np.random.default_rng(0).standard_normal(audio.shape)
+        return (audio + 0.003 * strength * noise).astype(np.float32)
+
+    counted = []
+    made = measure_migration(breathe, *clips, RATE, 1.0, 2, lambda: counted.append(1))
+    assert len(counted) == steps(*map(len, clips), 2) == 6
+    return made
+
+
+def test_what_moved_and_what_did_not(report):
+    (song,) = report.songs
+    assert set(song.positions) == set(STRENGTHS)
+    assert report.moved(0.0) == 0
+    assert report.position(1.0) == song.positions[1.0] != song.positions[0.0]
+    assert song.after.voice.breath > song.before.voice.breath + 3
+    assert song.pitch > 0.9
+    assert song.cents < 10
+    assert abs(song.loudness) < 1
+    assert song.seconds == 0
+    assert song.to_source > 0.5
+    assert len(report.source) == len(report.target) == 2
+    assert song.before.envelope.mean() == pytest.approx(0, abs=1e-4)
+
+
+class Page(html.parser.HTMLParser):
+    """Tags that are opened and closed in order, and what they refer to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.seen = [], [], set()
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.add(tag)
+        self.sources += [value for key, value in attributes if key in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_all_it_needs(report):
+    text = write_page(report, "<a> to b & c", ["A <paragraph>."], RATE)
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert {"html", "title", "table", "audio", "img"} <= page.seen
+    assert all(source.startswith("data:") for source in page.sources)
+    assert not re.search(r"https?://|<script|@import", text)
+    assert "&lt;a&gt; to b &amp; c" in text
+    sounds = [source for source in page.sources if source.startswith("data:audio/wav")]
+    pictures = [source for source in page.sources if source.startswith("data:image/png")]
+    assert (len(sounds), len(pictures)) == (2, 3)
+    before, rate = soundfile.read(io.BytesIO(b64decode(sounds[0].partition(",")[2])))
+    assert rate == RATE
+    np.testing.assert_allclose(before, report.songs[0].before.audio, atol=1e-4)
+    for picture in pictures:
+        drawn = image.imread(io.BytesIO(b64decode(picture.partition(",")[2])))
+        assert drawn.shape[:2] == (320, drawn.shape[1])
+        assert drawn[..., :3].std() > 0.02
+
+
+def test_builtin_originals_are_not_those_that_runs_are_trained_on(monkeypatch):
+    monkeypatch.setattr(originals, "_CLIPS", 3)
+    is_virtual, is_alma = (lambda *names, n=n: n in names for n in ("virtual", "alma"))
+    songs, source, target = builtin_originals(is_virtual, is_alma, 8000, 1)
+    assert [name for name, _ in songs] == ["nova-001", "nova-002", "orion-001", "orion-002"]
+    assert [name for name, _ in source] == ["nova-000", "orion-000"]
+    assert [name for name, _ in target] == ["alma-000", "alma-001", "alma-002"]
+    trained_on = next(synthetic.clips(0, 1))
+    assert all(audio.shape == (40000, 1) for _, audio in songs)
+    fresh = np.round(target[0][1][:, 0] * 32768)
+    assert (np.resize(trained_on.audio[::2, 0], fresh.shape) != fresh).any()
+
+
+def test_dataset_originals_are_pieces_that_sound(tmp_path, monkeypatch):
+    from tests.datasets import write_noise
+
+    data = write_noise(tmp_path / "data", {"train": [40000, 24000], "validation": [24000]})
+    monkeypatch.setattr(originals, "_PIECE", 1.0)
+    songs, source, target = dataset_originals(data, ["train0"], ["train1"], RATE)
+    assert [name for name, _ in songs] == ["validation0"]
+    assert [name for name, _ in source] == ["train0+0", "train0+1"]
+    assert [name for name, _ in target] == ["train1+0"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with the trained run `t` in it."""
+    (tmp_path / "checkpoints").symlink_to(trained()[0] / "checkpoints")
+    return tmp_path
+
+
+def test_the_verb_on_real_recordings(place, monkeypatch):
+    monkeypatch.setattr(originals, "_PIECE", 0.2)
+    arguments = ["evaluate", "t", "--migration", "--from", "ada", "--to", "bo", "-o", "x/page.html"]
+    said = singlow([*arguments, "--strength", "0.5"], place)
+    assert said.code == 0, said.err
+    for words in ("ada to bo, strength 0.5", "score", "breath", "x/page.html"):
+        assert words in said.out
+    page = (place / "x/page.html").read_text("utf-8")
+    assert page.count("<audio") == 2
+    assert "strength 0.5" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--migration"], 2, "in ada, bo. Received: not both"),
+        (["--migration", "--from", "ada", "--to", "caruso"], 2, "Received: caruso"),
+        (["--migration", "--from", "ada", "--to", "bo"], 3, "at least 4 clips"),
+        (["--migration", "--from", "ada", "--to", "ada"], 3, "share clips"),
+        (["--migration", "--strength", "inf"], 2, "--strength"),
+        (["--migration", "-o", "page.pdf"], 2, "suffix .html"),
+        (["--to", "bo"], 2, "Expected --migration with --to"),
+    ],
+)
+def test_mistakes_of_evaluate_are_one_line(place, arguments, code, words):
+    said = singlow(["evaluate", "t", *arguments], place)
+    assert said.code == code, said.err
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_interpolate(place):
+    for name, seed in (("a", 1), ("b", 2)):
+        soundfile.write(place / f"{name}.wav", coloured_noise(seed, 0.5), RATE, subtype="FLOAT")
+    said = singlow(["interpolate", "t", "a.wav", "b.wav", "--steps", "3", "-o", "out"], place)
+    assert said.code == 0, said.err
+    paths = sorted((place / "out").iterdir())
+    assert [p.name for p in paths] == ["000-a-b.wav", "001-a-b.wav", "002-a-b.wav"]
+    sounds = [load_audio(path)[0] for path in paths]
+    assert sounds[0].tobytes() == load_audio(place / "a.wav")[0].tobytes()
+    assert sounds[2].tobytes() == load_audio(place / "b.wav")[0].tobytes()
+    assert 0.01 < np.abs(sounds[1]).max() < 1
+
+
+def test_sample_around_a_song(place):
+    soundfile.write(place / "a.wav", coloured_noise(1, 0.5, 22050), 22050)
+    own = ["sample", "t", "--around", "a.wav", "--seed", "3"]
+    said = singlow([*own, "--temperature", "0.5", "--count", "2", "-o", "out"], place)
+    assert said.code == 0, said.err
+    paths = sorted((place / "out").iterdir())
+    assert [p.name for p in paths] == ["a-t-t0.5-seed3.wav", "a-t-t0.5-seed4.wav"]
+    drawn = [load_audio(path)[0] for path in paths]
+    song = load_audio(place / "a.wav", RATE, 1)[0]
+    assert drawn[0].shape == drawn[1].shape == song.shape
+    assert (drawn[0] != drawn[1]).any()
+    still = [*own, "--temperature", "0", "--count", "1", "--seconds", "0.25", "-o", "b.wav"]
+    assert singlow(still, place).code == 0
+    np.testing.assert_allclose(load_audio(place / "b.wav")[0], song[:4000], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["interpolate", "t", "a.wav", "a.wav", "--steps", "1", "-o", "x"], "--steps from 2"),
+        (["interpolate", "t", "a.wav", "missing.wav", "-o", "x"], "missing.wav"),
+        (["interpolate", "t", "a.wav", ".", "-o", "x"], "Received: a folder"),
+        (["interpolate", "t", "a.wav", "a.wav"], "--output"),
+        (["sample", "t", "--around", "missing.wav"], "missing.wav"),
+        (["sample", "t", "--around", "a.wav", "--temperature", "2"], "from 0 to 1"),
+    ],
+)
+def test_mistakes_are_one_line(place, arguments, words):
+    soundfile.write(place / "a.wav", coloured_noise(1, 0.3), RATE)
+    said = singlow(arguments, place)
+    assert said.code == 2, said.err
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
