@@ -48,7 +48,11 @@ def test_kept_without_outputs(path):
     assert len(parameters(book)) == 1
 
 
-@pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem == "experiment")) for path in BOOKS],
+    ids=lambda path: path.stem,
+)
 def test_every_cell_runs(path, folder):
     book = nbformat.read(path, as_version=4)
     tiny = nbformat.v4.new_code_cell(TINY.format(folder=str(folder)), id="tiny")
