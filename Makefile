@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-PARALLEL = -n $(JOBS) --dist loadscope
+PARALLEL = -n $(JOBS) --dist loadscope --no-loadscope-reorder
 QUICK := --xla_backend_optimization_level=0  # compiles a quarter faster, runs slower
 CORE := tests/conformance tests/test_flow.py tests/test_optimizer.py
 

@@ -14,7 +14,18 @@ if BACKEND == "jax":
 
 import pytest  # noqa: E402
 
+LONGEST = (
+    *("test_train", "test_commands", "test_log_det", "test_lengths", "test_flow", "test_repeat"),
+    *("test_migrate", "test_migration_report", "test_readme", "test_notebooks", "test_inversion"),
+    *("test_gradients", "test_frame_mask", "test_compiled", "test_inference", "test_prepare"),
+)
 PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest modules first, so that no process is left alone with one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(autouse=True)
