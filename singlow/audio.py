@@ -15,6 +15,7 @@ import soxr
 from singlow.containers import Fault, inspect
 from singlow.containers.decoder import clean, open_audio, read_blocks
 from singlow.errors import DataError
+from singlow.whole import whole
 
 FULL_SCALE = 32768
 
@@ -191,18 +192,12 @@ def write_audio(
             audio = quantize(audio)
         elif subtype not in ("FLOAT", "DOUBLE"):
             audio = np.clip(audio, -1, 1)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    form = path.suffix[1:].upper() or "WAV"
     try:
-        with open(temporary, "wb") as file:
-            form = path.suffix[1:].upper() or "WAV"
+        with whole(path) as file:
             soundfile.write(file, audio, sample_rate, subtype or "PCM_16", format=form)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be written: {clean(error)}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:

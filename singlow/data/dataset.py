@@ -11,6 +11,7 @@ from typing import Any
 from singlow.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from singlow.data.records import FOOTER, HEADER
 from singlow.errors import DataError
+from singlow.whole import whole
 
 INFO = "dataset_info.json"
 FORMAT, VERSION = "singlow-dataset", 1
@@ -178,22 +179,14 @@ def write_info(directory: str | os.PathLike, info: dict[str, Any]) -> None:
         DataError: it is too large to be read again.
     """
     path = Path(directory) / INFO
-    temporary = path.with_name(f".{INFO}.{os.getpid()}.partial")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(info, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        if size > LARGEST:
-            raise DataError(
-                f"{path}: expected at most {LARGEST} bytes. Received: {size}; build the recordings "
-                "as several datasets."
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = (json.dumps(info, indent=1) + "\n").encode("utf-8")
+    if len(text) > LARGEST:
+        raise DataError(
+            f"{path}: expected at most {LARGEST} bytes. Received: {len(text)}; build the "
+            "recordings as several datasets."
+        )
+    with whole(path) as file:
+        file.write(text)
 
 
 def entries(info: dict[str, Any], split: str) -> list[Entry]:

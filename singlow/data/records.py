@@ -20,6 +20,7 @@ import numpy as np
 
 from singlow.data.example import read_example
 from singlow.errors import DataError
+from singlow.whole import whole
 
 HEADER, FOOTER = 12, 4
 _BLOCK = 1 << 16
@@ -51,17 +52,10 @@ def write_shard(path: str | os.PathLike, payloads: Iterable[bytes]) -> list[int]
         The byte at which each record begins.
     """
     path, offsets = Path(path), []
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(temporary, "wb") as file:
-            for payload in payloads:
-                offsets.append(file.tell())
-                file.write(frame(payload))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        for payload in payloads:
+            offsets.append(file.tell())
+            file.write(frame(payload))
     return offsets
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +13,7 @@ from singlow.data.progress import progress
 from singlow.data.recordings import Recording, read_recordings
 from singlow.errors import DataError, UsageError
 from singlow.latents.features import WINDOW, Features, Level, measure_features
+from singlow.whole import whole
 
 LEAST_CLIPS = 2
 FORMAT, VERSION = "singlow-features", 1
@@ -101,15 +101,8 @@ def write_features(path: Path, features: Features, mark: str) -> None:
     arrays["clips"] = np.array(features.clips, np.int64)
     for index, level in enumerate(features.levels):
         arrays |= {f"{field}_{index}": np.asarray(getattr(level, field)) for field in _FIELDS}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        np.savez(file, **arrays)
 
 
 def read_features(path: Path, mark: str) -> Features | None:

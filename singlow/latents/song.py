@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError
+from singlow.whole import whole
 
 FORMAT = "singlow-latents"
 VERSION = 2
@@ -100,15 +100,8 @@ def write_song(path: Path, song: Song) -> None:
     texts = {"format": FORMAT, "run": song.run, "fingerprint": song.fingerprint}
     arrays |= {key: np.array(text) for key, text in texts.items()}
     arrays |= {f"z_{index}": latent for index, latent in enumerate(song.latents)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        np.savez(file, **arrays)
 
 
 def read_song(path: Path) -> Song:
