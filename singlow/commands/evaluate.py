@@ -1,11 +1,11 @@
 """The verb `evaluate`: held-out bits per sample, singer by singer, or what a migration moved."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from singlow.commands.migrate import check_strength
 from singlow.commands.runs import Epoch, Opened, RunName, open_run
 from singlow.errors import UsageError
 
@@ -43,8 +43,8 @@ def evaluate(
     given = next((name for name, value in own.items() if value is not None), None)
     if given is not None and not migration:
         raise UsageError(f"Expected --migration with --{given}. Received: none.")
-    if strength is not None and not (math.isfinite(strength) and 0 <= strength <= 10):
-        raise UsageError(f"Expected --strength from 0 to 10. Received: {strength}.")
+    share = 1.0 if strength is None else strength
+    check_strength(share)
 
     from singlow.training.fit import prepare_data
     from singlow.training.settings import absolute_source
@@ -60,7 +60,6 @@ def evaluate(
     from singlow.commands.migration import evaluate_migration
 
     page = output or Path(f"{opened.run.name}-migration.html")
-    share = 1.0 if strength is None else strength
     evaluate_migration(opened, source, target, share, method or "transport", page)
 
 

@@ -16,6 +16,7 @@ from singlow.commands.runs import (
     RunName,
     each,
     inputs,
+    one_file,
     open_run,
     outputs,
 )
@@ -58,12 +59,10 @@ def migrate(
         levels: only these latents, 0 the finest.
         epoch: which checkpoint.
     """
-    if not (math.isfinite(strength) and 0 <= strength <= 10):
-        raise UsageError(f"Expected --strength from 0 to 10. Received: {strength}.")
+    check_strength(strength)
     _check_sides(source, target, reference, method)
     found = inputs(files, SUFFIXES)
-    single = len(files) == 1 and not files[0].is_dir()
-    results = outputs(found, output, ".wav", single)
+    results = outputs(found, output, ".wav", one_file(files))
     given = inputs(reference, SUFFIXES) if reference else []
     opened = open_run(run, epoch)
     change = _change(opened, source, target, [path for path, _ in given], strength, method, levels)
@@ -87,6 +86,16 @@ def migrate(
             )
 
     each([(path, result) for (path, _), result in zip(found, results, strict=True)], work)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength that no verb takes.
+
+    Raises:
+        UsageError: it is not from 0 to 10.
+    """
+    if not (math.isfinite(strength) and 0 <= strength <= 10):
+        raise UsageError(f"Expected --strength from 0 to 10. Received: {strength}.")
 
 
 def _check_sides(

@@ -81,6 +81,11 @@ def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path
     return found
 
 
+def one_file(given: tuple[Path, ...]) -> bool:
+    """Whether a single file was given, not a folder."""
+    return len(given) == 1 and not given[0].is_dir()
+
+
 def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: bool) -> list[Path]:
     """Where results go: `output` itself for one input and a name with a suffix, else a folder.
 

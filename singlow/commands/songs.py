@@ -3,7 +3,17 @@
 import sys
 from pathlib import Path
 
-from singlow.commands.runs import Epoch, Files, Output, RunName, each, inputs, open_run, outputs
+from singlow.commands.runs import (
+    Epoch,
+    Files,
+    Output,
+    RunName,
+    each,
+    inputs,
+    one_file,
+    open_run,
+    outputs,
+)
 from singlow.data.corpora import SUFFIXES
 
 
@@ -20,7 +30,7 @@ def encode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
     from singlow.latents.song import encode_song, write_song
 
     found = inputs(files, SUFFIXES)
-    results = outputs(found, output, ".npz", _single(files))
+    results = outputs(found, output, ".npz", one_file(files))
     opened = open_run(run, epoch)
     facts = {
         "run": opened.run.name,
@@ -49,7 +59,7 @@ def decode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
     from singlow.latents.song import decode_song, read_song
 
     found = inputs(files, frozenset({".npz"}))
-    results = outputs(found, output, ".wav", _single(files))
+    results = outputs(found, output, ".wav", one_file(files))
     opened = open_run(run, epoch)
 
     def work(source: Path, result: Path) -> None:
@@ -69,7 +79,3 @@ def decode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
         write_audio(result, audio, song.sample_rate, subtype="FLOAT")
 
     each([(source, result) for (source, _), result in zip(found, results, strict=True)], work)
-
-
-def _single(files: tuple[Path, ...]) -> bool:
-    return len(files) == 1 and not files[0].is_dir()

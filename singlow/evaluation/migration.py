@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from singlow.evaluation import voice
+from singlow.evaluation.originals import evenly
 from singlow.evaluation.styles import Classifier
 
 Change = Callable[[np.ndarray, float], np.ndarray]
@@ -133,7 +133,7 @@ def measure_migration(
         done()
         return sound
 
-    ends = [[measure(*clip) for clip in _spread(side, measured)] for side in (source, target)]
+    ends = [[measure(*clip) for clip in evenly(side, measured)] for side in (source, target)]
     wanted = np.mean([sound.cepstrum for sound in ends[1]], axis=0)
     rows = []
     for name, audio in songs:
@@ -176,9 +176,3 @@ def _sound(name: str, audio: np.ndarray, sample_rate: int) -> Sound:
 
 def _mono(audio: np.ndarray) -> np.ndarray:
     return audio.mean(axis=1)
-
-
-def _spread(clips: Sequence[Any], count: int) -> list[Any]:
-    """At most `count` of them, evenly over all."""
-    places = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
-    return [clips[place] for place in places]

@@ -71,7 +71,7 @@ def dataset_originals(
         raise DataError(f"{directory}: Expected held-out songs to migrate. Received: none.")
     size = round(_PIECE * sample_rate)
     sides = [_pieces([c for c in train if c.id in set(ids)], size) for ids in (source, target)]
-    return _evenly(songs, _MOST_SONGS), *(_evenly(side, _MOST_PIECES) for side in sides)
+    return evenly(songs, _MOST_SONGS), *(evenly(side, _MOST_PIECES) for side in sides)
 
 
 def _pieces(clips: list[Recording], size: int) -> list[Named]:
@@ -85,6 +85,7 @@ def _pieces(clips: list[Recording], size: int) -> list[Named]:
     return pieces
 
 
-def _evenly(items: list[Any], count: int) -> list[Any]:
+def evenly(items: Sequence[Any], count: int) -> list[Any]:
+    """At most `count` of them, evenly over all."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in places]

@@ -12,7 +12,7 @@ from singlow.latents.song import encode_song
 
 WINDOW = 16  # frames whose cross-spectra are taken
 SHRINKAGE = 32.0  # windows' worth of uncorrelated channels that spectra start from
-SILENCE = 45.0  # dB below a clip's loudest place
+QUIET = 45.0  # dB below a clip's loudest place, where frames are not pooled
 _BLOCK = 1 << 14
 
 
@@ -107,7 +107,7 @@ def measure_features(flow: Any, clips: Iterable[np.ndarray]) -> Features:
 def features_of(latents: list[np.ndarray], audio: np.ndarray, sample_rate: int) -> Features:
     """The features of one clip, given its latents and its audio, each `(time, channels)`."""
     power = smooth_power(audio, sample_rate // 50)
-    sounds = power > max(power.max() * 10 ** (-SILENCE / 10), 1e-12)
+    sounds = power > max(power.max() * 10 ** (-QUIET / 10), 1e-12)
     return Features(1, tuple(_level(z, _at_frames(sounds, len(z))) for z in latents))
 
 

@@ -12,14 +12,13 @@ import numpy as np
 from singlow.audio import root_mean_square
 from singlow.data.recordings import Recording
 from singlow.errors import DataError
-from singlow.latents.features import smooth_power
+from singlow.latents.features import QUIET, smooth_power
 from singlow.latents.song import encode_song
 
 STATISTICS = ("mean", "log variance")
 LEAST_FRAMES = 8  # of the coarsest level, in a stretch
 LEAST_SINGERS, LEAST_RECORDINGS = 2, 4
 SILENCE = 1e-6  # power, -60 dBFS
-QUIET = 45.0  # dB below a recording's loudest place, where frames are not pooled
 _BANDS = 32
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
+from singlow.testing import nudge
 from tests.conformance.cases import CASES, data, ready, small_net, step, tolerance
 from tests.conformance.test_gradients import gradients
 
@@ -80,10 +81,7 @@ def test_inverted_gradients_are_the_stored_ones(
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 3, backprop)
         repeat(x, condition, mask)
-        rng = np.random.default_rng(3)
-        for weight in repeat.trainable_variables:
-            noise = 0.1 * rng.standard_normal(weight.shape)
-            weight.assign(ops.convert_to_numpy(weight) + noise)
+        nudge(repeat, seed=3)
         found[backprop] = _all_gradients(repeat, x, condition, mask)
     for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
         _close(inverted, stored, 1e-9, 2e-3)
@@ -98,10 +96,7 @@ def test_networks_in_bfloat16_are_recomputed_as_they_were(precision: str):
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 3, backprop)
         repeat(x)
-        rng = np.random.default_rng(3)
-        for weight in repeat.trainable_variables:
-            noise = 0.1 * rng.standard_normal(weight.shape)
-            weight.assign(ops.convert_to_numpy(weight) + noise)
+        nudge(repeat, seed=3)
         found[backprop] = _all_gradients(repeat, x, None, None)
     for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
         _close(inverted, stored, 1e-9, 5e-2)
@@ -136,10 +131,7 @@ def test_dropped_units_are_dropped_again(precision: str):
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 2, backprop)
         repeat(x)
-        rng = np.random.default_rng(3)
-        for weight in repeat.trainable_variables:
-            noise = 0.1 * rng.standard_normal(weight.shape)
-            weight.assign(ops.convert_to_numpy(weight) + noise)
+        nudge(repeat, seed=3)
         repeat.seed_generator.state.assign([3, 4])
         found[backprop] = gradients(repeat, x, training=True)
         assert float(np.abs(repeat(x, training=True)[0] - repeat(x)[0]).max()) > 1e-3
