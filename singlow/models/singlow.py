@@ -1,8 +1,7 @@
 """SinGlow: a Glow for singing, on raw audio."""
 
-import inspect
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 
@@ -17,13 +16,11 @@ from singlow.bijections import (
     Repeat,
     Squeezed,
 )
-from singlow.bijections.repeat import BACKPROP
-from singlow.models.flow import Flow
-from singlow.models.presets import preset
+from singlow.models.paper import Paper, check_channels, check_choices, settings_of
 from singlow.networks import ConvNet, WaveNet
 
 
-class SinGlow(Flow):
+class SinGlow(Paper):
     """A multi-scale flow on raw audio: `l_glow` levels of `k_glow` steps.
 
     Each level squeezes time into channels, by `squeeze` at the first and by `level_squeeze` after
@@ -100,32 +97,11 @@ class SinGlow(Flow):
         backprop: str = "stored",
         name: str = "singlow",
     ) -> None:
-        settings = {key: _plain(value) for key, value in locals().items() if key in _SETTINGS}
-        _check(settings)
-        self._settings = settings
+        self._settings = settings_of(SinGlow, locals())
+        _check(self._settings)
         levels = [self._level(index) for index in range(l_glow)]
         super().__init__(MultiScale(levels, name="levels"), channels=channel_size, name=name)
         self.sampling_rate = sampling_rate
-
-    @classmethod
-    def from_preset(cls, name: str, **overrides: Any) -> Self:
-        """The model of a preset, with any argument replaced.
-
-        Raises:
-            UsageError: there is no such preset.
-        """
-        return cls(**{**preset(name).arguments, **overrides})
-
-    @property
-    def multiple(self) -> int:
-        """Lengths this flow takes are multiples of this many samples."""
-        return _multiple(self._settings)
-
-    @property
-    def receptive_field(self) -> tuple[int, int]:
-        """How many samples before and after its own a coupling of the first level reads."""
-        before, after = self._network().receptive_field
-        return before * self._settings["squeeze"], after * self._settings["squeeze"]
 
     def _level(self, index: int) -> InvertibleLayer:
         given = self._settings
@@ -174,57 +150,11 @@ class SinGlow(Flow):
             **shared,
         )
 
-    def _network_policy(self) -> str | None:
-        return "mixed_bfloat16" if self._settings["precision"] == "bfloat16" else None
 
-    def get_config(self) -> dict[str, Any]:
-        """The keyword arguments this model was made with: JSON-able, and all of it."""
-        return {**self._settings, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        return cls(**config)
-
-
-_SETTINGS = tuple(inspect.signature(SinGlow.__init__).parameters)[1:-1]
-
-
-_MOST = {
-    "k_glow": 1000,
-    "l_glow": 20,
-    "squeeze": 2**20,
-    "level_squeeze": 2**20,
-    "width": 2**13,
-    "kernel_sizes": 2**10,
-    "prior_kernel_sizes": 2**10,
-    "dilations": 2**20,
-    "layers": 20,
-    "sampling_rate": 384_000,
-}
-_MOST_CHANNELS = 2**12
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, list | tuple) else value
-
-
-def _multiple(given: dict[str, Any]) -> int:
-    return given["squeeze"] * given["level_squeeze"] ** (given["l_glow"] - 1)
+_CHOICES = {"network": ("convnet", "wavenet"), "channel_size": (1, 2)}
 
 
 def _check(given: dict[str, Any]) -> None:
-    for name, most in _MOST.items():
-        values = given[name] if isinstance(given[name], list) else [given[name]]
-        for value in values:
-            if not 1 <= value <= most:
-                raise ValueError(
-                    f"Expected {name} from 1 to {most}. Received: {name}={str(given[name])[:80]}."
-                )
-    if _multiple(given) > _MOST["squeeze"]:
-        raise ValueError(
-            f"Expected squeeze * level_squeeze ** (l_glow - 1) of at most {_MOST['squeeze']}. "
-            f"Received: {_multiple(given)}; give a smaller l_glow."
-        )
     if not given["kernel_sizes"]:
         raise ValueError("Expected kernel_sizes of at least one. Received: none.")
     try:
@@ -234,27 +164,11 @@ def _check(given: dict[str, Any]) -> None:
             "Expected an activation that Keras knows, as relu. Received: "
             f"activation={given['activation'][:80]!r}."
         ) from None
-    for name, known in (
-        ("network", ("convnet", "wavenet")),
-        ("channel_size", (1, 2)),
-        ("precision", ("float32", "bfloat16")),
-        ("backprop", BACKPROP),
-    ):
-        if given[name] not in known:
-            raise ValueError(f"Expected {name} in {known}. Received: {name}={given[name]!r}.")
-    if given["squeeze"] * given["channel_size"] < 2:
-        raise ValueError(
-            "Expected at least two channels after the first squeeze. Received: "
-            f"squeeze={given['squeeze']}, channel_size={given['channel_size']}."
-        )
+    check_choices(given, _CHOICES)
     channels = [given["squeeze"] * given["channel_size"]]
     for _ in range(given["l_glow"] - 1):
         channels.append(channels[-1] // 2 * given["level_squeeze"])
-    if max(channels) > _MOST_CHANNELS:
-        raise ValueError(
-            f"Expected at most {_MOST_CHANNELS} channels a level. Received: {max(channels)}; "
-            "give a smaller squeeze or level_squeeze."
-        )
+    check_channels(channels)
 
 
 keras.saving.register_keras_serializable("singlow")(SinGlow)
