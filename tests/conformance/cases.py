@@ -11,7 +11,7 @@ from keras import ops
 from singlow import bijections as b
 from singlow.bijections.base import InvertibleLayer, Tensor
 from singlow.models import SinGlow
-from singlow.networks import ConvNet, WaveNet
+from singlow.networks import ConvNet, HyperNet, WaveNet
 from singlow.testing import nudge
 
 Shape = tuple[int, ...]
@@ -57,6 +57,11 @@ def two_levels() -> b.MultiScale:
 
 def tiny() -> InvertibleLayer:
     return SinGlow.from_preset("singlow_tiny", squeeze=4).bijection
+
+
+def hyper_steps() -> b.Repeat:
+    parts = [b.InvertibleConv(), b.ActNorm(), b.AffineCoupling(HyperNet(6, weight_norm=False))]
+    return b.Repeat(b.Chain(parts), 2, "inverted")
 
 
 def folded_linear() -> InvertibleLayer:
@@ -111,6 +116,10 @@ CASES: dict[str, Case] = {
     "coupling, wavenet, conditional": Case(
         lambda: b.AffineCoupling(WaveNet(6, 2)), (2, 8, 4), condition=(2, 8, 3)
     ),
+    "coupling, hyper": Case(lambda: b.AffineCoupling(HyperNet(6)), (2, 8, 4), condition=(2, 1, 3)),
+    "coupling, hyper, in tiles": Case(
+        lambda: b.AffineCoupling(HyperNet(6), tile=3), (2, 8, 4), condition=(2, 1, 3)
+    ),
     "coupling, in tiles": Case(lambda: b.AffineCoupling(small_net(), tile=3), (2, 8, 4)),
     "coupling, sigmoid, in tiles, conditional": Case(
         lambda: b.AffineCoupling(WaveNet(6, 2), "sigmoid", tile=3), (2, 8, 4), condition=(2, 8, 3)
@@ -125,6 +134,7 @@ CASES: dict[str, Case] = {
     "repeat, inverted, conditional": Case(
         lambda: b.Repeat(step(), 2, "inverted"), (2, 8, 4), condition=(2, 8, 3)
     ),
+    "repeat, inverted, hyper": Case(hyper_steps, (2, 8, 4), condition=(2, 1, 3)),
     "repeat, inside a repeat": Case(
         lambda: b.Repeat(b.Chain([b.Repeat(step(), 2), b.Flip()]), 2), (2, 8, 4)
     ),
