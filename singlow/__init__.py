@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Flow": "singlow.models.flow",
     "SinGlow": "singlow.models.singlow",
+    "Blow": "singlow.models.blow",
     "PRESETS": "singlow.models.presets",
     "load_audio": "singlow.audio",
     "write_audio": "singlow.audio",

@@ -99,6 +99,18 @@ class Chain(InvertibleLayer):
             condition, frame_mask = layer.at_latents(condition, frame_mask)
         return x
 
+    def inversion_errors(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> list[Tensor]:
+        if not any(layer.latent_shape(x.shape) != tuple(x.shape) for layer in self.layers):
+            return super().inversion_errors(x, condition, frame_mask)
+        errors = []
+        for layer in self.layers:
+            errors += layer.inversion_errors(x, condition, frame_mask)
+            x = layer(x, condition, frame_mask)[0]
+            condition, frame_mask = layer.at_latents(condition, frame_mask)
+        return errors
+
     def folded(self, tile: int | None = None, precision: str | None = None) -> tuple["Chain", Fold]:
         parts: list[tuple[InvertibleLayer, Fold]] = []
         for linear, run in itertools.groupby(self.layers, lambda layer: hasattr(layer, "affine")):

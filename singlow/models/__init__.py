@@ -7,6 +7,7 @@ _HOMES = {
     "Flow": "flow",
     "StandardNormal": "bases",
     "SinGlow": "singlow",
+    "Blow": "blow",
     "PRESETS": "presets",
     "Preset": "presets",
     "preset": "presets",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -14,16 +13,16 @@ from singlow.bijections.base import (
     InvertibleLayer,
     Tensor,
     count_frames,
-    sum_frames,
 )
 from singlow.models.bases import StandardNormal
+from singlow.models.measured import Measured
 from singlow.models.traced import traced
 
 LOG_2 = math.log(2.0)
 STEPS_OF_16_BIT = 15.0  # log2 of the steps in one unit of amplitude: 16 bits span [-1, 1)
 
 
-class Flow(keras.Model):
+class Flow(Measured):
     """`log p(x) = sum_i log p(z_i) + log |det dz/dx|` with `z = bijection(x)`.
 
     Called on a dictionary with `x` of shape `(batch, time, channels)` in +-1 and, where wanted,
@@ -39,6 +38,7 @@ class Flow(keras.Model):
         bijection: what turns data into latents.
         channels: channels of the data.
         base: the latents' distribution; a standard normal when `None`.
+        condition_size: features of the condition that holds for all frames; `None` without one.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
@@ -50,23 +50,21 @@ class Flow(keras.Model):
         bijection: InvertibleLayer,
         channels: int = 1,
         base: StandardNormal | None = None,
+        condition_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.bijection = bijection
         self.base = StandardNormal() if base is None else base
         self.channel_size = channels
+        self.condition_size = condition_size
         self.levels = len(self._latent_shapes((None, None, channels)))
-        self._means = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("bits_per_sample", "z_mean", "z_square")
-        }
-        self._level_means = [
-            {name: keras.metrics.Mean(name=f"{name}_{i}") for name in ("z_mean", "z_square")}
-            for i in range(self.levels)
-        ]
+        self._start_means(self.levels)
         self._directions: dict[str, Callable[..., Any]] = {}
-        self.build({"x": (None, None, channels)})
+        shapes = {"x": (None, None, channels)}
+        if condition_size is not None:
+            shapes["condition"] = (None, 1, condition_size)
+        self.build(shapes)
 
     def build(self, input_shape: dict[str, Any]) -> None:
         if not self.bijection.built:
@@ -88,13 +86,23 @@ class Flow(keras.Model):
     def call(
         self, inputs: dict[str, Tensor], training: bool | None = None
     ) -> tuple[list[Tensor], Tensor]:
-        condition, frame_mask = inputs.get("condition"), inputs.get("frame_mask")
-        z, log_det = self.bijection(inputs["x"], condition, frame_mask, training=training)
+        x, condition, frame_mask = self._parts(inputs)
+        z, log_det = self.bijection(x, condition, frame_mask, training=training)
         z = z if isinstance(z, list) else [z]
         log_prob = log_det
         for latent, mask in zip(z, self._masks(frame_mask), strict=True):
             log_prob = log_prob + self.base.log_prob(latent, mask)
         return z, log_prob
+
+    def condition(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """What the bijection is given beside `x`: here the input of that name, if there is one.
+
+        A paper's model makes it from inputs of its own, and takes it as it is where it is given.
+        """
+        return inputs.get("condition")
+
+    def _parts(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        return inputs["x"], self.condition(inputs), inputs.get("frame_mask")
 
     def _masks(self, frame_mask: Tensor | None) -> list[Tensor | None]:
         masks = self.bijection.at_latents(None, frame_mask)[1]
@@ -113,30 +121,13 @@ class Flow(keras.Model):
         samples = count_frames(ops.convert_to_tensor(x["x"]), frame_mask) * self.channel_size
         total = ops.sum(samples)
         bits = -ops.sum(log_prob) / (LOG_2 * total) + STEPS_OF_16_BIT
-        self._means["bits_per_sample"].update_state(bits, sample_weight=total)
-        for level, (latent, mask) in enumerate(zip(z, self._masks(frame_mask), strict=True)):
-            weight = ops.sum(count_frames(latent, mask)) * latent.shape[-1]
-            for name, values in (("z_mean", latent), ("z_square", ops.square(latent))):
-                mean = ops.sum(sum_frames(values, mask)) / weight
-                self._means[name].update_state(mean, sample_weight=weight)
-                self._level_means[level][name].update_state(mean, sample_weight=weight)
+        self._update_means(bits, total, z, self._masks(frame_mask))
         return bits
-
-    def get_metrics_result(self) -> dict[str, Tensor]:
-        """`bits_per_sample`, and mean and variance of the latents, all and by level."""
-        results = {"bits_per_sample": self._means["bits_per_sample"].result()}
-        for suffix, means in [("", self._means)] + [
-            (f"_{i}", level) for i, level in enumerate(self._level_means)
-        ]:
-            mean, square = means["z_mean"].result(), means["z_square"].result()
-            results[f"z_mean{suffix}"] = mean
-            results[f"z_variance{suffix}"] = square - ops.square(mean)
-        return results
 
     def adapt(self, inputs: dict[str, Tensor]) -> None:
         """Set data-dependent weights from one large batch, eagerly and once."""
         inputs = {name: ops.convert_to_tensor(value) for name, value in inputs.items()}
-        self.bijection.adapt(inputs["x"], inputs.get("condition"), inputs.get("frame_mask"))
+        self.bijection.adapt(*self._parts(inputs))
 
     def log_prob(self, inputs: dict[str, Tensor] | Tensor) -> Tensor:
         """`log p(x)`, natural logarithm: `(batch,)`.
@@ -218,7 +209,7 @@ class Flow(keras.Model):
             tile: frames that a network sees at a time; all of them when `None`.
         """
         bijection = self.bijection.for_inference(tile)
-        flow = Flow(bijection, self.channel_size, self.base, name=self.name)
+        flow = Flow(bijection, self.channel_size, self.base, self.condition_size, name=self.name)
         flow.sampling_rate = getattr(self, "sampling_rate", None)
         return flow
 
@@ -235,8 +226,7 @@ class Flow(keras.Model):
         return [float(ops.convert_to_numpy(error)) for error in errors]
 
     def _errors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
-        given = inputs["x"], inputs.get("condition"), inputs.get("frame_mask")
-        return self.bijection.inversion_errors(*given)
+        return self.bijection.inversion_errors(*self._parts(inputs))
 
     def _inputs(self, inputs: dict[str, Tensor] | Tensor) -> dict[str, Tensor]:
         inputs = inputs if isinstance(inputs, dict) else {"x": inputs}

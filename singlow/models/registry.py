@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from singlow.errors import UsageError
+from singlow.models.blow import Blow
 from singlow.models.flow import Flow
 from singlow.models.singlow import SinGlow
 
-MODELS: Mapping[str, type[Flow]] = {"singlow": SinGlow}
+MODELS: Mapping[str, type[Flow]] = {"singlow": SinGlow, "blow": Blow}
 
 
 def build_model(name: str, arguments: Mapping[str, Any]) -> Flow:
