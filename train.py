@@ -23,7 +23,7 @@ def main() -> None:
     run.require_free()
     flow = state.build_flow(config)
     fit.window_length(config, flow)
-    config = state.settled(fit.prepare_data(config, flags.data_dir), flow)
+    config, flow = state.settled(fit.prepare_data(config, flags.data_dir), flow)
     train, held_out = fit.open_windows(config, flow)
     report.introduce(flow, run, config, train, held_out)
     with run.begin(config, flags.fresh):

@@ -20,17 +20,17 @@ def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Da
     """
     import tensorflow as tf
 
-    shapes = windows.batch_shapes()
+    form = windows.batch_form()
 
     def load(step: "tf.Tensor") -> "dict[str, tf.Tensor]":
         arrays = tf.numpy_function(
             lambda step: list(windows.noted_batch(step).values()),
             [step],
-            [tf.float32] * len(shapes),
+            [tf.as_dtype(kind) for _, kind in form.values()],
         )
-        for array, shape in zip(arrays, shapes.values(), strict=True):
+        for array, (shape, _) in zip(arrays, form.values(), strict=True):
             array.set_shape(shape)
-        return dict(zip(shapes, arrays, strict=True))
+        return dict(zip(form, arrays, strict=True))
 
     stop = tf.int64.max if steps is None else start + steps
     return tf.data.Dataset.range(start, stop).map(load).prefetch(4)

@@ -6,20 +6,24 @@ resumes at any step exactly, and a batch can be made again to name what was in i
 
 import functools
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from singlow.audio import FULL_SCALE
-from singlow.data.dataset import SPLITS, Entry, entries, read_info
-from singlow.data.records import HEADER, check_record, index_shard, map_shard
-from singlow.errors import DataError, UsageError
+from singlow.data.augmentations import augmented
+from singlow.data.clips import Clips
+from singlow.data.dataset import SPLITS, read_info
+from singlow.errors import UsageError
+
+_DRAWS = 8
 
 
 class Windows:
     """Windows of a split, in batches `{"x": (batch, window, channels), "frame_mask": ...}`.
+
+    With `speakers`, a batch also has `speaker`, `(batch,)` int32: places in `singers`.
 
     Samples are `x = (s + u) / 32768` with s int16 and u uniform on [0, 1): in [-1, 1), with a
     density wherever the int16 has a probability.
@@ -40,6 +44,12 @@ class Windows:
         seed: of order, offsets and noise.
         multiple: of which `window` and every valid length are.
         training: see above.
+        speakers: tell who is heard.
+        augment: change windows in training as `augmented` does.
+        balanced: in training, draw as many windows of every singer as there are of the one with
+            most, by repeating those of the others.
+        min_rms: in training, draw an offset anew, up to eight times, while the window's root mean
+            square is below this, in units of full scale.
 
     Attributes:
         sample_rate: Hz.
@@ -64,6 +74,10 @@ class Windows:
         seed: int = 0,
         multiple: int = 1,
         training: bool = True,
+        speakers: bool = False,
+        augment: bool = False,
+        balanced: bool = False,
+        min_rms: float = 0.0,
     ) -> None:
         info = read_info(directory)
         if split not in SPLITS:
@@ -76,17 +90,14 @@ class Windows:
         self.directory, self.split = Path(directory), split
         self.window, self.batch_size = window, batch_size
         self.seed, self.multiple, self.training = seed, multiple, training
+        self.speakers = speakers
+        self.augment, self.min_rms = augment and training, min_rms
         self.sample_rate: int = info["sample_rate"]
         self.channels: int = info["channels"]
         self.singers = sorted(info["singers"], key=info["singers"].get)
         self.fault: Exception | None = None
-        self._entries = [e for e in entries(info, split) if e.frames >= multiple]
-        if not self._entries:
-            raise DataError(f"{directory}: holds no {split} clip of {multiple} samples or more.")
-        shards = info["splits"][split]["shards"]
-        self._paths = [self.directory / shard["name"] for shard in shards]
-        self._shards = [self._open(shard) for shard in shards]
-        self._intact = [False] * len(self._entries)
+        self._clips = Clips(self.directory, info, split, multiple)
+        self._entries = self._clips.entries
         frames = np.array([entry.frames for entry in self._entries])
         rest = frames % window
         if training:
@@ -99,28 +110,19 @@ class Windows:
             valid = frames // window * window + rest // multiple * multiple
         self._bounds = np.concatenate([[0], np.cumsum(counts)])
         self.clips, self.samples = len(frames), int(valid.sum())
-        self.windows = int(self._bounds[-1])
+        self._pool = self._balanced() if balanced and training else np.arange(self._bounds[-1])
+        self.windows = len(self._pool)
         self.steps = -(-self.windows // batch_size)
         self._order = functools.lru_cache(maxsize=2)(self._shuffle)
 
-    def _open(self, shard: dict[str, Any]) -> np.ndarray:
-        path = self.directory / shard["name"]
-        try:
-            data = map_shard(path)
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(f"{path}: cannot be read: {reason}. {self._advice()}") from None
-        if len(data) != shard["bytes"]:
-            raise DataError(
-                f"{path}: expected {shard['bytes']} bytes. Received: {len(data)}. {self._advice()}"
-            )
-        return np.asarray(data)
-
-    def _advice(self) -> str:
-        return f"Run: python3 data_loader.py --recover {shlex.quote(str(self.directory))}"
+    def _balanced(self) -> np.ndarray:
+        """Places of windows, those of every singer as often as of the one with most."""
+        singers = np.repeat([entry.singer for entry in self._entries], np.diff(self._bounds))
+        own = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
+        return np.concatenate([np.resize(places, max(map(len, own))) for places in own])
 
     def _shuffle(self, number: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, number]).permutation(self.windows)
+        return np.random.default_rng([self.seed, number]).permutation(self._pool)
 
     def _locate(self, position: int) -> tuple[int, int]:
         """The clip of a position, and which of its windows."""
@@ -141,7 +143,7 @@ class Windows:
         return range(start, stop)
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """Batch number `step` of the stream: "x" float32, and "frame_mask" where there is padding.
+        """Batch number `step` of the stream, with the keys of `batch_form`.
 
         Raises:
             DataError: a record in it is damaged; named by shard, record and byte.
@@ -150,20 +152,35 @@ class Windows:
         positions = self._positions(step)
         x = np.zeros((len(positions), self.window, self.channels), np.float32)
         mask = np.zeros((len(positions), self.window), np.float32)
+        speaker = np.zeros(len(positions), np.int32)
         for row, position in enumerate(positions):
             clip, part = self._locate(position)
             entry = self._entries[clip]
             rng = np.random.default_rng([self.seed, position])
-            if self.training:
-                start = int(rng.integers(max(1, entry.frames - self.window + 1)))
-            else:
-                start = part * self.window
+            start = self._drawn(rng, clip) if self.training else part * self.window
             valid = min(self.window, entry.frames - start) // self.multiple * self.multiple
             noise = rng.random((valid, self.channels), np.float32)
-            np.add(self._samples(clip, start, valid), noise, out=x[row, :valid])
+            np.add(self._clips.samples(clip, start, valid), noise, out=x[row, :valid])
+            if self.augment:
+                x[row, :valid] = FULL_SCALE * augmented(x[row, :valid], rng)
             mask[row, :valid] = 1
+            speaker[row] = entry.singer
         x *= np.float32(1 / FULL_SCALE)
-        return {"x": x, "frame_mask": mask} if self._masked else {"x": x}
+        given = {"x": x, "frame_mask": mask, "speaker": speaker}
+        return {name: given[name] for name in self.batch_form()}
+
+    def _drawn(self, rng: np.random.Generator, clip: int) -> int:
+        """Where a training window begins in its clip."""
+        frames = self._entries[clip].frames
+        for _ in range(_DRAWS if self.min_rms else 1):
+            start = int(rng.integers(max(1, frames - self.window + 1)))
+            if self.min_rms:
+                heard = self._clips.samples(clip, start, min(self.window, frames)).astype(
+                    np.float32
+                )
+                if np.sqrt(np.square(heard).mean()) >= self.min_rms * FULL_SCALE:
+                    break
+        return start
 
     def clip_names(self, step: int) -> list[str]:
         """The ids of the clips in batch `step`, row by row."""
@@ -172,27 +189,11 @@ class Windows:
     def clip(self, index: int) -> tuple[str, np.ndarray]:
         """A whole clip: its id and int16 `(time, channels)`."""
         entry = self._entries[index]
-        return entry.id, self._samples(index, 0, entry.frames).copy()
+        return entry.id, self._clips.samples(index, 0, entry.frames).copy()
 
-    def _samples(self, clip: int, start: int, count: int) -> np.ndarray:
-        entry = self._entries[clip]
-        shard = self._shards[entry.shard]
-        if not self._intact[clip]:
-            self._check(entry, shard)
-            self._intact[clip] = True
-        width = 2 * self.channels
-        begin = entry.audio + start * width
-        raw = shard[begin : begin + count * width].tobytes()
-        return np.frombuffer(raw, "<i2").reshape(count, self.channels)
-
-    def _check(self, entry: Entry, shard: np.ndarray) -> None:
-        """Hold a record to its checksums, once, when it is first used."""
-        record, reason = check_record(shard, entry.start - HEADER)
-        if record is not None and record.length == entry.length:
-            return
-        path = self._paths[entry.shard]
-        where = next(map(str, index_shard(path)[1]), f"{path}: {reason or 'not the one described'}")
-        raise DataError(f"{where} ({entry.id}). {self._advice()}")
+    def singer(self, index: int) -> int:
+        """Who is heard in a clip: a place in `singers`."""
+        return self._entries[index].singer
 
     def as_dataset(self, start_step: int = 0, steps: int | None = None) -> Any:
         """The stream from `start_step`, as the Keras backend likes it.
@@ -214,11 +215,17 @@ class Windows:
         make = feed.tf_dataset if keras.config.backend() == "tensorflow" else feed.py_dataset
         return make(self, start_step, steps)
 
-    def batch_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """The keys of a batch with their shapes; None where batches differ."""
+    def batch_form(self) -> dict[str, tuple[tuple[int | None, ...], type]]:
+        """The keys of a batch with their shapes, None where batches differ, and their types."""
         size = self.batch_size if self.training else None
-        shapes = {"x": (size, self.window, self.channels)}
-        return shapes | ({"frame_mask": (size, self.window)} if self._masked else {})
+        form: dict[str, tuple[tuple[int | None, ...], type]] = {
+            "x": ((size, self.window, self.channels), np.float32)
+        }
+        if self._masked:
+            form["frame_mask"] = ((size, self.window), np.float32)
+        if self.speakers:
+            form["speaker"] = ((size,), np.int32)
+        return form
 
     def noted_batch(self, step: int) -> dict[str, np.ndarray]:
         """`batch`, keeping the error in `fault`."""

@@ -63,6 +63,8 @@ class Blow(Paper):
         raw-audio voice conversion, 2019, https://arxiv.org/abs/1906.00794
     """
 
+    conditions_on = ("speaker",)
+
     def __init__(
         self,
         speakers: int = 1,

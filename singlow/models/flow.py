@@ -45,6 +45,8 @@ class Flow(Measured):
         https://arxiv.org/abs/1505.05770
     """
 
+    conditions_on: tuple[str, ...] = ()  # inputs beside x that `condition` is made from
+
     def __init__(
         self,
         bijection: InvertibleLayer,

@@ -17,7 +17,8 @@ class Preset:
         description: one sentence.
         arguments: keyword arguments of the model's constructor.
         training: `window_size` (seconds), `batch_size`, `learning_rate`, `warmup_steps`,
-            `epochs`, `steps_per_epoch` and, if the rate is to fall, `decay_steps`.
+            `epochs`, `steps_per_epoch` and, where they differ from `DEFAULTS` of
+            `singlow.training.limits`, others.
     """
 
     model: str
@@ -25,6 +26,20 @@ class Preset:
     arguments: Mapping[str, Any]
     training: Mapping[str, Any]
 
+
+_AUGMENTED = {"augment": True, "min_rms": 0.025}
+_AS_PUBLISHED = MappingProxyType(
+    {
+        "window_size": 0.256,
+        "batch_size": 114,
+        "learning_rate": 1e-4,
+        "warmup_steps": 1,
+        "epochs": 999,
+        "steps_per_epoch": 500,
+        "plateau": 10,
+        **_AUGMENTED,
+    }
+)
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -85,6 +100,90 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "warmup_steps": 200,
                     "epochs": 50,
                     "steps_per_epoch": 200,
+                }
+            ),
+        ),
+        "blow_small": Preset(
+            model="blow",
+            description="Voices at 16 kHz, 3 blocks x 10 steps; trains within an hour on a CPU.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 10,
+                    "l_glow": 3,
+                    "squeeze": 8,
+                    "level_squeeze": 2,
+                    "width": 128,
+                    "sampling_rate": 16000,
+                }
+            ),
+            training=MappingProxyType(
+                {
+                    "window_size": 0.256,
+                    "batch_size": 16,
+                    "learning_rate": 1e-3,
+                    "warmup_steps": 100,
+                    "decay_steps": 1000,
+                    "epochs": 20,
+                    "steps_per_epoch": 500,
+                    **_AUGMENTED,
+                }
+            ),
+        ),
+        "blow_fast": Preset(
+            model="blow",
+            description="The paper's ablation of 3 blocks x 32 steps, squeeze 8, 512 channels.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 32,
+                    "l_glow": 3,
+                    "squeeze": 8,
+                    "level_squeeze": 8,
+                    "width": 512,
+                    "sampling_rate": 16000,
+                }
+            ),
+            training=_AS_PUBLISHED,
+        ),
+        "blow_original": Preset(
+            model="blow",
+            description="The published Blow: 8 blocks x 12 steps, squeeze 2, 512 channels.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 12,
+                    "l_glow": 8,
+                    "squeeze": 2,
+                    "level_squeeze": 2,
+                    "width": 512,
+                    "weight_norm": False,
+                    "scale": "sigmoid",
+                    "sampling_rate": 16000,
+                }
+            ),
+            training=_AS_PUBLISHED,
+        ),
+        "blow_tiny": Preset(
+            model="blow",
+            description="A toy of two blocks for tests and first tries; not made to sound.",
+            arguments=MappingProxyType(
+                {
+                    "k_glow": 2,
+                    "l_glow": 2,
+                    "squeeze": 8,
+                    "level_squeeze": 2,
+                    "width": 16,
+                    "embedding_size": 8,
+                    "sampling_rate": 16000,
+                }
+            ),
+            training=MappingProxyType(
+                {
+                    "window_size": 0.128,
+                    "batch_size": 4,
+                    "learning_rate": 1e-3,
+                    "warmup_steps": 10,
+                    "epochs": 2,
+                    "steps_per_epoch": 20,
+                    **_AUGMENTED,
                 }
             ),
         ),

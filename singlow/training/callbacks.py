@@ -184,12 +184,27 @@ class Inversion(keras.callbacks.Callback):
                 )
 
 
+class History(keras.callbacks.Callback):
+    """Remembers the held-out bits per sample of every epoch, for those after it.
+
+    Args:
+        bits: those of the epochs so far; grows.
+    """
+
+    def __init__(self, bits: list[float]) -> None:
+        super().__init__()
+        self.bits = bits
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.bits.append(float(logs["val_bits_per_sample"]))
+
+
 class Checkpoints(keras.callbacks.Callback):
     """Writes a checkpoint at the end of every epoch.
 
     Args:
         run: where.
-        history: held-out bits per sample of the epochs so far; grows.
+        history: held-out bits per sample of the epochs, this one's too.
     """
 
     def __init__(self, run: Run, history: list[float]) -> None:
@@ -198,7 +213,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.history = history
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.history.append(float(logs["val_bits_per_sample"]))
         history = [bits if math.isfinite(bits) else None for bits in self.history]
         facts = {"epoch": epoch + 1, "held_out_bits": history[-1], "history": history}
         model, state = capture(self.model)
@@ -210,7 +224,7 @@ class Patience(keras.callbacks.Callback):
 
     Args:
         epochs: how many; 0 never stops.
-        history: held-out bits per sample by epoch, as `Checkpoints` keeps it.
+        history: held-out bits per sample by epoch, as `History` keeps it.
     """
 
     def __init__(self, epochs: int, history: list[float]) -> None:

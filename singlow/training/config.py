@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from singlow.errors import DataError, UsageError
-from singlow.training.limits import require_training
+from singlow.training.limits import DEFAULTS, LATER, require_training
 
 FORMAT = "singlow-run"
 VERSION = 1
@@ -47,7 +47,8 @@ def read_config(path: Path) -> dict[str, Any]:
         require_training(config["training"])
     except UsageError as error:
         raise DataError(f"{path}: {error}") from None
-    return config
+    later = {key: DEFAULTS[key] for key in LATER}
+    return {**config, "training": {**later, **config["training"]}}
 
 
 def refuse_differences(name: str, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -85,6 +85,7 @@ def open_windows(config: Mapping[str, Any], flow: Any) -> tuple[Any, Any]:
     training = config["training"]
     window = window_length(config, flow)
     directory = Path(config["data"]["directory"])
+    drawn = {key: training[key] for key in ("augment", "balanced", "min_rms")}
     train, held_out = (
         Windows(
             directory,
@@ -94,6 +95,8 @@ def open_windows(config: Mapping[str, Any], flow: Any) -> tuple[Any, Any]:
             training["seed"],
             multiple=flow.multiple,
             training=split == "train",
+            speakers="speaker" in flow.conditions_on,
+            **drawn,
         )
         for split in ("train", "validation")
     )
@@ -134,6 +137,7 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
     """
     from singlow.training import callbacks
     from singlow.training.events import EventLog
+    from singlow.training.plateau import Plateau
     from singlow.training.samples import SampleWriter
 
     training = config["training"]
@@ -148,7 +152,8 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
         done, history = newest.epoch, list(newest.history)
         print(f"Going on with {run.name} after epoch {done}.")
     patience = callbacks.Patience(training["patience"], history)
-    if done >= training["epochs"] or patience.exhausted:
+    plateau = Plateau(training["plateau"], training["restarts"], history)
+    if done >= training["epochs"] or patience.exhausted or plateau.exhausted:
         print(f"{run.name} has been trained for {done} epochs; --epochs N lengthens it.")
         return
     moving = sys.stdout.isatty() or "ipykernel" in sys.modules
@@ -166,7 +171,7 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
             logs[1],
             training["temperature"],
             training["seed"],
-            held_out.clip(0)[1],
+            held_out,
         )
         guard = callbacks.Guard(train, steps, logs[0])
         flow.fit(
@@ -182,6 +187,8 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
                 guard,
                 callbacks.Events(*logs, samples, guard, steps),
                 callbacks.Inversion(train.batch(0), logs[0], steps),
+                callbacks.History(history),
+                plateau,
                 callbacks.Checkpoints(run, history),
                 patience,
                 callbacks.Averages(),

@@ -16,7 +16,13 @@ DEFAULTS = {
     "temperature": 0.7,
     "seed": 0,
     "patience": 0,
+    "plateau": 0,
+    "restarts": 2,
+    "augment": False,
+    "balanced": False,
+    "min_rms": 0.0,
 }
+LATER = ("plateau", "restarts", "augment", "balanced", "min_rms")  # older runs are without them
 _COUNT = 2**31 - 1
 _RANGES = {
     "window_size": (1e-6, 600),  # seconds
@@ -29,8 +35,13 @@ _RANGES = {
     "temperature": (0, 100),
     "seed": (0, 2**32 - 1),
     "patience": (0, _COUNT),
+    "plateau": (0, _COUNT),
+    "restarts": (0, _COUNT),
+    "augment": (False, True),
+    "balanced": (False, True),
+    "min_rms": (0, 1),
 }
-_REAL = ("window_size", "learning_rate", "temperature")
+_REAL = ("window_size", "learning_rate", "temperature", "min_rms")
 
 
 def check_training(training: Mapping[str, Any]) -> None:
@@ -45,6 +56,12 @@ def check_training(training: Mapping[str, Any]) -> None:
         if key == "decay_steps" and value is None:
             continue
         least, most = _RANGES[key]
+        if type(least) is bool:
+            if type(value) is not bool:
+                raise UsageError(
+                    f"Expected {key} to be true or false. Received: {str(value)[:40]}."
+                )
+            continue
         kind = "a number" if key in _REAL else "a whole number"
         right = type(value) is int or (type(value) is float and key in _REAL)
         if not right or not least <= value <= most:
@@ -57,10 +74,12 @@ def check_training(training: Mapping[str, Any]) -> None:
 def require_training(training: Mapping[str, Any]) -> None:
     """Hold the training settings of a run to their kinds and ranges, and to being all there.
 
+    Those that a run of an earlier version could not have are not missed.
+
     Raises:
         UsageError: one is missing, unknown, out of its range, or no number.
     """
-    missing = [key for key in DEFAULTS if key not in training]
+    missing = [key for key in DEFAULTS if key not in training and key not in LATER]
     if missing:
         raise UsageError(f"Expected {', '.join(missing)} among the training settings.")
     check_training(training)

@@ -62,17 +62,39 @@ class GuardedAdam(keras.optimizers.Adam):
     the end of `fit` does not write them over the trained weights (`swap_averages` puts them in
     place while a model is evaluated).
 
+    Args:
+        anneals: whether the learning rate has a factor of its own, for `anneal` to lower.
+
     Attributes:
         gradient_norm: scalar variable, the global norm of the last gradient, before clipping.
         refused: scalar int32 variable, how many steps were refused so far.
     """
 
+    def __init__(self, *args: Any, anneals: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.anneals = anneals
+
     def build(self, variables: Sequence[keras.Variable]) -> None:
         super().build(variables)
+        if self.anneals:
+            self.rate_factor = self.add_variable((), initializer="ones", name="rate_factor")
         for variable, average in self.averages():
             average.assign(ops.copy(variable.value))
         self.gradient_norm = self.add_variable((), initializer="zeros", name="gradient_norm")
         self.refused = self.add_variable((), initializer="zeros", dtype="int32", name="refused")
+
+    def anneal(self, factor: float) -> None:
+        """Begin anew, as an optimizer just made, at `factor` times its learning rate until now."""
+        self.rate_factor.assign(self.rate_factor * factor)
+        for variable in (*self._momentums, *self._velocities, self._iterations):
+            variable.assign(ops.zeros_like(variable))
+
+    def _get_current_learning_rate(self) -> Tensor:
+        rate = super()._get_current_learning_rate()
+        return rate * self.rate_factor if self.anneals and self.built else rate
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "anneals": self.anneals}
 
     def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
         """Pairs of a trainable variable and its average."""

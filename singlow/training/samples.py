@@ -23,17 +23,20 @@ class SampleWriter:
         log: TensorBoard's events.
         temperature: of the samples; stands in their names and tags as `t0.7`.
         seed: of their noise.
-        clip: held-out int16 audio `(time, channels)`, whose start is encoded and decoded.
+        held_out: windows whose first clip's start is encoded and decoded; by a flow that is given
+            who speaks also as others.
     """
 
     def __init__(
-        self, folder: Path, log: EventLog, temperature: float, seed: int, clip: np.ndarray
+        self, folder: Path, log: EventLog, temperature: float, seed: int, held_out: Any
     ) -> None:
         self.folder = folder
         self.log = log
         self.temperature = temperature
         self.seed = seed
-        self.clip = clip
+        self.clip = held_out.clip(0)[1]
+        self.speaker = held_out.singer(0)
+        self.names = held_out.singers
         self._warned = False
 
     def write(self, flow: Any, epoch: int, step: int) -> list[Path]:
@@ -55,11 +58,20 @@ class SampleWriter:
         from singlow.audio import dequantize
 
         length = round(SECONDS * flow.sampling_rate)
-        drawn = ops.convert_to_numpy(flow.sample(COUNT, length, self.temperature, seed=self.seed))
         part = dequantize(self.clip[: min(len(self.clip), length) // flow.multiple * flow.multiple])
-        back = ops.convert_to_numpy(flow.decode(flow.encode(part[None])))[0]
-        clips = {f"t{self.temperature:g}-{i + 1}": audio for i, audio in enumerate(drawn)}
-        return {**clips, "reconstruction": back}
+        asked = flow.conditions_on == ("speaker",)
+        voices = [index % len(self.names) for index in range(COUNT)]
+        given = flow.condition({"speaker": np.array(voices)}) if asked else None
+        drawn = flow.sample(COUNT, length, self.temperature, self.seed, given)
+        names = [f"t{self.temperature:g}-{index + 1}" for index in range(COUNT)]
+        clips = dict(zip(names, ops.convert_to_numpy(drawn), strict=True))
+        own = {"speaker": np.array([self.speaker])} if asked else {}
+        z = flow.encode({"x": part[None], **own})
+        clips["reconstruction"] = _first(flow.decode(z, flow.condition(own) if asked else None))
+        for voice in sorted(set(voices) - {self.speaker}) if asked else ():
+            target = flow.condition({"speaker": np.array([voice])})
+            clips[f"to-{voice}"] = _first(flow.decode(z, target))
+        return clips
 
     def _write(self, name: str, audio: np.ndarray, rate: int, epoch: int, step: int) -> Path:
         from singlow.audio import write_audio
@@ -71,10 +83,16 @@ class SampleWriter:
         write_audio(path, audio, rate)
         picture = spectrogram(audio[:, 0], rate)
         write_picture(path.with_suffix(".png"), picture)
-        tag = name if name == "reconstruction" else f"sample_{name}"
+        tag = f"sample_{name}" if name.startswith("t") and not name.startswith("to-") else name
         self.log.audio(tag, audio, rate, step)
         self.log.image(f"{tag}_spectrogram", picture, step)
         return path
+
+
+def _first(audio: Any) -> np.ndarray:
+    from keras import ops
+
+    return ops.convert_to_numpy(audio)[0]
 
 
 def spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from singlow.errors import UsageError
+from singlow.errors import DataError, UsageError
 from singlow.training.backend import start_backend
 from singlow.training.checkpoint import Checkpoint
 from singlow.training.tensors import Description, read_tensors
@@ -35,10 +35,26 @@ def build_flow(config: Mapping[str, Any], **overrides: Any) -> Any:
     return build_model(config["model"], arguments)
 
 
-def settled(config: Mapping[str, Any], flow: Any) -> dict[str, Any]:
-    """The settings with every argument of the flow, also those nobody set."""
+def settled(config: Mapping[str, Any], flow: Any) -> tuple[dict[str, Any], Any]:
+    """The settings with every argument of the flow, also those nobody set, and the flow for them.
+
+    A flow that is given who speaks is made again for the speakers of the run's data.
+
+    Raises:
+        DataError: there is only one.
+    """
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
-    return {**config, "arguments": arguments}
+    if "speakers" in arguments:
+        count = len(config["data"]["singers"])
+        if count < 2:
+            raise DataError(
+                f"{config['data']['dataset']}: Expected recordings of at least two speakers, a "
+                f"folder each. Received: those of {config['data']['singers'][0]} alone."
+            )
+        if count != arguments["speakers"]:
+            arguments["speakers"] = count
+            flow = build_flow({**config, "arguments": arguments})
+    return {**config, "arguments": arguments}, flow
 
 
 def compile_flow(flow: Any, training: Mapping[str, Any]) -> None:
@@ -53,6 +69,7 @@ def compile_flow(flow: Any, training: Mapping[str, Any]) -> None:
         global_clipnorm=GRADIENT_NORM,
         use_ema=True,
         ema_momentum=EMA_MOMENTUM,
+        anneals=bool(training.get("plateau")),
         name="adam",
     )
     flow.compile(optimizer, jit_compile=_jit_compile(flow, keras.backend.backend()))
