@@ -109,7 +109,7 @@ def test_original_has_the_weights_that_ever_saw_audio():
     assert model.multiple == 256
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].model == "singlow"])
 def test_presets_build_invert_and_see_50_ms(name: str):
     model = SinGlow.from_preset(name)
     nudge(model, scale=0.01)

@@ -7,6 +7,7 @@ from typing import Any, Self
 import keras
 
 from singlow.bijections.repeat import BACKPROP
+from singlow.errors import UsageError
 from singlow.models.flow import Flow
 from singlow.models.presets import preset
 
@@ -43,9 +44,15 @@ class Paper(Flow):
         """The model of a preset, with any argument replaced.
 
         Raises:
-            UsageError: there is no such preset.
+            UsageError: there is no such preset, or it is of another model.
         """
-        return cls(**{**preset(name).arguments, **overrides})
+        chosen = preset(name)
+        if chosen.model != cls.__name__.lower():
+            raise UsageError(
+                f"Expected a preset of {cls.__name__}. Received: {name}, which is of "
+                f"{chosen.model}."
+            )
+        return cls(**{**chosen.arguments, **overrides})
 
     def get_config(self) -> dict[str, Any]:
         """The keyword arguments this model was made with: JSON-able, and all of it."""

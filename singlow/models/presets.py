@@ -120,7 +120,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 {
                     "window_size": 0.256,
                     "batch_size": 16,
-                    "learning_rate": 1e-3,
+                    "learning_rate": 3e-3,
                     "warmup_steps": 100,
                     "decay_steps": 1000,
                     "epochs": 20,

@@ -1,0 +1,153 @@
+"""Blow: the published size, conversion that can be undone, ablations, and what it refuses."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from singlow.errors import UsageError
+from singlow.models import PRESETS, Blow, preset
+from singlow.testing import nudge
+from tests.conftest import BACKEND
+from tests.test_flow import noise, to_numpy
+
+
+def tiny(**overrides) -> Blow:
+    return Blow.from_preset("blow_tiny", **{"speakers": 3, **overrides})
+
+
+def nudged(**overrides) -> Blow:
+    keras.utils.set_random_seed(0)
+    model = tiny(**overrides)
+    nudge(model)
+    return model
+
+
+def test_the_original_has_the_published_weights():
+    """62,113,152 with 108 speakers; steps are equal, so one a block tells of all twelve."""
+    model = Blow.from_preset("blow_original", speakers=108, k_glow=1)
+    embeddings = math.prod(model.embeddings.shape)
+    steps = sum(math.prod(w.shape) for w in model.trainable_weights) - embeddings
+    assert embeddings + preset("blow_original").arguments["k_glow"] * steps == 62_113_152
+    assert model.multiple == 256
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"multi_scale": True}, {"conditioning": "additive"}, {"backprop": "inverted"}]
+)
+def test_it_inverts_for_every_speaker(given):
+    model = nudged(**given)
+    x = noise((3, 48, 1))
+    speaker = np.array([0, 2, 1])
+    z = model.encode({"x": x, "speaker": speaker})
+    assert len(z) == (2 if given.get("multi_scale") else 1)
+    back = to_numpy(model.decode(z, model.condition({"speaker": speaker})))
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_a_conversion_is_another_sound_and_can_be_undone():
+    model = nudged()
+    x = noise((1, 64, 1))
+    a, b = (model.condition({"speaker": np.array([speaker])}) for speaker in (0, 1))
+    converted = model.decode(model.encode({"x": x, "condition": a}), b)
+    assert np.abs(to_numpy(converted) - x).max() > 1e-3
+    back = to_numpy(model.decode(model.encode({"x": converted, "condition": b}), a))
+    assert 10 * np.log10((x**2).sum() / ((back - x) ** 2).sum()) >= 40
+
+
+def test_who_speaks_is_told_by_number_or_by_embedding():
+    model = nudged()
+    x = noise((2, 32, 1))
+    speaker = np.array([2, 0])
+    own = to_numpy(model.embeddings)[speaker][:, None]
+    by_number = to_numpy(model.log_prob({"x": x, "speaker": speaker}))
+    np.testing.assert_allclose(
+        to_numpy(model.log_prob({"x": x, "condition": own})), by_number, rtol=1e-6
+    )
+    swapped = to_numpy(model.log_prob({"x": x, "speaker": speaker[::-1].copy()}))
+    assert np.abs(swapped - by_number).min() > 1e-3
+
+
+def test_padding_costs_nothing():
+    model = nudged()
+    x = noise((1, 48, 1))
+    speaker = np.array([1])
+    padded = np.concatenate([x, np.ones((1, 16, 1), x.dtype)], axis=1)
+    mask = np.concatenate([np.ones((1, 48)), np.zeros((1, 16))], axis=1).astype(x.dtype)
+    given = {"x": padded, "frame_mask": mask, "speaker": speaker}
+    alone = to_numpy(model.log_prob({"x": x, "speaker": speaker}))
+    np.testing.assert_allclose(to_numpy(model.log_prob(given)), alone, rtol=1e-5)
+
+
+def test_the_folded_flow_converts_as_the_whole_one():
+    model = nudged()
+    coder = model.for_inference(tile=3)
+    x = noise((1, 160, 1))
+    a, b = (model.condition({"speaker": np.array([speaker])}) for speaker in (2, 1))
+    expected, found = (
+        to_numpy(flow.decode(flow.encode({"x": x, "condition": a}), b)) for flow in (model, coder)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_fit_learns_who_speaks():
+    """Each speaker a pitch of their own: told the right one, a clip costs less."""
+    model = tiny(k_glow=3, speakers=2)
+    t = np.arange(256)
+    rng = np.random.default_rng(0)
+    speaker = np.arange(16) % 2
+    pitch = np.array([0.05, 0.2])[speaker][:, None]
+    x = 0.3 * np.sin(t * pitch + 6 * rng.random((16, 1))) + 0.01 * rng.standard_normal((16, 256))
+    given = {"x": x[..., None].astype("float32"), "speaker": speaker.astype("int32")}
+    model.adapt(given)
+    model.compile(keras.optimizers.Adam(2e-2), jit_compile=BACKEND == "jax")
+    history = model.fit(given, batch_size=16, epochs=25, verbose=0).history["bits_per_sample"]
+    assert history[-1] < history[0] - 0.5
+    right = to_numpy(model.log_prob(given))
+    wrong = to_numpy(model.log_prob({**given, "speaker": 1 - given["speaker"]}))
+    assert (right > wrong).mean() > 0.8
+
+
+def test_every_weight_is_made_again_from_its_config():
+    model = nudged()
+    again = Blow.from_config(json.loads(json.dumps(model.get_config())))
+    again.set_weights(model.get_weights())
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+    x = {"x": noise((1, 32, 1)), "speaker": np.array([1])}
+    np.testing.assert_array_equal(to_numpy(again.log_prob(x)), to_numpy(model.log_prob(x)))
+
+
+def test_inversion_errors_are_told_by_block():
+    errors = nudged().inversion_errors({"x": noise((1, 32, 1)), "speaker": np.array([1])})
+    assert len(errors) == 2
+    assert max(errors) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"speakers": 0}, "speakers"),
+        ({"width": 15}, "width to be a multiple"),
+        ({"conditioning": "concat"}, "conditioning"),
+        ({"squeeze": 1}, "two channels"),
+        ({"multi_scale": 3}, "multi_scale"),
+        ({"scale": "tan"}, "scale"),
+    ],
+)
+def test_settings_out_of_range_are_said(given, told):
+    with pytest.raises(ValueError, match=told):
+        tiny(**given)
+
+
+def test_a_preset_of_another_model_is_said():
+    with pytest.raises(UsageError, match=r"of Blow.*of singlow"):
+        Blow.from_preset("singlow_tiny")
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].model == "blow"])
+def test_presets_name_arguments_of_the_model(name: str):
+    arguments = {**preset(name).arguments, "k_glow": 1, "l_glow": 2, "width": 64}
+    model = Blow(speakers=2, **arguments)
+    assert model.multiple == arguments["squeeze"] * arguments["level_squeeze"]
