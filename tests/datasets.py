@@ -29,8 +29,13 @@ def shard_bytes(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
-def write_noise(out: Path, frames: dict[str, list[int]], channels: int = 1) -> Path:
-    """A dataset whose clips have exactly these lengths, by split, without decoding anything."""
+def write_noise(
+    out: Path, frames: dict[str, list[int]], channels: int = 1, singers: tuple[str, ...] = ("s",)
+) -> Path:
+    """A dataset whose clips have exactly these lengths, by split, without decoding anything.
+
+    The singers take turns, clip by clip.
+    """
     from singlow.data.assemble import write_dataset
     from singlow.data.clip import Clip
 
@@ -38,7 +43,8 @@ def write_noise(out: Path, frames: dict[str, list[int]], channels: int = 1) -> P
     clips, held = [], {}
     for split, lengths in frames.items():
         for number, length in enumerate(lengths):
-            clip = Clip(Path(f"{split}{number}"), "s", id=f"{split}{number}", split=split)
+            singer = singers[number % len(singers)]
+            clip = Clip(Path(f"{split}{number}"), singer, id=f"{split}{number}", split=split)
             clips.append(clip)
             shape = (length, channels)
             held[clip.path] = rng.integers(-(2**15), 2**15, shape).astype(np.int16)

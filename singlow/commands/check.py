@@ -14,6 +14,7 @@ LEAST_RATIO = 80.0
 ROUNDING = 10.0
 LOG_DET = 1e-6
 _CLIPS = 4
+Given = dict[str, np.ndarray]
 
 
 def check(run: RunName, epoch: Epoch = "newest") -> None:
@@ -35,20 +36,21 @@ def check(run: RunName, epoch: Epoch = "newest") -> None:
 
     opened = open_run(run, epoch)
     exact = load_flow(opened.config, opened.checkpoint, "float64")
-    x, source = _clips(opened)
+    given, source = _clips(opened)
     print(f"{opened.run.name}, epoch {opened.checkpoint.epoch}, on {source}.")
     failures = [
-        *_data_first(opened.flow, x),
-        *_latents_first(opened.flow, exact, x),
-        *_log_det(exact, x),
+        *_data_first(opened.flow, given),
+        *_latents_first(opened.flow, exact, given),
+        *_log_det(exact, given),
     ]
     if failures:
         raise SinglowError(f"Run {opened.run.name} fails its check: {'; '.join(failures)}.")
     print("All within their limits.")
 
 
-def _data_first(flow: Any, x: np.ndarray) -> list[str]:
-    back = _numpy(flow.decode(flow.encode(x)))
+def _data_first(flow: Any, given: Given) -> list[str]:
+    x = given["x"]
+    back = _numpy(flow.decode(flow.encode(given), flow.condition(given)))
     error = np.abs(back.astype(np.float64) - x).max()
     ratio = _decibels(x, back)
     print(
@@ -59,12 +61,12 @@ def _data_first(flow: Any, x: np.ndarray) -> list[str]:
     return [f"x -> z -> x is off by {error:.2e}, {ratio:.1f} dB"] if failed else []
 
 
-def _latents_first(flow: Any, exact: Any, x: np.ndarray) -> list[str]:
+def _latents_first(flow: Any, exact: Any, given: Given) -> list[str]:
     rng = np.random.default_rng(0)
-    z = [rng.standard_normal(latent.shape).astype(np.float32) for latent in flow.encode(x)]
-    error = _largest(flow.encode(flow.decode(z)), z)
-    rounded = _numpy(exact.decode(z)).astype(np.float32)
-    alone = _largest(exact.encode(rounded.astype(np.float64)), z)
+    z = [rng.standard_normal(latent.shape).astype(np.float32) for latent in flow.encode(given)]
+    error = _largest(flow.encode({**given, "x": flow.decode(z, flow.condition(given))}), z)
+    rounded = _numpy(exact.decode(z, exact.condition(given))).astype(np.float32)
+    alone = _largest(exact.encode({**given, "x": rounded.astype(np.float64)}), z)
     print(
         f"z -> x -> z    largest error {error:.2e}, "
         f"{error / max(alone, 1e-300):.1f} times the {alone:.2e} of rounding x (limit {ROUNDING:g})"
@@ -72,17 +74,18 @@ def _latents_first(flow: Any, exact: Any, x: np.ndarray) -> list[str]:
     return [] if error <= ROUNDING * alone else [f"z -> x -> z is off by {error:.2e}"]
 
 
-def _log_det(exact: Any, x: np.ndarray) -> list[str]:
+def _log_det(exact: Any, given: Given) -> list[str]:
     from keras import ops
 
     from singlow.testing import check_log_det
 
-    start = x.shape[1] // 2 // exact.multiple * exact.multiple
-    window = x[:1, start : start + exact.multiple].astype(np.float64)
+    start = given["x"].shape[1] // 2 // exact.multiple * exact.multiple
+    window = given["x"][:1, start : start + exact.multiple].astype(np.float64)
+    condition = exact.condition({name: value[:1] for name, value in given.items()})
     try:
         with np.errstate(invalid="ignore"):
             error = check_log_det(
-                exact.bijection, ops.convert_to_tensor(window), tolerance=math.inf
+                exact.bijection, ops.convert_to_tensor(window), condition, tolerance=math.inf
             )
     except AssertionError:  # not a number, which no tolerance allows
         error = math.nan
@@ -93,7 +96,7 @@ def _log_det(exact: Any, x: np.ndarray) -> list[str]:
     return [] if error <= LOG_DET else [f"log_det is off by {error:.2e} a dimension"]
 
 
-def _clips(opened: Opened) -> tuple[np.ndarray, str]:
+def _clips(opened: Opened) -> tuple[Given, str]:
     """Held-out windows of the run's data, or of the built-in corpus when those are gone."""
     from singlow.data.pipeline import Windows
     from singlow.training.fit import window_length
@@ -110,6 +113,7 @@ def _clips(opened: Opened) -> tuple[np.ndarray, str]:
             training["seed"],
             multiple=flow.multiple,
             training=False,
+            speakers=True,
         )
         if (held_out.sample_rate, held_out.channels) != (flow.sampling_rate, flow.channel_size):
             raise DataError(
@@ -118,8 +122,12 @@ def _clips(opened: Opened) -> tuple[np.ndarray, str]:
                 "it again as the run began, or move it away to check on a synthetic clip."
             )
         if held_out.steps:
-            return held_out.batch(0)["x"], f"held-out clips of {opened.config['data']['dataset']}"
-    return _synthetic(flow, window), "a synthetic clip, since the run's own data are gone"
+            batch = held_out.batch(0)
+            given = {name: batch[name] for name in ("x", *flow.conditions_on)}
+            return given, f"held-out clips of {opened.config['data']['dataset']}"
+    given = {"x": _synthetic(flow, window)}
+    given |= {name: np.zeros(_CLIPS, np.int32) for name in flow.conditions_on}
+    return given, "a synthetic clip, since the run's own data are gone"
 
 
 def _synthetic(flow: Any, window: int) -> np.ndarray:

@@ -58,10 +58,13 @@ def describe(config: Mapping[str, Any]) -> None:
     shape = (batch, window, flow.channel_size)
     noise = 0.1 * np.random.default_rng(0).standard_normal(shape)
     x = {"x": noise.astype("float32")}
+    x |= {name: np.zeros(batch, np.int32) for name in flow.conditions_on}
     flow.adapt(x)
     compile_flow(flow, training)
     before, after = flow.receptive_field
-    latents = ", ".join(str(tuple(z.shape[1:])) for z in flow.encode({"x": x["x"][:1]}))
+    latents = ", ".join(
+        str(tuple(z.shape[1:])) for z in flow.encode({k: v[:1] for k, v in x.items()})
+    )
     flow.train_on_batch(x)
     began = time.perf_counter()
     for _ in range(3):

@@ -1,0 +1,64 @@
+"""train.py with voices: who speaks, what is refused, and going on."""
+
+import json
+
+import pytest
+
+from tests.songs import singlow, train, write_songs
+
+QUICK = [
+    *("--model", "blow", "--preset", "blow_tiny", "--dataset", "songs", "--run", "t"),
+    *("--k_glow", "1", "--window_size", "0.032", "--batch_size", "2", "--steps_per_epoch", "2"),
+]
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    write_songs(folder / "songs")
+    said = train([*QUICK, "--epochs", "1", "--set", "plateau=1"], folder)
+    assert said.code == 0, said.err
+    return folder, said
+
+
+def test_the_run_knows_its_speakers(voices):
+    folder, said = voices
+    config = json.loads((folder / "checkpoints" / "t" / "config.json").read_text())
+    assert config["model"] == "blow"
+    assert config["arguments"]["speakers"] == 2
+    assert config["data"]["singers"] == ["ada", "bo"]
+    assert config["training"]["augment"] is True
+    assert "Held-out bits per sample" in said.out
+
+
+def test_a_clip_is_heard_as_others(voices):
+    samples = voices[0] / "logs" / "t" / "samples"
+    names = {path.stem.removeprefix("epoch-0001-") for path in samples.glob("*0001*.wav")}
+    assert names == {"t0.7-1", "t0.7-2", "t0.7-3", "reconstruction", "to-1"}
+
+
+def test_it_goes_on_with_its_speakers(voices):
+    said = train(["--run", "t", "--epochs", "2"], voices[0])
+    assert said.code == 0, said.err
+    assert "Going on with t after epoch 1" in said.out
+
+
+def test_it_inverts_for_its_speakers(voices):
+    said = singlow(["check", "t"], voices[0])
+    assert said.code == 0, said.err
+    assert "All within their limits." in said.out
+
+
+def test_one_speaker_is_refused(tmp_path):
+    write_songs(tmp_path / "songs")
+    said = train([*QUICK[:4], "--dataset", "songs/ada", *QUICK[6:]], tmp_path)
+    assert said.code == 3
+    assert "at least two speakers" in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_dry_run_needs_no_speakers(tmp_path):
+    said = train([*QUICK, "--dry_run"], tmp_path)
+    assert said.code == 0, said.err
+    assert "Parameters" in said.out
