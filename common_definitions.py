@@ -22,9 +22,10 @@ class Settings:
     """
 
     model: Name = None
-    """What to train: singlow."""
+    """What to train: singlow (the default) or blow."""
     preset: Name = None
-    """Named settings: singlow_16k (the default), singlow_original or singlow_tiny."""
+    """Named settings: singlow_16k (the default), singlow_original, singlow_tiny, blow_small (the
+    default of blow), blow_fast, blow_original or blow_tiny."""
     dataset: Annotated[str | None, arg(metavar="builtin|DIR")] = None
     """A folder of audio, a folder from data_loader.py, or the built-in corpus (the default)."""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -67,6 +68,7 @@ class Settings:
     patience: Count = None
     """Stop after this many epochs without fewer held-out bits; 0 never does."""
     set: Annotated[tuple[str, ...], UseAppendAction, arg(metavar="KEY=VALUE")] = ()
-    """Any argument of the model, as JSON: --set width=96 --set "dilations=[1,2,4,8]"."""
+    """Any argument of the model, or setting of its training, as JSON: --set width=96
+    --set "dilations=[1,2,4,8]" --set balanced=true."""
     dry_run: bool = False
     """Print parameters, receptive field, latents, memory and seconds a step; write nothing."""

@@ -81,6 +81,13 @@ def test_model_preset_and_run_name():
     assert (wanted["model"], wanted["preset"]) == ("singlow", "singlow_original")
     assert default_name(wanted) == "singlow_original"
     assert default_name(given(parse(Settings, []))) == "singlow_16k"
+    assert default_name(given(parse(Settings, ["--model", "blow"]))) == "blow_small"
+
+
+def test_settings_of_training_are_set_like_arguments():
+    wanted = given(parse(Settings, ["--set", "augment=false", "--set", "conditioning=additive"]))
+    assert wanted["training"] == {"augment": False}
+    assert wanted["arguments"] == {"conditioning": "additive"}
 
 
 def test_flags_that_need_no_settings():
@@ -113,7 +120,10 @@ def test_flags_that_need_no_settings():
         ["--set", "width=8", "--set", "width=24"],
         ["--k_glow", "2", "--set", "k_glow=3"],
         ["--preset", "unheard_of"],
-        ["--model", "blow"],
+        ["--model", "flowtron"],
+        ["--model", "blow", "--preset", "singlow_tiny"],
+        ["--set", "augment=1"],
+        ["--set", "min_rms=2"],
         ["extra"],
     ],
 )

@@ -10,12 +10,12 @@ from typing import Any
 
 from singlow.data.corpora import part_source
 from singlow.errors import UsageError
-from singlow.models.presets import PRESETS, preset
+from singlow.models.presets import preset
 from singlow.training.config import FORMAT, FREE, VERSION, refuse_differences
 from singlow.training.limits import DEFAULTS, check_training
 from singlow.training.run import Run
 
-DEFAULT_PRESET = "singlow_16k"
+DEFAULT_PRESETS = {"singlow": "singlow_16k", "blow": "blow_small"}
 DEFAULT_DATASET = "builtin"
 ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision", "backprop")
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
@@ -91,16 +91,20 @@ def resolve(given: Mapping[str, Any], run: Run, fresh: bool = False) -> dict[str
 
 def default_name(given: Mapping[str, Any]) -> str:
     """What a run is called when nobody said."""
-    return given.get("preset", DEFAULT_PRESET)
+    return given.get("preset") or DEFAULT_PRESETS[_model(given)]
+
+
+def _model(given: Mapping[str, Any]) -> str:
+    name = given.get("model", "singlow")
+    if name not in DEFAULT_PRESETS:
+        raise UsageError(f"Expected a model in {', '.join(DEFAULT_PRESETS)}. Received: {name}.")
+    return name
 
 
 def _new(given: Mapping[str, Any]) -> dict[str, Any]:
-    name = given.get("preset", DEFAULT_PRESET)
+    name = default_name(given)
     chosen = preset(name)
-    known = sorted({p.model for p in PRESETS.values()})
-    if given.get("model", chosen.model) not in known:
-        raise UsageError(f"Expected a model in {', '.join(known)}. Received: {given['model']}.")
-    if given.get("model", chosen.model) != chosen.model:
+    if "model" in given and _model(given) != chosen.model:
         raise UsageError(
             f"Expected a preset of {given['model']}. Received: {name}, which is of {chosen.model}."
         )
