@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -182,7 +182,7 @@ class TestARunThatExists:
 
 @pytest.mark.parametrize("command", [["train.py"], ["-m", "singlow"], ["-m", "singlow", "check"]])
 def test_help_loads_no_framework(command):
-    """Timed by its imports: a second is allowed, and frameworks alone take more."""
+    """Frameworks alone take more than what is allowed, in seconds of the processor."""
     script = (
         "import runpy, sys; sys.argv = sys.argv[1:] + ['--help']\n"
         "try:\n"
@@ -193,7 +193,7 @@ def test_help_loads_no_framework(command):
         "import json; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    began = time.perf_counter()
+    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
         [sys.executable, "-c", script, *command],
         cwd=ROOT,
@@ -202,8 +202,8 @@ def test_help_loads_no_framework(command):
         text=True,
         check=True,
     )
-    seconds = time.perf_counter() - began
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began
     assert "usage" in done.stdout
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert not loaded & {"keras", "tensorflow", "jax", "librosa", "matplotlib", "scipy"}
-    assert seconds < 5
+    assert seconds < 3
