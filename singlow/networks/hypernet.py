@@ -92,17 +92,18 @@ class HyperNet(Network):
     def _run(
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
-        kernel, bias = self._made(condition, x.shape[-1])
-        hidden = ops.relu(ops.matmul(_taps(masked(x, frame_mask)), kernel) + bias)
+        made = self._made(condition, x.shape[-1])
+        hidden = ops.relu(ops.matmul(_taps(masked(x, frame_mask)), made))
         hidden = ops.relu(self.hidden(hidden))
         return self.last(masked(hidden, frame_mask))
 
-    def _made(self, condition: Tensor, inputs: int) -> tuple[Tensor, Tensor]:
-        """The first layer's matrix `(batch, 3 * inputs, width)` and bias `(batch, 1, width)`."""
+    def _made(self, condition: Tensor, inputs: int) -> Tensor:
+        """The first layer's matrix with its bias below it, `(batch, 3 * inputs + 1, width)`."""
         kernel, bias = ops.split(self.adapter(condition), [_TAPS * self.width], axis=-1)
         kernel = ops.reshape(kernel, (-1, _TAPS, inputs, 1, self.width // inputs))
         apart = ops.eye(inputs, dtype=kernel.dtype)[..., None]
-        return ops.reshape(kernel * apart, (-1, _TAPS * inputs, self.width)), bias
+        matrix = ops.reshape(kernel * apart, (-1, _TAPS * inputs, self.width))
+        return ops.concatenate([matrix, bias], axis=-2)
 
     def get_config(self) -> dict[str, Any]:
         own = {"width": self.width, "weight_norm": self.weight_norm}
@@ -115,6 +116,6 @@ def _uniform(inputs: int) -> keras.initializers.Initializer:
 
 
 def _taps(x: Tensor) -> Tensor:
-    """`x_(t-1), x_t, x_(t+1)` side by side: `(batch, time, 3 * channels)`."""
-    padded = ops.pad(x, ((0, 0), (1, 1), (0, 0)))
-    return ops.concatenate([padded[:, :-2], x, padded[:, 2:]], axis=-1)
+    """`x_(t-1), x_t, x_(t+1), 1` side by side: `(batch, time, 3 * channels + 1)`."""
+    padded, one = ops.pad(x, ((0, 0), (1, 1), (0, 0))), ops.ones_like(x[..., :1])
+    return ops.concatenate([padded[:, :-2], x, padded[:, 2:], one], axis=-1)
