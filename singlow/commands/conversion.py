@@ -1,0 +1,111 @@
+"""What `evaluate` does with voices: conversions measured, and pages that play them."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from singlow.commands.runs import Opened
+from singlow.errors import DataError, UsageError
+
+LEARNT = 200  # training clips of a speaker that the classifier learns from
+
+
+def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output: Path) -> None:
+    """Convert held-out clips to other speakers, measure it, write figures and pages.
+
+    Args:
+        opened: the run, its data prepared.
+        pairs: of a clip and a target.
+        hops: overlaps to measure beside whole recordings, in samples.
+        output: a folder.
+
+    Raises:
+        UsageError: a hop does not fit the run's window, or the output is a file.
+        DataError: the recordings are not of the run's speakers.
+    """
+    from rich.console import Console
+
+    from singlow.data.progress import progress
+    from singlow.evaluation.conversion import evaluate_conversions
+    from singlow.evaluation.conversion_page import write_conversions
+    from singlow.evaluation.conversion_report import table
+    from singlow.voices.speakers import speakers_of
+
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"Expected a folder for -o. Received: {output}, a file. Choose another.")
+    systems = _systems(opened, speakers_of(opened), hops)
+    held_out, train = (_utterances(opened, split) for split in ("validation", "train"))
+    with progress("Converting", 1 + len(systems)) as converted:
+        report = evaluate_conversions(
+            systems,
+            held_out,
+            train,
+            opened.flow.sampling_rate,
+            pairs,
+            opened.config["training"]["seed"],
+            done=converted,
+        )
+    run, epoch = opened.run.name, opened.checkpoint.epoch
+    about = [f"Run {run}, epoch {epoch}; clips of {opened.config['data']['dataset']}."]
+    written = write_conversions(report, output, f"Voices of {run}", about)
+    Console().print(table(report, f"{pairs} held-out conversions, chance {report.chance:.1%}"))
+    if report.note:
+        print(report.note)
+    print(*written, sep="\n")
+
+
+def _systems(opened: Opened, speakers: Any, hops: Sequence[int]) -> dict[str, Callable[..., Any]]:
+    from singlow.training.fit import window_length
+    from singlow.voices.convert import check_hop
+
+    window = window_length(opened.config, opened.flow)
+    frames = {f"hop {hop}": (window, check_hop(hop, window)) for hop in hops}
+    ways = {"whole": None, **frames}
+    return {
+        name: functools.partial(_converted, opened.coder, speakers, way)
+        for name, way in ways.items()
+    }
+
+
+def _converted(
+    flow: Any,
+    speakers: Any,
+    frames: tuple[int, int] | None,
+    clips: list[np.ndarray],
+    sources: list[str],
+    targets: list[str],
+) -> list[np.ndarray]:
+    from singlow.voices.convert import convert_recording
+
+    made = []
+    for audio, source, target in zip(clips, sources, targets, strict=True):
+        given = flow, audio[:, None], flow.sampling_rate, speakers[source], [speakers[target]]
+        (voice,) = convert_recording(*given, frames=frames)
+        made.append(voice.audio[:, 0])
+    return made
+
+
+def _utterances(opened: Opened, split: str) -> list[Any]:
+    """The clips of a split; of every speaker at most `LEARNT`, spread over all."""
+    from singlow.audio import dequantize
+    from singlow.data.clips import Clips
+    from singlow.data.dataset import read_info
+    from singlow.evaluation.conversion_report import Utterance
+    from singlow.evaluation.originals import evenly
+
+    data = opened.config["data"]
+    directory = Path(data["directory"])
+    clips = Clips(directory, read_info(directory), split, opened.flow.multiple)
+    found = []
+    for number, speaker in enumerate(data["singers"]):
+        own = [k for k, entry in enumerate(clips.entries) if entry.singer == number]
+        if not own:
+            raise DataError(f"{directory}: Expected {split} clips of {speaker}. Received: none.")
+        for k in evenly(own, LEARNT):
+            entry = clips.entries[k]
+            audio = dequantize(clips.samples(k, 0, entry.frames))[:, 0]
+            found.append(Utterance(entry.id, speaker, audio))
+    return found
