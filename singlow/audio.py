@@ -1,4 +1,4 @@
-"""Audio files and arrays: decode, resample, level, write, cut and overlap-add.
+"""Audio files and arrays: decode, resample, level, write.
 
 Arrays are `(time, channels)`, float32 in [-1, 1] or int16. Decoding streams: a song needs memory
 for its resampled samples, not for the file's.
@@ -198,42 +198,6 @@ def write_audio(
             soundfile.write(file, audio, sample_rate, subtype or "PCM_16", format=form)
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be written: {clean(error)}") from None
-
-
-def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
-    """Cut `audio` (time, channels) into `(frames, window, channels)`, the last padded with zeros.
-
-    Raises:
-        ValueError: `hop` is not within 1 and `window`.
-    """
-    if not 1 <= hop <= window:
-        raise ValueError(f"Expected 1 <= hop <= window. Received: hop {hop}, window {window}.")
-    count = 1 + max(0, -(-(len(audio) - window) // hop))
-    padded = np.pad(audio, ((0, (count - 1) * hop + window - len(audio)), (0, 0)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)[::hop]
-    return np.ascontiguousarray(frames.transpose(0, 2, 1))
-
-
-def overlap_add(frames: np.ndarray, hop: int, length: int) -> np.ndarray:
-    """Undo `cut`: frames fade into each other along triangles that sum to one.
-
-    Args:
-        frames: (frames, window, channels).
-        hop: samples between starts of frames.
-        length: samples to return.
-
-    Returns:
-        (length, channels); exactly the audio that was cut, up to rounding.
-    """
-    count, window, channels = frames.shape
-    ramp = np.minimum(np.arange(1, window + 1), np.arange(window, 0, -1)).astype(np.float64)
-    total = np.zeros(((count - 1) * hop + window, channels))
-    weight = np.zeros((len(total), 1))
-    for index, frame in enumerate(frames):
-        span = slice(index * hop, index * hop + window)
-        total[span] += frame * ramp[:, None]
-        weight[span] += ramp[:, None]
-    return (total / weight)[:length].astype(frames.dtype)
 
 
 def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
