@@ -64,7 +64,7 @@ def migrate(
     found = inputs(files, SUFFIXES)
     results = outputs(found, output, ".wav", one_file(files))
     given = inputs(reference, SUFFIXES) if reference else []
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
     change = _change(opened, source, target, [path for path, _ in given], strength, method, levels)
 
     from singlow.audio import load_audio, write_audio
