@@ -7,7 +7,9 @@ def main() -> None:
     """Run the verb that the command line names."""
     # Here, so that Ctrl-C while they load is told as any other.
     from singlow.commands.check import check
+    from singlow.commands.convert import convert
     from singlow.commands.doctor import doctor
+    from singlow.commands.enroll import enroll
     from singlow.commands.evaluate import evaluate
     from singlow.commands.flags import run_verb
     from singlow.commands.interpolate import interpolate
@@ -16,8 +18,8 @@ def main() -> None:
     from singlow.commands.sample import sample
     from singlow.commands.songs import decode, encode
 
-    verbs = (check, sample, encode, decode, migrate, interpolate, evaluate, project, doctor)
-    verbs = {verb.__name__: verb for verb in verbs}
+    verbs = (check, sample, encode, decode, migrate, interpolate, convert, enroll, evaluate)
+    verbs = {verb.__name__: verb for verb in (*verbs, project, doctor)}
     run_verb(verbs, "Use a trained run: RUN is a name under checkpoints/, or a path.")
 
 

@@ -1,4 +1,4 @@
-"""Audio files and arrays: decode, resample, level, write, cut and overlap-add.
+"""Audio files and arrays: decode, resample, level, write.
 
 Arrays are `(time, channels)`, float32 in [-1, 1] or int16. Decoding streams: a song needs memory
 for its resampled samples, not for the file's.
@@ -18,6 +18,7 @@ from singlow.errors import DataError
 from singlow.whole import whole
 
 FULL_SCALE = 32768
+SILENCE = 1e-4  # nothing louder: no sound in it
 
 
 class AudioError(DataError):
@@ -139,6 +140,11 @@ def level(audio: np.ndarray, rms: float | None = None, peak: float = 0.0) -> np.
     return audio if gain == 1.0 else audio * np.float32(gain)
 
 
+def is_silent(audio: np.ndarray) -> bool:
+    """Whether nothing in `audio` is louder than -80 dBFS."""
+    return not float(np.abs(audio).max(initial=0)) > SILENCE
+
+
 def root_mean_square(audio: np.ndarray) -> float:
     """Of all samples of `audio`, in float64."""
     power = sum(np.square(block, dtype=np.float64).sum() for block in _blocks(audio))
@@ -171,7 +177,11 @@ def dequantize(audio: np.ndarray) -> np.ndarray:
 
 
 def write_audio(
-    path: str | os.PathLike, audio: np.ndarray, sample_rate: int, subtype: str | None = None
+    path: str | os.PathLike,
+    audio: np.ndarray,
+    sample_rate: int,
+    subtype: str | None = None,
+    comment: str = "",
 ) -> None:
     """Write `audio` (time, channels) whole or not at all, as 16-bit PCM unless told otherwise.
 
@@ -180,6 +190,7 @@ def write_audio(
         audio: float, clipped to [-1, 1] where the subtype counts in integers, or int16.
         sample_rate: Hz.
         subtype: of libsndfile, as "PCM_24" or "FLOAT".
+        comment: kept in the file where its container has a place for it, as wav has.
 
     Raises:
         DataError: a sample is not finite, or the format cannot be written.
@@ -192,48 +203,19 @@ def write_audio(
             audio = quantize(audio)
         elif subtype not in ("FLOAT", "DOUBLE"):
             audio = np.clip(audio, -1, 1)
-    form = path.suffix[1:].upper() or "WAV"
+    form, channels = path.suffix[1:].upper() or "WAV", 1 if audio.ndim == 1 else audio.shape[1]
     try:
-        with whole(path) as file:
-            soundfile.write(file, audio, sample_rate, subtype or "PCM_16", format=form)
+        with (
+            whole(path) as file,
+            soundfile.SoundFile(
+                file, "w", sample_rate, channels, subtype or "PCM_16", format=form
+            ) as written,
+        ):
+            if comment:
+                written.comment = comment
+            written.write(audio)
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be written: {clean(error)}") from None
-
-
-def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
-    """Cut `audio` (time, channels) into `(frames, window, channels)`, the last padded with zeros.
-
-    Raises:
-        ValueError: `hop` is not within 1 and `window`.
-    """
-    if not 1 <= hop <= window:
-        raise ValueError(f"Expected 1 <= hop <= window. Received: hop {hop}, window {window}.")
-    count = 1 + max(0, -(-(len(audio) - window) // hop))
-    padded = np.pad(audio, ((0, (count - 1) * hop + window - len(audio)), (0, 0)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)[::hop]
-    return np.ascontiguousarray(frames.transpose(0, 2, 1))
-
-
-def overlap_add(frames: np.ndarray, hop: int, length: int) -> np.ndarray:
-    """Undo `cut`: frames fade into each other along triangles that sum to one.
-
-    Args:
-        frames: (frames, window, channels).
-        hop: samples between starts of frames.
-        length: samples to return.
-
-    Returns:
-        (length, channels); exactly the audio that was cut, up to rounding.
-    """
-    count, window, channels = frames.shape
-    ramp = np.minimum(np.arange(1, window + 1), np.arange(window, 0, -1)).astype(np.float64)
-    total = np.zeros(((count - 1) * hop + window, channels))
-    weight = np.zeros((len(total), 1))
-    for index, frame in enumerate(frames):
-        span = slice(index * hop, index * hop + window)
-        total[span] += frame * ramp[:, None]
-        weight[span] += ramp[:, None]
-    return (total / weight)[:length].astype(frames.dtype)
 
 
 def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -31,3 +31,39 @@ def save(run: Run, epoch: int, bits: float = 1.0, size: int = 10) -> Checkpoint:
     model = {"weight": np.full(size, epoch, np.float32)}
     state = {"moment": np.arange(size), "scalar": np.array(3, np.int32)}
     return run.save(epoch, model, state, {"held_out_bits": bits, "history": [bits] * epoch})
+
+
+VOICES = ("ada", "bo", "cy")
+BLOW = {
+    **CONFIG,
+    "model": "blow",
+    "preset": "blow_tiny",
+    "arguments": {
+        "speakers": len(VOICES),
+        "k_glow": 2,
+        "l_glow": 1,
+        "squeeze": 8,
+        "width": 16,
+        "embedding_size": 4,
+        "sampling_rate": 8000,
+    },
+    "data": {"dataset": "voices", "directory": "", "singers": list(VOICES)},
+    "training": {**CONFIG["training"], "window_size": 0.128},
+}
+
+
+def blow_in(folder: Path) -> Run:
+    """The run `b` of a Blow that three speakers make different maps, as one that was trained."""
+    from singlow.testing import nudge
+    from singlow.training.state import build_flow, capture, compile_flow
+
+    run = locate("b", folder / "checkpoints", folder / "logs")
+    run.directory.mkdir(parents=True)
+    run.write_config(BLOW)
+    flow = build_flow(BLOW)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((6, 1024, 1)).astype(np.float32)
+    flow.adapt({"x": noise, "speaker": np.arange(6) % 3})
+    nudge(flow)
+    compile_flow(flow, BLOW["training"])
+    run.save(1, *capture(flow), {"held_out_bits": 1.0, "history": [1.0]})
+    return run

@@ -17,6 +17,7 @@ UPPER = (
     "singlow.training",
     "singlow.latents",
     "singlow.evaluation",
+    "singlow.voices",
     "singlow.commands",
 )
 BANNED = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}

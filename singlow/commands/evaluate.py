@@ -49,7 +49,7 @@ def evaluate(
     from singlow.training.fit import prepare_data
     from singlow.training.settings import absolute_source
 
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False if migration else None)
     if dataset is not None:
         opened.config = {**opened.config, "data": {"dataset": absolute_source(dataset)}}
     opened.config = prepare_data(opened.config, data_dir)

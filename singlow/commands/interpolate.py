@@ -42,7 +42,7 @@ def interpolate(
     names = [f"{i:03d}-{first.stem}-{second.stem}.wav" for i in range(steps)]
     for name in names:
         check_place(output / name)
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
 
     from singlow.audio import load_audio, write_audio
     from singlow.latents.interpolate import interpolate as between

@@ -64,7 +64,7 @@ def migrate(
     found = inputs(files, SUFFIXES)
     results = outputs(found, output, ".wav", one_file(files))
     given = inputs(reference, SUFFIXES) if reference else []
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
     change = _change(opened, source, target, [path for path, _ in given], strength, method, levels)
 
     from singlow.audio import load_audio, write_audio
@@ -168,10 +168,10 @@ def heard(flow: Any, path: Path) -> np.ndarray:
     Raises:
         DataError: it cannot be read, or is silent; named.
     """
-    from singlow.audio import load_audio
+    from singlow.audio import is_silent, load_audio
 
     audio, _ = load_audio(path, flow.sampling_rate, flow.channel_size)
-    if not np.abs(audio).max() > 1e-4:
+    if is_silent(audio):
         raise DataError(f"{path}: Expected a recording with sound. Received: silence.")
     return audio
 

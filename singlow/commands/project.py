@@ -57,7 +57,7 @@ def project(
         raise UsageError("Expected --split without CLIPS: it parts the run's own data.")
     if output is not None:
         check_place(output / "latents.png")
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
 
     from rich.console import Console
 

@@ -41,19 +41,39 @@ class Opened:
         return self.checkpoint.manifest["sha256"]["model.safetensors"]
 
 
-def open_run(name: str, epoch: str = "newest") -> Opened:
+def open_run(name: str, epoch: str = "newest", speakers: bool | None = None) -> Opened:
     """Load a run by its name under checkpoints/, or by its path.
 
+    Args:
+        name: or path.
+        epoch: which checkpoint.
+        speakers: whether the flow must be one that is told who speaks, or must not; None for any.
+
     Raises:
-        UsageError: there is no such run or epoch.
+        UsageError: there is no such run or epoch, or it is of the other kind.
         DataError: it is damaged.
     """
     from singlow.training.state import load_flow
 
     run = find(name, CHECKPOINTS)
     config = run.config
+    _check_kind(run, config, speakers)
     checkpoint = run.checkpoint(epoch)
     return Opened(run, config, checkpoint, load_flow(config, checkpoint))
+
+
+def _check_kind(run: Run, config: dict[str, Any], speakers: bool | None) -> None:
+    if speakers is None or speakers == ("speakers" in config["arguments"]):
+        return
+    if speakers:
+        raise UsageError(
+            f"Expected a run whose flow is told who speaks. Received: {run.name}, which is of "
+            f"{config['model']}; use migrate."
+        )
+    raise UsageError(
+        f"Expected a run whose flow is not told who speaks. Received: {run.name}, which is of "
+        f"{config['model']}; use convert."
+    )
 
 
 def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path, Path]]:
@@ -105,15 +125,29 @@ def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: b
         results = [output]
     else:
         results = [output / name.with_suffix(suffix) for _, name in found]
-    for (source, _), result in zip(found, results, strict=True):
-        if results.count(result) > 1:
+    check_results([(source, result) for (source, _), result in zip(found, results, strict=True)])
+    return results
+
+
+def check_results(pairs: list[tuple[Path, Path]]) -> None:
+    """Refuse results that would meet each other or their inputs, or cannot be made.
+
+    Args:
+        pairs: of an input and a result.
+
+    Raises:
+        UsageError: as it says.
+    """
+    seen = set()
+    for source, result in pairs:
+        if result in seen:
             raise UsageError(
                 f"{result}: two inputs would be written there. Give them in two calls."
             )
+        seen.add(result)
         if result.exists() and result.samefile(source):
             raise UsageError(f"{result}: is the input itself. Choose another -o.")
         check_place(result)
-    return results
 
 
 def check_place(result: Path) -> None:
@@ -132,6 +166,10 @@ def check_place(result: Path) -> None:
 def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
     """Do `work(source, result)` for every pair with a progress bar; faults are told at the end.
 
+    Args:
+        pairs: of an input and its result, or the first of its results.
+        work: returns what it made where that is not the result alone.
+
     Raises:
         DataError: a file failed; with several, the others were done.
     """
@@ -147,8 +185,8 @@ def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
     ):
         result.parent.mkdir(parents=True, exist_ok=True)
         try:
-            work(source, result)
-            print(result)
+            made = work(source, result)
+            print(*([result] if made is None else made), sep="\n")
         except DataError as error:
             if len(pairs) == 1:
                 raise

@@ -50,7 +50,7 @@ def sample(
     if single and (count != 1 or output.suffix.lower() != ".wav"):
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
     check_place(output if single else output / "clip.wav")
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
     song = None if around is None else _song(opened.flow, around, seconds)
 
     from singlow.audio import write_audio

@@ -31,7 +31,7 @@ def encode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
 
     found = inputs(files, SUFFIXES)
     results = outputs(found, output, ".npz", one_file(files))
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
     facts = {
         "run": opened.run.name,
         "epoch": opened.checkpoint.epoch,
@@ -60,7 +60,7 @@ def decode(run: RunName, files: Files, output: Output, epoch: Epoch = "newest") 
 
     found = inputs(files, frozenset({".npz"}))
     results = outputs(found, output, ".wav", one_file(files))
-    opened = open_run(run, epoch)
+    opened = open_run(run, epoch, speakers=False)
 
     def work(source: Path, result: Path) -> None:
         song = read_song(source)

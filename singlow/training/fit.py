@@ -63,6 +63,7 @@ def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dic
         "directory": os.path.abspath(directory),
         "content": content,
         "singers": sorted(info["singers"], key=info["singers"].get),
+        "level": info["settings"].get("level"),
     }
     return {**config, "data": facts}
 

@@ -30,7 +30,7 @@ from singlow.training.checkpoint import (
 from singlow.training.config import common, read_config, refuse_differences
 from singlow.training.lock import hold
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass
@@ -237,7 +237,7 @@ def locate(run: str, checkpoints: Path, logs: Path) -> Run:
         if directory.parent == Path(os.path.abspath(checkpoints)):
             return locate(directory.name, checkpoints, logs)
         return Run(directory, directory / "logs")
-    if not _NAME.fullmatch(run):
+    if not NAME.fullmatch(run):
         raise UsageError(
             "Expected a run name of letters, digits, '_', '-', '+' and '.', or a path with a "
             f"slash. Received: {run!r}."

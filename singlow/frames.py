@@ -1,0 +1,49 @@
+"""Frames of audio: cut, and faded into each other again."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
+    """Cut `audio` (time, channels) into `(frames, window, channels)`, the last padded with zeros.
+
+    Raises:
+        ValueError: `hop` is not within 1 and `window`.
+    """
+    if not 1 <= hop <= window:
+        raise ValueError(f"Expected 1 <= hop <= window. Received: hop {hop}, window {window}.")
+    count = 1 + max(0, -(-(len(audio) - window) // hop))
+    padded = np.pad(audio, ((0, (count - 1) * hop + window - len(audio)), (0, 0)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)[::hop]
+    return np.ascontiguousarray(frames.transpose(0, 2, 1))
+
+
+def overlap_add(
+    frames: Iterable[np.ndarray], hop: int, length: int, ramp: np.ndarray | None = None
+) -> np.ndarray:
+    """Undo `cut`: frames fade into each other, divided by the sum of their ramps.
+
+    Args:
+        frames: each `(window, channels)`; they are taken one by one.
+        hop: samples between starts of frames.
+        length: samples to return.
+        ramp: `(window,)`, a frame's weight; a triangle when None.
+
+    Returns:
+        (length, channels); exactly the audio that was cut, up to rounding, but for samples that no
+        ramp weighs, which are zero.
+    """
+    total = weight = None
+    for index, frame in enumerate(frames):
+        window, kind = len(frame), frame.dtype
+        if total is None:
+            if ramp is None:
+                ramp = np.minimum(np.arange(1, window + 1), np.arange(window, 0, -1))
+            slope = np.asarray(ramp, np.float64)[:, None]
+            total, weight = np.zeros((length, frame.shape[1])), np.zeros((length, 1))
+        part = frame[: max(0, length - index * hop)]
+        span = slice(index * hop, index * hop + len(part))
+        total[span] += part * slope[: len(part)]
+        weight[span] += slope[: len(part)]
+    return np.divide(total, weight, out=total, where=weight > 0).astype(kind)
