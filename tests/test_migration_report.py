@@ -14,8 +14,8 @@ from singlow.audio import load_audio
 from singlow.data import synthetic
 from singlow.evaluation import originals
 from singlow.evaluation.migration import STRENGTHS, measure_migration, steps
+from singlow.evaluation.migration_page import write_page
 from singlow.evaluation.originals import builtin_originals, dataset_originals
-from singlow.evaluation.page import write_page
 from tests.songs import coloured_noise, singlow, trained
 
 RATE = 16000
