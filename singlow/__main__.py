@@ -15,8 +15,9 @@ def main() -> None:
     from singlow.commands.project import project
     from singlow.commands.sample import sample
     from singlow.commands.songs import decode, encode
+    from singlow.commands.votes import votes
 
-    verbs = (check, sample, encode, decode, migrate, interpolate, evaluate, project, doctor)
+    verbs = (check, sample, encode, decode, migrate, interpolate, evaluate, project, votes, doctor)
     verbs = {verb.__name__: verb for verb in verbs}
     run_verb(verbs, "Use a trained run: RUN is a name under checkpoints/, or a path.")
 

@@ -1,16 +1,23 @@
 """What is told of voice conversions, on speakers that are easily told apart."""
 
+import io
+import json
 import sys
 import types
+from base64 import b64decode
 
 import numpy as np
 import pytest
+import soundfile
+from matplotlib import image
 
 from singlow.errors import DataError, EnvironmentFault
 from singlow.evaluation import similarity, spoofing
 from singlow.evaluation.conversion import draw_pairs, evaluate_conversions
-from singlow.evaluation.conversion_report import UNCONVERTED
+from singlow.evaluation.conversion_page import write_conversions
+from singlow.evaluation.conversion_report import UNCONVERTED, table
 from singlow.evaluation.spoofing import SHORTEST, describe_speech
+from tests.pages import Page
 from tests.voices import RATE, SPEAKERS, speak, utterances
 
 HELD, TRAIN = utterances(3, first=100), utterances(12)
@@ -118,6 +125,30 @@ def test_what_cannot_be_measured_is_told(brief):
         measure(lambda clips, *_: [clip[:10] for clip in clips])
     with pytest.raises(ValueError, match=UNCONVERTED):
         evaluate_conversions({UNCONVERTED: identity}, HELD, TRAIN, RATE)
+
+
+def test_the_folder_tells_and_plays_everything(report, tmp_path):
+    paths = write_conversions(report, tmp_path / "out", "<i>Blow</i>", ["A & b."])
+    assert [path.name for path in paths] == ["index.html", "listening.html", "report.json"]
+    told = json.loads(paths[2].read_text("utf-8"))
+    assert told["columns"][2]["figures"]["heard_as_target"] > 0.9
+    assert told["columns"][0]["conversions"][0]["pitch"] is None
+    text = paths[0].read_text("utf-8")
+    page = Page(text)
+    assert "&lt;i&gt;Blow&lt;/i&gt;" in text
+    assert "<ada>" in page.text
+    assert not {"script", "b", "i", "ada"} & page.seen
+    inside = [source for source in page.sources if source != "listening.html"]
+    assert all(source.startswith("data:") for source in inside)
+    sounds, pictures = inside[::2], inside[1::2]
+    assert len(sounds) == len(pictures) == 2 * 4
+    played, rate = soundfile.read(io.BytesIO(b64decode(sounds[0].partition(",")[2])))
+    assert rate == RATE
+    np.testing.assert_allclose(played, report.samples[0].source.audio, atol=1e-4)
+    for source in pictures:
+        drawn = image.imread(io.BytesIO(b64decode(source.partition(",")[2])))
+        assert drawn[..., :3].std() > 0.02
+    assert [column.header for column in table(report, "").columns][2:4] == ["same", "oracle <b>"]
 
 
 def test_similarity_is_left_out_where_the_encoder_is_missing(report, brief, monkeypatch):
