@@ -17,9 +17,10 @@ def main() -> None:
     from singlow.commands.project import project
     from singlow.commands.sample import sample
     from singlow.commands.songs import decode, encode
+    from singlow.commands.votes import votes
 
     verbs = (check, sample, encode, decode, migrate, interpolate, convert, enroll, evaluate)
-    verbs = {verb.__name__: verb for verb in (*verbs, project, doctor)}
+    verbs = {verb.__name__: verb for verb in (*verbs, project, votes, doctor)}
     run_verb(verbs, "Use a trained run: RUN is a name under checkpoints/, or a path.")
 
 

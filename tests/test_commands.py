@@ -36,7 +36,7 @@ def original(path):
 def test_help_lists_the_verbs(tmp_path):
     said = singlow(["--help"], tmp_path)
     assert said.code == 0
-    for verb in ("check", "sample", "encode", "decode", "evaluate", "project", "doctor"):
+    for verb in ("check", "sample", "encode", "decode", "evaluate", "project", "votes", "doctor"):
         assert verb in said.out
     assert singlow([], tmp_path).out == said.out
 

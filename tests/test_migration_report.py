@@ -1,6 +1,5 @@
 """What is told of a migration: the figures, the page, the verb."""
 
-import html.parser
 import io
 import re
 from base64 import b64decode
@@ -14,8 +13,9 @@ from singlow.audio import load_audio
 from singlow.data import synthetic
 from singlow.evaluation import originals
 from singlow.evaluation.migration import STRENGTHS, measure_migration, steps
+from singlow.evaluation.migration_page import write_page
 from singlow.evaluation.originals import builtin_originals, dataset_originals
-from singlow.evaluation.page import write_page
+from tests.pages import Page
 from tests.songs import coloured_noise, singlow, trained
 
 RATE = 16000
@@ -61,28 +61,9 @@ def test_what_moved_and_what_did_not(report):
     assert song.before.envelope.mean() == pytest.approx(0, abs=1e-4)
 
 
-class Page(html.parser.HTMLParser):
-    """Tags that are opened and closed in order, and what they refer to."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.sources, self.seen = [], [], set()
-
-    def handle_starttag(self, tag, attributes):
-        self.seen.add(tag)
-        self.sources += [value for key, value in attributes if key in ("src", "href")]
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_the_page_holds_all_it_needs(report):
     text = write_page(report, "<a> to b & c", ["A <paragraph>."], RATE)
-    page = Page()
-    page.feed(text)
-    assert page.open == []
+    page = Page(text)
     assert {"html", "title", "table", "audio", "img"} <= page.seen
     assert all(source.startswith("data:") for source in page.sources)
     assert not re.search(r"https?://|<script|@import", text)

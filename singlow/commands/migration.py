@@ -36,7 +36,7 @@ def evaluate_migration(
 
     from singlow.data.progress import progress
     from singlow.evaluation.migration import measure_migration, steps
-    from singlow.evaluation.page import write_page
+    from singlow.evaluation.migration_page import write_page
     from singlow.latents.migrate import migrate
     from singlow.training.checkpoint import write_text
 
@@ -95,7 +95,8 @@ def _originals(opened: Opened, known: Any, source: str, target: str, builtin: bo
 def _table(report: Any, title: str) -> Any:
     from rich.table import Table
 
-    from singlow.evaluation.page import finite_mean, mean_of, shown_number
+    from singlow.evaluation.figures import finite_mean, shown_number
+    from singlow.evaluation.migration_page import mean_of
 
     before, after = ([getattr(s, side) for s in report.songs] for side in ("before", "after"))
     shown = Table(title=title, title_justify="left")

@@ -15,7 +15,7 @@ _CLIPS, _SONGS = 10, 2  # of every built-in singer, and how many of them are son
 _PIECE = 5.0  # seconds of originals
 _LONGEST = 20.0  # seconds of a song
 _MOST_SONGS, _MOST_PIECES = 6, 100
-_SILENT = 1e-3  # rms
+SILENT = 1e-3  # rms
 
 Named = tuple[str, np.ndarray]
 
@@ -66,7 +66,7 @@ def dataset_originals(
     singers = {clip.singer for clip in train if clip.id in set(source)}
     longest = round(_LONGEST * sample_rate)
     songs = [(c.id, c.read()[:longest]) for c in held if c.singer in singers]
-    songs = [song for song in songs if root_mean_square(song[1]) > _SILENT]
+    songs = [song for song in songs if root_mean_square(song[1]) > SILENT]
     if not songs:
         raise DataError(f"{directory}: Expected held-out songs to migrate. Received: none.")
     size = round(_PIECE * sample_rate)
@@ -80,7 +80,7 @@ def _pieces(clips: list[Recording], size: int) -> list[Named]:
         audio = clip.read()
         for start in range(0, max(1, len(audio) - size // 2), size):
             piece = audio[start : start + size]
-            if root_mean_square(piece) > _SILENT:
+            if root_mean_square(piece) > SILENT:
                 pieces.append((f"{clip.id}+{start // size}", piece))
     return pieces
 

@@ -1,0 +1,54 @@
+"""How alike two voices are, by a speaker encoder that is installed apart.
+
+Resemblyzer brings its weights with it, so that nothing is downloaded; PyTorch from 2.6 on reads
+them as tensors only.
+
+References:
+    Wan, Wang, Papir and Moreno, Generalized end-to-end loss for speaker verification, 2018,
+    https://arxiv.org/abs/1710.10467
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from singlow.audio import resample
+from singlow.errors import EnvironmentFault
+
+Encoder = Callable[[np.ndarray, int], np.ndarray]
+"""From a recording `(time,)` and its rate in Hz to an embedding `(features,)` of its speaker."""
+
+_RATE = 16000
+_LEVEL = -30  # dBFS, that quiet recordings are raised to
+_INSTALL = "pip3 install 'resemblyzer>=0.1.4' 'torch>=2.6' 'setuptools<81'"
+
+
+def open_encoder() -> Encoder:
+    """Resemblyzer's encoder: the embedding has length 1 and 256 features, none negative.
+
+    Raises:
+        EnvironmentFault: it is not installed, or does not load.
+    """
+    try:
+        from resemblyzer import VoiceEncoder, normalize_volume
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"Speaker similarity needs Resemblyzer ({error}). Run: {_INSTALL}"
+        ) from None
+    model = VoiceEncoder("cpu", verbose=False)
+
+    def encode(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+        speech = resample(np.asarray(audio, np.float32)[:, None], sample_rate, _RATE)[:, 0]
+        return model.embed_utterance(normalize_volume(speech, _LEVEL, increase_only=True))
+
+    return encode
+
+
+def centroid(embeddings: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of a speaker's embeddings, each first scaled to length 1."""
+    return np.mean([embedding / np.linalg.norm(embedding) for embedding in embeddings], axis=0)
+
+
+def cosine(embedding: np.ndarray, other: np.ndarray) -> float:
+    """`a . b / (|a| |b|)`: 1 where two embeddings point the same way."""
+    return float(embedding @ other / (np.linalg.norm(embedding) * np.linalg.norm(other)))

@@ -1,0 +1,183 @@
+"""What is told of voice conversions, on speakers that are easily told apart."""
+
+import io
+import json
+import sys
+import types
+from base64 import b64decode
+
+import numpy as np
+import pytest
+import soundfile
+from matplotlib import image
+
+from singlow.errors import DataError, EnvironmentFault
+from singlow.evaluation import similarity, spoofing
+from singlow.evaluation.conversion import draw_pairs, evaluate_conversions
+from singlow.evaluation.conversion_page import write_conversions
+from singlow.evaluation.conversion_report import UNCONVERTED, table
+from singlow.evaluation.spoofing import SHORTEST, describe_speech
+from tests.pages import Page
+from tests.voices import RATE, SPEAKERS, speak, utterances
+
+HELD, TRAIN = utterances(3, first=100), utterances(12)
+FEW = TRAIN[::4]
+
+
+def identity(clips, sources, targets):
+    return clips
+
+
+def oracle(clips, sources, targets):
+    """A real clip of the target, never heard before, half as loud."""
+    return [0.5 * speak(target, 200 + k) for k, target in enumerate(targets)]
+
+
+def encode(audio, sample_rate):
+    """Two features that tell these speakers apart."""
+    return describe_speech(audio, sample_rate)[1:3]
+
+
+@pytest.fixture(scope="module")
+def report():
+    systems, steps = {"same": identity, "oracle <b>": oracle}, []
+    made = evaluate_conversions(
+        *(systems, HELD, TRAIN, RATE),
+        pairs=12,
+        closely=3,
+        samples=2,
+        encoder=encode,
+        done=lambda: steps.append(1),
+    )
+    assert len(steps) == 3
+    return made
+
+
+def test_an_oracle_is_heard_as_the_target_and_an_idle_converter_as_the_source(report):
+    same, oracle = (system.figures() for system in report.systems)
+    assert oracle["heard_as_target"] > 0.9 > 0.1 > oracle["heard_as_source"]
+    assert same["heard_as_source"] > 0.9 > 0.1 > same["heard_as_target"]
+    assert same["heard_as_target"] == report.unconverted.figures()["heard_as_target"]
+    assert report.real.figures()["heard_as_target"] > 0.8
+    assert report.chance == pytest.approx(1 / 3)
+    assert 0.2 < oracle["heard_as_shuffled"] < 0.5
+    assert {report.systems[1].spoofing("target", s) for s in SPEAKERS} <= {0.75, 1.0}
+
+
+def test_what_was_kept_is_measured(report):
+    same, oracle = (system.figures() for system in report.systems)
+    assert (same["pitch"], same["loudness"], same["seconds"]) == (pytest.approx(1), 0, 0)
+    assert 3 < oracle["loudness"] < 9
+    assert oracle["pitch"] < 0.99
+    assert same["speed"] > oracle["speed"] > 0
+    assert 0 < sum(np.isfinite(c.pitch) for c in report.systems[0].conversions) <= 3
+    assert same["to_source"] > same["to_target"]
+    assert oracle["to_target"] > oracle["to_source"]
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """A classifier that hardly learns."""
+    monkeypatch.setattr(spoofing, "_EPOCHS", 3)
+
+
+def test_everything_follows_the_seed(brief):
+    def measured(seed):
+        made = evaluate_conversions(
+            {"oracle": oracle}, HELD, FEW, RATE, 4, seed, 0, 2, encoder=encode
+        )
+        told = made.as_dict()
+        for column in told["columns"]:
+            column["figures"].pop("speed")
+        return told, [sample.other.name for sample in made.samples]
+
+    assert measured(0) == measured(0)
+
+
+def test_pairs_are_spread_over_speakers():
+    names = sorted(SPEAKERS)
+    names_of = [[(c.name, t) for c, t in draw_pairs(HELD, names, 6, seed)] for seed in (0, 0, 1)]
+    assert names_of[0] == names_of[1] != names_of[2]
+    drawn = draw_pairs(HELD, names, 6, 0)
+    assert len({(clip.speaker, target) for clip, target in drawn}) == 6
+    everything = draw_pairs(HELD, names, 1000, 0)
+    assert len({(clip.name, target) for clip, target in everything}) == len(everything) == 18
+    assert all(clip.speaker != target for clip, target in everything)
+
+
+def test_what_cannot_be_measured_is_told(brief):
+    def measure(convert, held=HELD, train=FEW):
+        return evaluate_conversions(
+            {"it": convert}, held, train, RATE, 4, closely=0, encoder=encode
+        )
+
+    short = [HELD[0]._replace(audio=HELD[0].audio[: round(SHORTEST * RATE) - 1])]
+    assert measure(identity, HELD + short).left_out == 1
+    with pytest.raises(DataError, match="at least 2 speakers"):
+        measure(identity, HELD[:1], FEW[:2])
+    with pytest.raises(DataError, match="Received: dee"):
+        measure(identity, [*HELD, HELD[0]._replace(speaker="dee")])
+    with pytest.raises(DataError, match="Received: none"):
+        measure(identity, short)
+    with pytest.raises(DataError, match=r"it: Expected a sound for .* not finite"):
+        measure(lambda clips, *_: [clip * np.nan for clip in clips])
+    with pytest.raises(DataError, match=r"Received: \(10,\) samples"):
+        measure(lambda clips, *_: [clip[:10] for clip in clips])
+    with pytest.raises(ValueError, match=UNCONVERTED):
+        evaluate_conversions({UNCONVERTED: identity}, HELD, TRAIN, RATE)
+
+
+def test_the_folder_tells_and_plays_everything(report, tmp_path):
+    paths = write_conversions(report, tmp_path / "out", "<i>Blow</i>", ["A & b."])
+    assert [path.name for path in paths] == ["index.html", "listening.html", "report.json"]
+    told = json.loads(paths[2].read_text("utf-8"))
+    assert told["columns"][2]["figures"]["heard_as_target"] > 0.9
+    assert told["columns"][0]["conversions"][0]["pitch"] is None
+    text = paths[0].read_text("utf-8")
+    page = Page(text)
+    assert "&lt;i&gt;Blow&lt;/i&gt;" in text
+    assert "<ada>" in page.text
+    assert not {"script", "b", "i", "ada"} & page.seen
+    inside = [source for source in page.sources if source != "listening.html"]
+    assert all(source.startswith("data:") for source in inside)
+    sounds, pictures = inside[::2], inside[1::2]
+    assert len(sounds) == len(pictures) == 2 * 4
+    played, rate = soundfile.read(io.BytesIO(b64decode(sounds[0].partition(",")[2])))
+    assert rate == RATE
+    np.testing.assert_allclose(played, report.samples[0].source.audio, atol=1e-4)
+    for source in pictures:
+        drawn = image.imread(io.BytesIO(b64decode(source.partition(",")[2])))
+        assert drawn[..., :3].std() > 0.02
+    assert [column.header for column in table(report, "").columns][2:4] == ["same", "oracle <b>"]
+
+
+def test_similarity_is_left_out_where_the_encoder_is_missing(report, brief, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    with pytest.raises(EnvironmentFault, match="pip3 install"):
+        similarity.open_encoder()
+    made = evaluate_conversions({"same": identity}, HELD, FEW, RATE, 2, closely=1, samples=0)
+    assert made.note.startswith("Speaker similarity needs Resemblyzer")
+    labels = [row[0] for row in made.rows()]
+    assert "pitch correlation" in labels
+    assert not any("similarity" in label for label in labels)
+    assert [row[0] for row in report.rows()][3:5] == [
+        "similarity to the target",
+        "similarity to the source",
+    ]
+
+
+def test_the_encoder_hears_16_khz(monkeypatch):
+    class VoiceEncoder:
+        def __init__(self, device, verbose):
+            assert (device, verbose) == ("cpu", False)
+
+        def embed_utterance(self, audio):
+            return np.array([len(audio), 0.0])
+
+    fake = types.SimpleNamespace(
+        VoiceEncoder=VoiceEncoder, normalize_volume=lambda audio, level, increase_only: audio
+    )
+    monkeypatch.setitem(sys.modules, "resemblyzer", fake)
+    assert similarity.open_encoder()(np.zeros(8000), 8000)[0] == 16000
+    assert similarity.cosine(np.array([2.0, 0.0]), np.array([1.0, 1.0])) == pytest.approx(0.5**0.5)
+    np.testing.assert_allclose(similarity.centroid([np.array([2.0, 0]), np.array([0, 3.0])]), 0.5)
