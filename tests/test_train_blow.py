@@ -49,6 +49,39 @@ def test_it_inverts_for_its_speakers(voices):
     assert "All within their limits." in said.out
 
 
+def test_its_conversions_are_measured_and_played(voices):
+    folder, _ = voices
+    said = singlow(["evaluate", "t", "--conversion", "--pairs", "2", "--hop", "256"], folder)
+    assert said.code == 0, said.err
+    assert "heard as the target" in said.out
+    assert {path.name for path in (folder / "t-conversion").iterdir()} == {
+        "index.html",
+        "listening.html",
+        "report.json",
+    }
+    report = json.loads((folder / "t-conversion" / "report.json").read_text())
+    assert [column["name"] for column in report["columns"]][1:3] == ["whole", "hop 256"]
+    assert "nat a sample" in singlow(["evaluate", "t"], folder).out
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--conversion", "--hop", "100"], "--hop in 256"),
+        (["--conversion", "--migration"], "Received: both"),
+        (["--conversion", "--to", "bo"], "--migration with --to"),
+        (["--pairs", "3"], "--conversion with --pairs"),
+        (["--migration"], "not told who speaks"),
+        (["--conversion", "--pairs", "0"], "--pairs of at least 1"),
+    ],
+)
+def test_what_is_not_to_be_evaluated_is_said(voices, flags, told):
+    said = singlow(["evaluate", "t", *flags], voices[0])
+    assert said.code == 2
+    assert told in said.err
+    assert said.err.count("\n") == 1
+
+
 def test_one_speaker_is_refused(tmp_path):
     write_songs(tmp_path / "songs")
     said = train([*QUICK[:4], "--dataset", "songs/ada", *QUICK[6:]], tmp_path)

@@ -1,5 +1,6 @@
-"""The verb `evaluate`: held-out bits per sample, singer by singer, or what a migration moved."""
+"""The verb `evaluate`: held-out bits per sample, or what a migration or conversions changed."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,10 @@ from tyro.conf import arg
 
 from singlow.commands.migrate import check_strength
 from singlow.commands.runs import Epoch, Opened, RunName, open_run
-from singlow.errors import UsageError
+from singlow.errors import DataError, UsageError
+
+_PAIRS = 100
+_CONVERSION, _MIGRATION = ("pairs", "hop"), ("from", "to", "strength", "method")
 
 
 def evaluate(
@@ -23,9 +27,12 @@ def evaluate(
         Literal["transport", "moments", "difference", "midpoint"] | None,
         arg(metavar="transport|moments|difference|midpoint"),
     ] = None,
+    conversion: bool = False,
+    pairs: Annotated[int | None, arg(metavar="INT")] = None,
+    hop: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
 ) -> None:
-    """Print held-out bits per sample beside FLAC's, or measure and play a migration.
+    """Print held-out bits per sample beside FLAC's, or measure and play what a run changes.
 
     Args:
         run: name under checkpoints/, or a path.
@@ -37,22 +44,41 @@ def evaluate(
         target: with --migration: whom they are to sound like; human on the built-in corpus.
         strength: with --migration: of what is played (1).
         method: with --migration: as in migrate (transport).
-        output: with --migration: the page (RUN-migration.html).
+        conversion: measure voice conversions of held-out clips, and write pages that play them and
+            ask about them blindly.
+        pairs: with --conversion: of a clip and another speaker (100).
+        hop: with --conversion: hops of overlapping frames to measure beside whole recordings.
+        output: with --migration: the page (RUN-migration.html); with --conversion: a folder
+            (RUN-conversion).
     """
-    own = {"from": source, "to": target, "strength": strength, "method": method, "output": output}
-    given = next((name for name, value in own.items() if value is not None), None)
-    if given is not None and not migration:
-        raise UsageError(f"Expected --migration with --{given}. Received: none.")
+    own = {"from": source, "to": target, "strength": strength, "method": method}
+    own |= {"pairs": pairs, "hop": hop or None, "output": output}
+    _check_given([name for name, value in own.items() if value is not None], migration, conversion)
+    if pairs is not None and pairs < 1:
+        raise UsageError(f"Expected --pairs of at least 1. Received: {pairs}.")
     share = 1.0 if strength is None else strength
     check_strength(share)
 
     from singlow.training.fit import prepare_data
     from singlow.training.settings import absolute_source
 
-    opened = open_run(run, epoch, speakers=False if migration else None)
+    wanted = {(True, False): False, (False, True): True}.get((migration, conversion))
+    opened = open_run(run, epoch, speakers=wanted)
+    names = opened.config["data"].get("singers")
     if dataset is not None:
         opened.config = {**opened.config, "data": {"dataset": absolute_source(dataset)}}
     opened.config = prepare_data(opened.config, data_dir)
+    if opened.flow.conditions_on and opened.config["data"]["singers"] != names:
+        raise DataError(
+            f"Expected recordings of the run's speakers, {', '.join(names)}. Received: those of "
+            f"{', '.join(opened.config['data']['singers'])[:200]}."
+        )
+    if conversion:
+        from singlow.commands.conversion import evaluate_conversion
+
+        folder = output or Path(f"{opened.run.name}-conversion")
+        evaluate_conversion(opened, pairs or _PAIRS, hop, folder)
+        return
     if not migration:
         _likelihood(opened)
         return
@@ -67,9 +93,22 @@ def _likelihood(opened: Opened) -> None:
     from rich.console import Console
 
     from singlow.evaluation.likelihood import measure, table
+    from singlow.models.flow import STEPS_OF_16_BIT
     from singlow.training.fit import open_windows
 
     measured = measure(opened.flow, *open_windows(opened.config, opened.flow))
     Console().print(table(measured, opened.run.name))
     source = opened.config["data"]["dataset"]
     print(f"Epoch {opened.checkpoint.epoch} on the held-out clips of {source}.")
+    nats = math.log(2) * (STEPS_OF_16_BIT - measured[""].flow)
+    print(f"{nats:.3f} nat a sample of the waveform in +-1, as some papers report it.")
+
+
+def _check_given(given: list[str], migration: bool, conversion: bool) -> None:
+    if migration and conversion:
+        raise UsageError("Expected --migration or --conversion. Received: both.")
+    for name in given:
+        wanted = "conversion" if name in _CONVERSION else "migration"
+        right = conversion if name in _CONVERSION else migration
+        if not (right or (name not in _MIGRATION and conversion)):
+            raise UsageError(f"Expected --{wanted} with --{name}. Received: none.")
