@@ -11,7 +11,9 @@ from tests.songs import TINY, command, singlow, train, write_songs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-TOY = [*TINY, "--epochs", "1", "--steps_per_epoch", "2", "--l_glow", "2"]
+SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
+TOY = [*TINY, *SHORT, "--l_glow", "2"]
+TOY_VOICES = ["--preset", "blow_tiny", "--k_glow", "1", "--window_size", "0.032", *SHORT]
 
 
 def blocks(language: str) -> list[str]:
@@ -42,7 +44,7 @@ def run(line: str, place: Path) -> None:
         script, *flags = arguments
         if script == "train.py":
             own = flags or ["--run", "singlow_16k", "--dataset", "my_songs"]
-            done = train([*TOY, *own], place)
+            done = train([*(TOY_VOICES if "blow" in own else TOY), *own], place)
         elif script == "data_loader.py":
             import data_loader
 
@@ -62,6 +64,9 @@ def test_every_command_runs(place):
     assert (place / "song.npz").is_file()
     assert list((place / "logs/singlow_16k/samples").glob("*.wav"))
     assert (place / "logs/mine/latents/latents.png").is_file()
+    assert (place / "converted/song_to_bo.wav").is_file()
+    assert len(list((place / "as_cy").glob("*_to_cy.wav"))) == 4
+    assert (place / "voices-conversion/listening.html").is_file()
 
 
 def test_the_library_example_runs(place, monkeypatch):
