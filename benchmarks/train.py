@@ -46,48 +46,19 @@ class Case:
 
 
 def preset(name: str, **overrides: Any) -> Callable[[], Any]:
-    """Builds a preset of SinGlow."""
+    """Builds a preset."""
 
     def make() -> Any:
-        from singlow.models import SinGlow
+        from singlow.models import MODELS, PRESETS
 
-        return SinGlow.from_preset(name, **overrides)
+        return MODELS[PRESETS[name].model].from_preset(name, **overrides)
 
     return make
 
 
-def large(backprop: str, policy: str | None = "mixed_bfloat16", steps: int = 12) -> Callable:
-    """Builds a flow of the size of Blow: 8 levels, each squeezing by 2, networks of 512 channels.
-
-    Its network is a plain ConvNet with taps 3, 1, 3: Blow's own, less the speaker.
-    """
-
-    def make() -> Any:
-        from singlow.bijections import (
-            ActNorm,
-            AffineCoupling,
-            Chain,
-            InvertibleConv,
-            Repeat,
-            Squeezed,
-        )
-        from singlow.models import Flow
-        from singlow.networks import ConvNet
-
-        def level(index: int) -> Squeezed:
-            network = ConvNet(512, (3, 1, 3), name="network", dtype=policy)
-            coupling = AffineCoupling(network, name="coupling")
-            parts = [ActNorm(name="act_norm"), InvertibleConv(name="mixing"), coupling]
-            step = Chain(parts, name="step")
-            inner = [Repeat(step, steps, backprop, name="repeat")]
-            inner += [level(index + 1)] if index < 7 else []
-            return Squeezed(Chain(inner, name="chain"), 2, name=f"level_{index}")
-
-        flow = Flow(level(0), name="large")
-        flow.sampling_rate = 16000
-        return flow
-
-    return make
+def blow(**overrides: Any) -> Callable[[], Any]:
+    """Builds the published Blow, for the 108 speakers of its paper."""
+    return preset("blow_original", **{"speakers": 108, "precision": "bfloat16", **overrides})
 
 
 CASES: dict[str, Case] = {
@@ -96,10 +67,11 @@ CASES: dict[str, Case] = {
     "singlow_16k, bfloat16": Case(preset("singlow_16k", precision="bfloat16"), 4, 8192, True),
     "singlow_original": Case(preset("singlow_original"), 32, 16384),
     "singlow_tiny": Case(preset("singlow_tiny"), 4, 2048),
-    "large": Case(large("stored"), 16, 4096, True),
-    "large, inverted": Case(large("inverted"), 16, 4096, True),
-    "large, float32": Case(large("stored", None), 16, 4096),
-    "large, 24 steps": Case(large("stored", steps=24), 16, 4096, True),
+    "blow_small": Case(preset("blow_small", speakers=10), 16, 4096),
+    "blow_original": Case(blow(), 16, 4096, True),
+    "blow_original, inverted": Case(blow(backprop="inverted"), 16, 4096, True),
+    "blow_original, float32": Case(blow(precision="float32"), 16, 4096),
+    "blow_original, 24 steps": Case(blow(k_glow=24), 16, 4096, True),
 }
 COLUMNS = {
     "weights": ("weights", "{:,.0f}"),
@@ -146,33 +118,25 @@ class _Nothing:
 
 def arithmetic(flow: Any, window: int) -> float:
     """Operations of convolutions and mixings for one clip forward."""
-    total, frames = 0.0, {}
-    for index, shape in enumerate(_levels(flow, window)):
-        frames[f"level_{index}"] = shape
+    frames = _frames(flow, window)
+    total = 0.0
     for weight in flow.trainable_variables:
-        level = [part for part in weight.path.split("/") if part.startswith("level_")][-1]
-        name = weight.path.replace("/", ".").split(".")[-1]
-        if name in ("kernel", "upper"):
-            total += 2.0 * frames[level] * math.prod(weight.shape)
+        parts = weight.path.replace("/", ".").split(".")
+        if parts[-1] in ("kernel", "upper"):
+            level = next(part for part in parts if part in frames)
+            # What an adapter makes, once a clip, is used at every frame by one input channel.
+            size = math.prod(weight.shape)
+            made = 3 / 4 * size / weight.shape[-2] * frames[level] if "adapter" in parts else 0
+            total += 2.0 * (size + made if made else frames[level] * size)
     return total
 
 
-def _levels(flow: Any, window: int) -> list[int]:
-    """Frames of each level."""
-    from singlow.bijections import Chain, MultiScale, Squeezed
-
-    if isinstance(flow.bijection, MultiScale):
-        levels = list(flow.bijection.levels)
-    else:
-        levels, inner = [], flow.bijection
-        while isinstance(inner, Squeezed):
-            levels.append(inner)
-            last = inner.bijection.layers[-1] if isinstance(inner.bijection, Chain) else None
-            inner = last
-    frames = []
-    for level in levels:
+def _frames(flow: Any, window: int) -> dict[str, int]:
+    """Frames of each level, by its name."""
+    frames = {}
+    for level in getattr(flow.bijection, "levels", None) or flow.bijection.layers:
         window //= level.factor
-        frames.append(window)
+        frames[level.name] = window
     return frames
 
 
@@ -193,7 +157,8 @@ def measure(case: Case, steps: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     shape = (case.batch, case.window, flow.channel_size)
     inputs = {"x": (0.1 * rng.standard_normal(shape)).astype("float32")}
-    flow.adapt({"x": inputs["x"][:2]})
+    inputs |= {name: np.arange(case.batch, dtype="int32") % 2 for name in flow.conditions_on}
+    flow.adapt({name: value[:2] for name, value in inputs.items()})
     compile_flow(flow, {"learning_rate": 1e-4, "warmup_steps": 100, "decay_steps": None})
 
     def step() -> None:
@@ -211,10 +176,13 @@ def measure(case: Case, steps: int) -> dict[str, float]:
     length = max(1, 10 * rate // flow.multiple) * flow.multiple
     song = (0.1 * rng.standard_normal((1, length, flow.channel_size))).astype("float32")
 
+    given = {name: value[:1] for name, value in inputs.items()} | {"x": song}
+    condition = flow.condition(given)
+    given = {"x": song} | ({} if condition is None else {"condition": condition})
     flow = flow.for_inference()
 
     def code() -> None:
-        np.asarray(flow.decode(flow.encode(song)))
+        np.asarray(flow.decode(flow.encode(given), condition))
 
     code()
     return {
