@@ -73,7 +73,7 @@ def convert(
     waiting = [(path, work.missing(path, made)) for path, made in results]
     kept = sum(len(made) for _, made in results) - sum(len(made) for _, made in waiting)
     if kept:
-        print(f"Kept {kept} results, which the same call made before.")
+        print(f"Kept {kept} result(s) that the same call made before.")
     waiting = [(path, made) for path, made in waiting if made]
     places = {next(iter(made.values())): made for _, made in waiting}
     with _Ahead([path for path, _ in waiting]) as ahead:

@@ -5,15 +5,16 @@ import numpy as np
 from singlow.audio import is_silent, root_mean_square
 from singlow.errors import DataError
 
-QUIETEST, LOUDEST = -35.0, -10.0  # dBFS rms of recordings that are left as they are
+QUIETEST, LOUDEST = -30.0, -10.0  # dBFS rms of recordings that are left as they are
 
 
 def gain(audio: np.ndarray, level: float | None = None) -> float:
     """What to multiply a recording by before a flow hears it.
 
     A run whose recordings were brought to a level hears others at that level. Where they were left
-    as they were, others are left too, unless they lie outside of `QUIETEST` to `LOUDEST`, where
-    speech hardly ever lies: they are brought to the nearer of the two.
+    as they were, others are left too, unless they lie outside of `QUIETEST` to `LOUDEST`, and are
+    brought to the nearer of the two: a flow trained on frames of random loudness, as Blow is, has
+    hardly heard any that are fainter or louder.
 
     Args:
         audio: `(time, channels)` at the flow's rate.
