@@ -123,11 +123,9 @@ def _change(
     method: str,
     levels: tuple[int, ...],
 ) -> Change:
-    from singlow.latents.features import features_of
     from singlow.latents.interpolate import towards
-    from singlow.latents.methods import check_levels, move
-    from singlow.latents.migrate import approach
-    from singlow.latents.song import encode_song
+    from singlow.latents.methods import check_levels
+    from singlow.latents.migrate import migrate
 
     flow, chosen = opened.coder, levels or None
     check_levels(chosen, flow.levels)
@@ -140,15 +138,7 @@ def _change(
     begin = None if source is None else known[source]
     end = _of_files(flow, reference) if reference else known[target]
 
-    def change(audio: np.ndarray) -> np.ndarray:
-        song = encode_song(flow, audio)
-        own = features_of(song.latents, audio, flow.sampling_rate) if begin is None else begin
-        if not own.sounding:
-            raise DataError("Expected a song with sound in it, to take its features. Give --from.")
-        goal = move(song.latents, own, end, method, chosen)
-        return approach(flow, audio, song, goal, strength)
-
-    return change
+    return lambda audio: migrate(flow, audio, begin, end, strength, method, chosen)
 
 
 def attributes(opened: Opened) -> Any:
