@@ -330,6 +330,16 @@ class TestFeaturesKept:
         Attributes(flow, data, tmp_path / "kept", "two")["ada"]
         assert path.read_bytes() != written
 
+    def test_are_used_where_they_cannot_be_kept(self, flow, tmp_path):
+        from singlow.training.run import find
+
+        data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
+        (tmp_path / "kept").write_text("a file")
+        said = []
+        known = Attributes(flow, data, tmp_path / "kept", "one", said.append)
+        assert known["ada"].clips == 2
+        assert "not kept" in said[0]
+
 
 def test_the_verb(place):
     arguments = ["migrate", "t", "song.wav", "--from", "ada", "--to", "bo"]
@@ -390,6 +400,8 @@ def test_references_instead_of_names(place):
         (["--reference", "missing.wav"], 2, "missing.wav"),
         (["--reference", "text.wav"], 3, "text.wav"),
         (["--reference", "short.wav"], 3, "short.wav: too short"),
+        (["--reference", "song.wav", "-o", "song.wav"], 2, "song.wav: is the input itself"),
+        (["--reference", "silent.wav", "-o", "silent.wav"], 2, "silent.wav: is the input itself"),
     ],
 )
 def test_mistakes_are_one_line(place, arguments, code, words):
