@@ -152,7 +152,8 @@ def test_more_strength_moves_further(flow, sides, method):
 
 
 def test_latents_arrive_at_the_target(flow, sides):
-    """All but their level, which is the song's."""
+    """All but their level, which is the song's, where nothing of the change is held back."""
+    from singlow.latents.song import encode_song
 
     def away(features):
         pairs = zip(features.levels, sides[1].levels, strict=True)
@@ -160,10 +161,31 @@ def test_latents_arrive_at_the_target(flow, sides):
         return np.linalg.norm(ratios - ratios.mean())
 
     audio = coloured_noise(9, 2.0)
-    before, after = (
-        measure_features(flow, [sound]) for sound in (audio, migrate(flow, audio, *sides))
-    )
+    song = encode_song(flow, audio)
+    moved = migrate_module.approach(flow, audio, song, move(song.latents, *sides), 1.0)
+    before, after = (measure_features(flow, [sound]) for sound in (audio, moved))
     assert away(after) < 0.5 * away(before)
+
+
+def test_the_low_band_moves_little(flow, sides, monkeypatch):
+    """Where a voice has its harmonics, noise is heard as a rough pitch."""
+    audio = coloured_noise(9, 1.0)
+    held = migrate(flow, audio, *sides) - audio
+    monkeypatch.setattr(migrate_module, "BELOW", 1.0)
+    free = migrate(flow, audio, *sides) - audio
+    frequency = np.fft.rfftfreq(len(audio), 1 / 16000)
+    below, above = frequency < 500, frequency > 2500
+    held, free = (np.square(np.abs(np.fft.rfft(change[:, 0]))) for change in (held, free))
+    assert held[below].sum() < 0.25 * free[below].sum()
+    assert held[above].sum() > 0.5 * free[above].sum()
+
+
+def test_silence_stays_silent(flow, sides):
+    audio = coloured_noise(9, 1.0)
+    audio[6000:] = 0
+    moved = migrate(flow, audio, *sides)
+    assert np.abs(moved[:6000] - audio[:6000]).max() > 1e-3
+    assert not moved[8000:].any()
 
 
 def test_levels_that_are_not_named_stay(flow, sides):
@@ -185,7 +207,7 @@ def test_rate_length_channels_and_the_band_above_are_kept(flow, sides):
     assert moved.shape == song.shape
     change = moved - song
     np.testing.assert_allclose(change[:, 0], change[:, 1], atol=1e-6)
-    power = np.square(np.abs(np.fft.rfft(change[:, 0])))
+    power = np.square(np.abs(np.fft.rfft(change[:, 0] * np.hanning(len(change)))))
     frequency = np.fft.rfftfreq(len(change), 1 / 44100)
     assert power[frequency > 8500].sum() < 1e-6 * power.sum()
 
@@ -308,6 +330,16 @@ class TestFeaturesKept:
         Attributes(flow, data, tmp_path / "kept", "two")["ada"]
         assert path.read_bytes() != written
 
+    def test_are_used_where_they_cannot_be_kept(self, flow, tmp_path):
+        from singlow.training.run import find
+
+        data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
+        (tmp_path / "kept").write_text("a file")
+        said = []
+        known = Attributes(flow, data, tmp_path / "kept", "one", said.append)
+        assert known["ada"].clips == 2
+        assert "not kept" in said[0]
+
 
 def test_the_verb(place):
     arguments = ["migrate", "t", "song.wav", "--from", "ada", "--to", "bo"]
@@ -368,6 +400,8 @@ def test_references_instead_of_names(place):
         (["--reference", "missing.wav"], 2, "missing.wav"),
         (["--reference", "text.wav"], 3, "text.wav"),
         (["--reference", "short.wav"], 3, "short.wav: too short"),
+        (["--reference", "song.wav", "-o", "song.wav"], 2, "song.wav: is the input itself"),
+        (["--reference", "silent.wav", "-o", "silent.wav"], 2, "silent.wav: is the input itself"),
     ],
 )
 def test_mistakes_are_one_line(place, arguments, code, words):

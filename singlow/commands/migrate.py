@@ -14,6 +14,7 @@ from singlow.commands.runs import (
     Opened,
     Output,
     RunName,
+    check_place,
     each,
     inputs,
     one_file,
@@ -39,6 +40,7 @@ def migrate(
         arg(metavar="transport|moments|difference|midpoint|slerp"),
     ] = "transport",
     levels: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
+    data_dir: Annotated[Path | None, arg(metavar="DIR")] = None,
     epoch: Epoch = "newest",
 ) -> None:
     """Move features of one singer or style into songs of another.
@@ -57,15 +59,18 @@ def migrate(
             difference their means; midpoint is the original's half-way to a mean; slerp goes
             towards the latents of one --reference.
         levels: only these latents, 0 the finest.
+        data_dir: where records of the run's data are kept; beside them when None.
         epoch: which checkpoint.
     """
     check_strength(strength)
     _check_sides(source, target, reference, method)
     found = inputs(files, SUFFIXES)
     results = outputs(found, output, ".wav", one_file(files))
-    given = inputs(reference, SUFFIXES) if reference else []
+    given = [path for path, _ in inputs(reference, SUFFIXES)] if reference else []
+    for result in results:
+        check_place(result, given)
     opened = open_run(run, epoch, speakers=False)
-    change = _change(opened, source, target, [path for path, _ in given], strength, method, levels)
+    change = _change(opened, source, target, given, strength, method, levels, data_dir)
 
     from singlow.audio import load_audio, write_audio
     from singlow.latents.migrate import add_change
@@ -122,12 +127,11 @@ def _change(
     strength: float,
     method: str,
     levels: tuple[int, ...],
+    data_dir: Path | None,
 ) -> Change:
-    from singlow.latents.features import features_of
     from singlow.latents.interpolate import towards
-    from singlow.latents.methods import check_levels, move
-    from singlow.latents.migrate import approach
-    from singlow.latents.song import encode_song
+    from singlow.latents.methods import check_levels
+    from singlow.latents.migrate import migrate
 
     flow, chosen = opened.coder, levels or None
     check_levels(chosen, flow.levels)
@@ -136,27 +140,23 @@ def _change(
             raise UsageError(f"Expected one --reference for slerp. Received: {len(reference)}.")
         other = heard(flow, reference[0])
         return lambda audio: towards(flow, audio, other, strength, chosen)
-    known = attributes(opened) if source is not None or target is not None else None
+    known = None
+    if source is not None or target is not None:
+        from singlow.training.fit import prepare_data
+
+        opened.config = prepare_data(opened.config, data_dir)
+        known = attributes(opened)
     begin = None if source is None else known[source]
     end = _of_files(flow, reference) if reference else known[target]
 
-    def change(audio: np.ndarray) -> np.ndarray:
-        song = encode_song(flow, audio)
-        own = features_of(song.latents, audio, flow.sampling_rate) if begin is None else begin
-        if not own.sounding:
-            raise DataError("Expected a song with sound in it, to take its features. Give --from.")
-        goal = move(song.latents, own, end, method, chosen)
-        return approach(flow, audio, song, goal, strength)
-
-    return change
+    return lambda audio: migrate(flow, audio, begin, end, strength, method, chosen)
 
 
 def attributes(opened: Opened) -> Any:
-    """The features of the singers and styles of a run's own data, kept in its folder."""
+    """The features of the singers and styles of a run's prepared data, kept in its folder."""
     from singlow.latents.attributes import Attributes
-    from singlow.training.fit import prepare_data
 
-    data = prepare_data(opened.config)["data"]
+    data = opened.config["data"]
     mark = f"{opened.fingerprint} {data['content']}"
     folder = opened.run.directory / "features"
     return Attributes(opened.coder, Path(data["directory"]), folder, mark)

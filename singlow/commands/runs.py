@@ -2,6 +2,7 @@
 
 import functools
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -145,17 +146,22 @@ def check_results(pairs: list[tuple[Path, Path]]) -> None:
                 f"{result}: two inputs would be written there. Give them in two calls."
             )
         seen.add(result)
-        if result.exists() and result.samefile(source):
-            raise UsageError(f"{result}: is the input itself. Choose another -o.")
-        check_place(result)
+        check_place(result, (source,))
 
 
-def check_place(result: Path) -> None:
+def check_place(result: Path, given: Iterable[Path] = ()) -> None:
     """Refuse a result that cannot be made, before long work.
 
+    Args:
+        result: where it would be written.
+        given: what it is made from.
+
     Raises:
-        UsageError: it is a folder, or would lie below a file.
+        UsageError: it is a folder, would lie below a file, or would take the place of what it is
+            made from.
     """
+    if result.exists() and any(result.samefile(path) for path in given):
+        raise UsageError(f"{result}: is the input itself. Choose another -o.")
     if result.is_dir():
         raise UsageError(f"{result}: is a folder where a file is expected. Choose another -o.")
     nearest = next((path for path in result.parents if path.exists()), None)

@@ -49,7 +49,7 @@ def sample(
     single = bool(output.suffix) and not output.is_dir()
     if single and (count != 1 or output.suffix.lower() != ".wav"):
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
-    check_place(output if single else output / "clip.wav")
+    check_place(output if single else output / "clip.wav", () if around is None else (around,))
     opened = open_run(run, epoch, speakers=False)
     song = None if around is None else _song(opened.flow, around, seconds)
 
@@ -61,7 +61,8 @@ def sample(
         name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
         path = output if single else output / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_audio(path, drawn, opened.flow.sampling_rate)
+        # A song may be beyond full scale, as what is drawn around it may.
+        write_audio(path, drawn, opened.flow.sampling_rate, None if song is None else "FLOAT")
         print(path)
 
 

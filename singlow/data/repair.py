@@ -14,6 +14,7 @@ from singlow.data.progress import Report
 from singlow.data.records import HEADER, Damage, Record, index_shard, map_shard, write_shard
 from singlow.data.settings import rebuild_advice
 from singlow.errors import DataError
+from singlow.whole import whole
 
 
 def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None:
@@ -157,18 +158,9 @@ def _set_aside(path: Path) -> Path:
     try:
         os.link(path, aside, follow_symlinks=False)
     except (OSError, NotImplementedError):
-        _copy(path, aside)
+        with path.open("rb") as source, whole(aside) as target:
+            shutil.copyfileobj(source, target)
     return aside
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy a file whole or not at all, where it cannot have a second name."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        shutil.copyfile(path, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _found_aside(path: Path) -> Path | None:

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,21 @@ class Attributes:
         data: its dataset's folder.
         cache: a folder for what was measured; a file in it that does not fit is measured again.
         mark: text that changes with the flow's weights and with the data.
+        report: receives a line where the cache cannot be written.
 
     Raises:
         DataError: the dataset is damaged.
     """
 
-    def __init__(self, flow: Any, data: Path, cache: Path, mark: str) -> None:
-        self._flow, self._cache, self._mark = flow, cache, mark
+    def __init__(
+        self,
+        flow: Any,
+        data: Path,
+        cache: Path,
+        mark: str,
+        report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ) -> None:
+        self._flow, self._cache, self._mark, self._report = flow, cache, mark, report
         self._clips = read_recordings(data, ("train",))
         self._known: dict[str, Features] = {}
 
@@ -71,8 +81,11 @@ class Attributes:
             features = read_features(path, mark)
             if features is None:
                 features = self._measured(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_features(path, features, mark)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_features(path, features, mark)
+                except OSError as error:
+                    self._report(f"Warning: {path}: not kept for the next time: {error.strerror}.")
             self._known[name] = features
         return self._known[name]
 

@@ -7,20 +7,24 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.signal import butter, sosfiltfilt
 
 from singlow.audio import resample, to_channels
-from singlow.latents.features import Features, smooth_power
+from singlow.errors import DataError
+from singlow.latents.features import Features, features_of, smooth_power
 from singlow.latents.methods import move
 from singlow.latents.song import Song, decode_song, encode_song
 
 Contour = Callable[[int], np.ndarray]
 
 BURST = 4.5  # dB of 2 ms above the song's own loudest 2 ms within 20 ms
+LOW, BELOW = 1000.0, 0.1  # Hz, and the share that a migration's change has below them
 FLOOR = 55.0  # dB below the song's loudest place, under which nothing is too loud
 _CALM = 0.02  # seconds before and after a burst that are moved less
 _CLICK, _PERIOD = 1000, 50  # of these times a second
 _ROUNDS = 12  # of halving, before what still bursts is left as it was
 _NOTHING = 1e-9  # power, -90 dBFS
+_SILENCE = 1e-13  # power, -130 dBFS: less is a rounding error of the filter
 _LOUDEST = 30.0  # amplitude above which one burst is like another
 
 
@@ -28,7 +32,7 @@ def migrate_song(
     flow: Any,
     song: np.ndarray,
     sample_rate: int,
-    source: Features,
+    source: Features | None,
     target: Features,
     strength: float = 1.0,
     method: str = "transport",
@@ -43,7 +47,7 @@ def migrate_song(
         flow: any flow on audio.
         song: `(time, channels)` float32 in +-1.
         sample_rate: Hz of `song`.
-        source: features of those it sounds like.
+        source: features of those it sounds like; its own when None.
         target: features of those it is to sound like.
         strength: 0 is the song itself, 1 all of the way, more goes beyond.
         method: a name in `methods.METHODS`.
@@ -51,7 +55,7 @@ def migrate_song(
 
     Raises:
         UsageError: the method or a level is unknown.
-        DataError: the flow cannot encode or decode the song.
+        DataError: the flow cannot encode or decode the song, or it has no features of its own.
     """
 
     def migrated(audio: np.ndarray) -> np.ndarray:
@@ -86,7 +90,7 @@ def add_change(
 def migrate(
     flow: Any,
     audio: np.ndarray,
-    source: Features,
+    source: Features | None,
     target: Features,
     strength: float = 1.0,
     method: str = "transport",
@@ -94,10 +98,17 @@ def migrate(
 ) -> np.ndarray:
     """Audio `(time, channels)` at the flow's rate, migrated; see `migrate_song`.
 
-    Its loudness, under 50 ms, is that of `audio`.
+    Its loudness, under 50 ms, is that of `audio`. Below 1 kHz only a tenth of the change is added:
+    where the harmonics of a voice carry most of its power, latents that are moved decode to noise
+    far above that of the target, which is heard as roughness and measured as jitter.
     """
     song = encode_song(flow, audio)
-    return approach(flow, audio, song, move(song.latents, source, target, method, levels), strength)
+    if source is None:
+        source = features_of(song.latents, audio, flow.sampling_rate)
+        if not source.sounding:
+            raise DataError("Expected a song with sound in it, to take its features. Give --from.")
+    goal = move(song.latents, source, target, method, levels)
+    return approach(flow, audio, song, goal, strength, below=BELOW)
 
 
 def approach(
@@ -107,6 +118,7 @@ def approach(
     goal: list[np.ndarray],
     strength: float,
     contour: Contour | None = None,
+    below: float = 1.0,
 ) -> np.ndarray:
     """Decode `z + strength (goal - z)` with a loudness contour, that of `audio` if no other.
 
@@ -121,6 +133,7 @@ def approach(
         goal: latents of the same shapes.
         strength: 0 is `audio` itself.
         contour: gives the power (time,) wanted under a triangle of so many samples.
+        below: share of the change that is added below `LOW`.
 
     Raises:
         DataError: the latents do not fit the flow.
@@ -136,10 +149,22 @@ def approach(
         decoded = decode_song(flow, _mixed(song, pairs, share))
         burst = _bursts(contour, decoded, rate)
         if not burst.any():
-            return _as_loud(contour, decoded, rate)
+            break
         share *= 1 - 0.5 * _around(burst, flow)
-    share *= _around(burst, flow) == 0
-    return _as_loud(contour, decode_song(flow, _mixed(song, pairs, share)), rate)
+    else:
+        share *= _around(burst, flow) == 0
+        decoded = decode_song(flow, _mixed(song, pairs, share))
+    decoded = _as_loud(contour, decoded, rate)
+    if below == 1.0:
+        return decoded
+    change = decoded - audio
+    return _as_loud(contour, audio + below * change + (1 - below) * _high(change, rate), rate)
+
+
+def _high(audio: np.ndarray, rate: int) -> np.ndarray:
+    """What of `audio` lies above `LOW`, in phase."""
+    sections = butter(2, min(LOW, 0.4 * rate), "highpass", fs=rate, output="sos")
+    return sosfiltfilt(sections, audio, axis=0, padlen=0).astype(audio.dtype)
 
 
 def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], share: np.ndarray) -> Song:
@@ -170,5 +195,5 @@ def _around(burst: np.ndarray, flow: Any) -> np.ndarray:
 
 def _as_loud(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
     wanted, found = contour(rate // 40), smooth_power(decoded, rate // 40)
-    gain = np.sqrt((wanted + _NOTHING) / (found + _NOTHING))
+    gain = np.sqrt((wanted + _NOTHING) / (found + _NOTHING)) * (wanted > _SILENCE)
     return (decoded * gain[:, None]).astype(np.float32)

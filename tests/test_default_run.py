@@ -1,0 +1,108 @@
+"""What migration does with the run that `make train` gives: trained here, or reused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from singlow.audio import load_audio, snr_db
+from singlow.commands.migrate import attributes
+from singlow.commands.runs import open_run
+from singlow.evaluation.migration import STRENGTHS, measure_migration
+from singlow.evaluation.originals import builtin_originals
+from singlow.latents.migrate import migrate
+from singlow.latents.song import decode_song, encode_song
+from singlow.training.fit import prepare_data
+from tests.songs import singlow, train
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = "singlow_16k"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the default run is: the repository when somebody trained it there."""
+    place = ROOT if (ROOT / "checkpoints" / RUN).is_dir() else tmp_path_factory.mktemp("default")
+    said = train([], place)  # nothing when it is done
+    assert said.code == 0, said.err
+    return place
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    found = open_run(str(folder / "checkpoints" / RUN))
+    found.config = prepare_data(found.config)
+    return found
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    """Songs of the virtual singers, and originals of both sides, that no run was trained on."""
+    sides = (lambda *names, n=n: n in names for n in ("virtual", "human"))
+    return builtin_originals(*sides, 16000, 1)
+
+
+@pytest.fixture(scope="module")
+def report(opened, sounds):
+    known = attributes(opened)
+    virtual, human = known["virtual"], known["human"]
+    return measure_migration(
+        lambda audio, share: migrate(opened.coder, audio, virtual, human, share), *sounds, 16000
+    )
+
+
+def test_the_score_rises_with_strength(report):
+    positions = [report.position(strength) for strength in STRENGTHS]
+    assert report.accuracy > 0.9
+    assert all(np.diff(positions) > 0), positions
+    for song in report.songs:
+        assert all(np.diff([song.positions[s] for s in STRENGTHS]) > 0), song.before.name
+
+
+def test_strength_1_is_half_of_the_way_and_more(report):
+    assert report.moved(1.0) >= 0.5
+    for song in report.songs:
+        assert song.positions[1.0] - song.positions[0.0] > 0.3
+
+
+def test_pitch_loudness_and_length_stay(report):
+    for song in report.songs:
+        assert song.pitch >= 0.95
+        assert song.cents < 5
+        assert abs(song.loudness) < 0.1
+        assert song.seconds == 0
+
+
+def test_breath_and_jitter_come_near_the_target(report):
+    def mean(sounds, key):
+        return np.nanmean([getattr(sound.voice, key) for sound in sounds])
+
+    songs, moved = ([getattr(s, side) for s in report.songs] for side in ("before", "after"))
+    before, after, target = (mean(group, "breath") for group in (songs, moved, report.target))
+    assert after - before > 0.5 * (target - before)
+    before, after, target = (mean(group, "jitter") for group in (songs, moved, report.target))
+    assert before < after < 2 * target
+
+
+def test_latents_lose_nothing(opened, sounds):
+    for _, audio in sounds[0]:
+        assert snr_db(audio, decode_song(opened.coder, encode_song(opened.coder, audio))) >= 80
+
+
+def test_strength_0_and_a_to_a_are_the_song(folder, sounds, tmp_path):
+    song = np.repeat(sounds[0][0][1][:40000], 2, axis=1)
+    soundfile.write(tmp_path / "song.wav", song, 22050, "FLOAT")
+    for number, flags in enumerate(
+        (
+            ["--from", "virtual", "--to", "human", "--strength", "0"],
+            ["--from", "virtual", "--to", "virtual"],
+            ["--from", "nova", "--to", "nova", "--strength", "2"],
+        )
+    ):
+        result = tmp_path / f"{number}.wav"
+        said = singlow(["migrate", RUN, tmp_path / "song.wav", *flags, "-o", result], folder)
+        assert said.code == 0, said.err
+        assert load_audio(result)[0].tobytes() == song.tobytes()
