@@ -1,6 +1,7 @@
 """What `evaluate` does with voices: conversions measured, and pages that play them."""
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     Args:
         opened: the run, its data prepared.
         pairs: of a clip and a target.
-        hops: overlaps to measure beside whole recordings, in samples.
+        hops: overlaps to measure beside whole recordings, in samples; clips shorter than a window
+            are left out then.
         output: a folder.
 
     Raises:
@@ -32,12 +34,15 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     from singlow.evaluation.conversion import evaluate_conversions
     from singlow.evaluation.conversion_page import write_conversions
     from singlow.evaluation.conversion_report import table
+    from singlow.training.fit import window_length
     from singlow.voices.speakers import speakers_of
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"Expected a folder for -o. Received: {output}, a file. Choose another.")
-    systems = _systems(opened, speakers_of(opened), hops)
-    held_out, train = (_utterances(opened, split) for split in ("validation", "train"))
+    window = window_length(opened.config, opened.flow)
+    systems = _systems(opened, speakers_of(opened), window, hops)
+    held_out = _utterances(opened, "validation", window if hops else opened.flow.multiple)
+    train = _utterances(opened, "train", opened.flow.multiple)
     with progress("Converting", 1 + len(systems)) as converted:
         report = evaluate_conversions(
             systems,
@@ -51,17 +56,18 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     run, epoch = opened.run.name, opened.checkpoint.epoch
     about = [f"Run {run}, epoch {epoch}; clips of {opened.config['data']['dataset']}."]
     written = write_conversions(report, output, f"Voices of {run}", about)
-    Console().print(table(report, f"{pairs} held-out conversions, chance {report.chance:.1%}"))
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(table(report, f"{pairs} held-out conversions, chance {report.chance:.1%}"))
     if report.note:
         print(report.note)
     print(*written, sep="\n")
 
 
-def _systems(opened: Opened, speakers: Any, hops: Sequence[int]) -> dict[str, Callable[..., Any]]:
-    from singlow.training.fit import window_length
+def _systems(
+    opened: Opened, speakers: Any, window: int, hops: Sequence[int]
+) -> dict[str, Callable[..., Any]]:
     from singlow.voices.convert import check_hop
 
-    window = window_length(opened.config, opened.flow)
     frames = {f"hop {hop}": (window, check_hop(hop, window)) for hop in hops}
     ways = {"whole": None, **frames}
     return {
@@ -88,8 +94,8 @@ def _converted(
     return made
 
 
-def _utterances(opened: Opened, split: str) -> list[Any]:
-    """The clips of a split; of every speaker at most `LEARNT`, spread over all."""
+def _utterances(opened: Opened, split: str, least: int) -> list[Any]:
+    """Clips of at least so many samples; of every speaker at most `LEARNT`, spread over all."""
     from singlow.audio import dequantize
     from singlow.data.clips import Clips
     from singlow.data.dataset import read_info
@@ -98,12 +104,15 @@ def _utterances(opened: Opened, split: str) -> list[Any]:
 
     data = opened.config["data"]
     directory = Path(data["directory"])
-    clips = Clips(directory, read_info(directory), split, opened.flow.multiple)
+    clips = Clips(directory, read_info(directory), split, least)
     found = []
     for number, speaker in enumerate(data["singers"]):
         own = [k for k, entry in enumerate(clips.entries) if entry.singer == number]
         if not own:
-            raise DataError(f"{directory}: Expected {split} clips of {speaker}. Received: none.")
+            raise DataError(
+                f"{directory}: Expected {split} clips of {speaker}, of at least {least} samples. "
+                "Received: none."
+            )
         for k in evenly(own, LEARNT):
             entry = clips.entries[k]
             audio = dequantize(clips.samples(k, 0, entry.frames))[:, 0]
