@@ -1,4 +1,4 @@
-"""The primitives that Keras lacks: a lean `scan`, `vjp`, and a bias whose gradient is cheap."""
+"""The primitives that Keras lacks: a lean `scan`, `vjp`, a cheap bias and a cheap rectifier."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -121,8 +121,9 @@ def with_backward(
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """`x + bias`: `(..., channels)` and `(channels,)`.
 
-    On TensorFlow the addition is one that is fused with the product before and the activation after
-    it, and the bias's gradient a product with ones, four times as fast as the sum.
+    On TensorFlow the bias's gradient is a product with ones, four times as fast as the sum. In
+    full precision the addition is one that is fused with the product before and the activation
+    after it; in bfloat16 that fused product is slower than its parts.
     """
     if keras.backend.backend() == "jax":
         return x + bias
@@ -135,9 +136,28 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
             ones = tf.ones((1, tf.shape(rows)[0]), dy.dtype)
             return dy, tf.matmul(ones, rows)[0]
 
-        return tf.nn.bias_add(x, bias), pull
+        return x + bias if x.dtype == tf.bfloat16 else tf.nn.bias_add(x, bias), pull
 
     return added(x, bias)
+
+
+def relu(x: Tensor) -> Tensor:
+    """`max(x, 0)`.
+
+    In bfloat16 on TensorFlow the larger of the bits and 0, both read as whole numbers, which is the
+    same and three times as fast: whatever has its sign bit set is below 0.
+    """
+    if keras.backend.backend() == "jax" or x.dtype != "bfloat16":
+        return keras.ops.relu(x)
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def rectified(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        bits = tf.maximum(tf.bitcast(x, tf.int16), tf.constant(0, tf.int16))
+        y = tf.bitcast(bits, tf.bfloat16)
+        return y, lambda dy: tf.raw_ops.ReluGrad(gradients=dy, features=y)
+
+    return rectified(x)
 
 
 def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[[Any], tuple]]:
