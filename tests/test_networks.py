@@ -5,25 +5,29 @@ import numpy as np
 import pytest
 from keras import ops
 
+from singlow.bijections.loop import relu, vjp
 from singlow.networks import Convolution
 from tests.conformance.cases import tolerance
 
 
 @pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("inputs", "filters"), [(4, 13), (14, 3), (14, 13)])
 @pytest.mark.parametrize(
     ("kernel_size", "dilation", "length"),
     [(1, 1, 5), (3, 1, 7), (2, 3, 9), (3, 16, 64), (3, 16, 60), (5, 20, 40), (3, 40, 40)],
 )
-def test_a_convolution_sums_its_taps(kernel_size, dilation, length, causal):
+def test_a_convolution_sums_its_taps(kernel_size, dilation, length, inputs, filters, causal):
     keras.utils.set_random_seed(1)
-    layer = Convolution(3, kernel_size, dilation, causal)
-    x = np.random.default_rng(2).standard_normal((2, length, 4))
+    rng = np.random.default_rng(2)
+    layer = Convolution(filters, kernel_size, dilation, causal)
+    x = rng.standard_normal((2, length, inputs))
+    gain, bias = rng.standard_normal((2, filters)).astype("float32")
     layer.build(x.shape)
-    layer.gain.assign([0.5, 1.5, -2.0])
-    layer.bias.assign([0.1, 0.2, 0.3])
+    layer.gain.assign(gain)
+    layer.bias.assign(bias)
     kernel = ops.convert_to_numpy(layer.kernel).astype(np.float64)
-    kernel *= np.array([0.5, 1.5, -2.0]) / np.sqrt(np.square(kernel).sum(axis=(0, 1)))
-    expected = np.zeros((2, length, 3)) + np.array([0.1, 0.2, 0.3])
+    kernel *= gain / np.sqrt(np.square(kernel).sum(axis=(0, 1)))
+    expected = np.zeros((2, length, filters)) + bias
     before, _ = layer.receptive_field
     for tap in range(kernel_size):
         for t in range(length):
@@ -31,4 +35,15 @@ def test_a_convolution_sums_its_taps(kernel_size, dilation, length, causal):
             if 0 <= source < length:
                 expected[:, t] += x[:, source] @ kernel[tap]
     found = ops.convert_to_numpy(layer(ops.convert_to_tensor(x.astype(keras.config.floatx()))))
-    np.testing.assert_allclose(found, expected, atol=tolerance(1e-12, 1e-5))
+    np.testing.assert_allclose(found, expected, atol=tolerance(1e-11, 1e-4))
+
+
+def test_the_rectifier_in_bfloat16_is_that_of_keras_forward_and_back():
+    values = [-np.inf, -3.0, -2e-38, -0.0, 0.0, 2e-38, 0.5, 3.0, np.inf]
+    x = ops.cast(np.array(values), "bfloat16")
+    dx = vjp(relu, x)[1](ops.ones_like(x))[0]
+    for found, expected in [(relu(x), ops.relu(x)), (dx, np.array(values) > 0)]:
+        found, expected = ops.cast(found, "float32"), ops.cast(expected, "float32")
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(found), ops.convert_to_numpy(expected), strict=True
+        )

@@ -8,6 +8,7 @@ from keras import ops
 
 from singlow.bijections.actnorm import ActNorm
 from singlow.bijections.base import Shape, Tensor, masked
+from singlow.bijections.loop import relu
 from singlow.networks.base import Network, reach
 from singlow.networks.weightnorm import Convolution
 
@@ -139,6 +140,8 @@ class ConvNet(Network):
         hidden = self.convolutions[index](hidden)
         if index == 0 and self.conditioned:
             hidden = hidden + self.embedding(condition)
+        if self.activation == "relu":
+            return relu(hidden)
         return keras.activations.get(self.activation)(hidden)
 
     def adapt(

@@ -10,6 +10,7 @@ from singlow.bijections.base import Shape, Tensor
 from singlow.bijections.loop import add_bias
 
 _WIDE = 16  # narrower rows are slower than what the copy costs
+_NARROW = 12  # taps times channels up to which one product beats a convolution
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -92,6 +93,13 @@ class Convolution(keras.layers.Layer):
     def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.kernel_size == 1:
             return ops.matmul(x, weight[0])
+        if self.kernel_size * x.shape[-1] <= _NARROW:
+            taps = ops.concatenate(self._shifted(x), axis=-1)
+            return ops.matmul(taps, ops.reshape(weight, (-1, self.filters)))
+        if self.kernel_size * self.filters <= _NARROW:
+            products = ops.matmul(x, ops.concatenate(ops.unstack(weight, self.kernel_size), -1))
+            own = [slice(k * self.filters, (k + 1) * self.filters) for k in range(self.kernel_size)]
+            return sum(y[..., k] for y, k in zip(self._shifted(products), own, strict=True))
         before, after = self.receptive_field
         if before == after and self._wraps(x.shape[1]):
             return self._in_rows(x, weight)
@@ -99,6 +107,13 @@ class Convolution(keras.layers.Layer):
             return ops.conv(x, weight, padding="same", dilation_rate=self.dilation)
         padded = ops.pad(x, ((0, 0), (before, after), (0, 0)))
         return ops.conv(padded, weight, padding="valid", dilation_rate=self.dilation)
+
+    def _shifted(self, x: Tensor) -> list[Tensor]:
+        """What each tap sees: `x` moved in time, zeros beyond the ends."""
+        before, after = self.receptive_field
+        padded = ops.pad(x, ((0, 0), (before, after), (0, 0)))
+        starts = range(0, before + after + 1, self.dilation)
+        return [padded[:, k : k - before - after or None] for k in starts]
 
     def _wraps(self, length: int | None) -> bool:
         """Whether to lay time out in rows of one dilation each: exact, and a copy less."""
