@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Shape, Tensor, masked
+from singlow.bijections.loop import relu
 from singlow.networks.base import Network
 from singlow.networks.weightnorm import Convolution
 
@@ -93,8 +94,8 @@ class HyperNet(Network):
         self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
         made = self._made(condition, x.shape[-1])
-        hidden = ops.relu(ops.matmul(_taps(masked(x, frame_mask)), made))
-        hidden = ops.relu(self.hidden(hidden))
+        hidden = relu(ops.matmul(_taps(masked(x, frame_mask)), made))
+        hidden = relu(self.hidden(hidden))
         return self.last(masked(hidden, frame_mask))
 
     def _made(self, condition: Tensor, inputs: int) -> Tensor:
