@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 PARALLEL = -n $(JOBS) --dist loadscope --no-loadscope-reorder
 QUICK := --xla_backend_optimization_level=0  # compiles a quarter faster, runs slower
-CORE := tests/conformance tests/test_flow.py tests/test_optimizer.py
+CORE := tests/conformance tests/test_flow.py tests/test_optimizer.py \
+	tests/test_blow.py::test_fit_learns_who_speaks \
+	tests/test_blow.py::test_a_conversion_is_another_sound_and_can_be_undone
 
 .PHONY: help train test test-slow check format benchmark benchmark-gpu clean
 
