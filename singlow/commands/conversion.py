@@ -86,11 +86,16 @@ def _converted(
 ) -> list[np.ndarray]:
     from singlow.voices.convert import convert_recording
 
-    made = []
+    made, burst = [], 0
     for audio, source, target in zip(clips, sources, targets, strict=True):
         given = flow, audio[:, None], flow.sampling_rate, speakers[source], [speakers[target]]
         (voice,) = convert_recording(*given, frames=frames)
         made.append(voice.audio[:, 0])
+        burst += voice.burst > 0
+    if burst:
+        print(
+            f"{burst} of {len(made)} conversions were beyond full scale in places, and cut there."
+        )
     return made
 
 

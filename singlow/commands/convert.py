@@ -171,6 +171,12 @@ class _Conversion:
             tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
             # Whole numbers would round what a conversion back needs.
             write_audio(result, voice.audio, rate, subtype="FLOAT", comment=tag.comment)
+            if voice.burst:
+                print(
+                    f"{result}: {voice.burst:.2%} of the samples were beyond full scale and cut "
+                    "there: the run knows such sounds too little. Train it for longer.",
+                    file=sys.stderr,
+                )
             if voice.limit < 1:
                 print(
                     f"{result}: turned down by {-20 * np.log10(voice.limit):.1f} dB, so that "

@@ -13,6 +13,7 @@ from singlow.voices.level import gain
 
 MOST_OVERLAP = 32  # frames over a sample
 _BATCH = 32
+_BURST = 4.0  # of full scale: no voice is as loud
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Converted:
         audio: `(time, channels)` float32.
         level: rms at which the flow gave it, in units of full scale.
         limit: what it was turned down by, so that nothing exceeds full scale; 1 for nothing.
+        burst: share of the samples that the flow gave beyond full scale, which were cut there.
     """
 
     audio: np.ndarray
     level: float
     limit: float
+    burst: float = 0.0
 
 
 def convert_recording(
@@ -52,6 +55,11 @@ def convert_recording(
     and is not linear, so that going back needs `y` at its own level, which the result no longer
     has. Hence `level` is remembered beside the result: given what an earlier conversion returned
     as `before`, `g` restores that level, and the way back, from target to source, returns `x`.
+
+    Where a flow meets what it was not trained on, its inverse for another speaker may burst: single
+    samples a million times too loud, to which all others would be levelled. When one is beyond four
+    times full scale, all are cut at full scale, and their share is told; there the way back is
+    lost.
 
     Args:
         flow: of a model that takes embeddings as its condition, made for inference.
@@ -103,6 +111,10 @@ def _levelled(
             "Expected a finite conversion. Received: NaN or infinite samples; try another --from, "
             "or an earlier --epoch."
         )
+    burst = 0.0
+    if np.abs(y).max() > _BURST:
+        burst = float((np.abs(y) > 1).mean())
+        y = np.clip(y, -1, 1)
     back = resample(y, flow.sampling_rate, sample_rate)[: len(audio)]
     result = np.zeros_like(audio)
     result[: len(back), sounding] = back
@@ -111,7 +123,7 @@ def _levelled(
         raise DataError("Expected a conversion with sound. Received: silence.")
     result *= np.float32(root_mean_square(audio) / rms)
     limit = min(1.0, ceiling / float(np.abs(result).max()))
-    return Converted(result * np.float32(limit), root_mean_square(y), limit)
+    return Converted(result * np.float32(limit), root_mean_square(y), limit, burst)
 
 
 def convert(
