@@ -26,8 +26,9 @@ class Settings:
     preset: Name = None
     """Named settings: singlow_16k (the default), singlow_original, singlow_tiny, blow_small (the
     default of blow), blow_fast, blow_original or blow_tiny."""
-    dataset: Annotated[str | None, arg(metavar="builtin|DIR")] = None
-    """A folder of audio, a folder from data_loader.py, or the built-in corpus (the default)."""
+    dataset: Annotated[tuple[str, ...] | None, arg(metavar="builtin|DIR...")] = None
+    """Folders of audio, LABEL=DIR to name a singer or style, a folder from data_loader.py, or the
+    built-in corpus (the default)."""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """Where the prepared records of a folder of audio are kept; beside it when None."""
 

@@ -76,6 +76,13 @@ def test_a_dataset_is_absolute_behind_its_label(tmp_path, monkeypatch):
         assert absolute_source(expected) == expected
 
 
+def test_a_dataset_may_have_several_sources(tmp_path):
+    for label in ("human", "virtual"):
+        (tmp_path / label).mkdir()
+    sources = [f"{label}={tmp_path / label}" for label in ("human", "virtual")]
+    assert settled(["--dataset", *sources], tmp_path)["data"]["dataset"] == sources
+
+
 def test_model_preset_and_run_name():
     wanted = given(parse(Settings, ["--model", "singlow", "--preset", "singlow_original"]))
     assert (wanted["model"], wanted["preset"]) == ("singlow", "singlow_original")
@@ -123,6 +130,7 @@ def test_flags_that_need_no_settings():
         ["--model", "flowtron"],
         ["--model", "blow", "--preset", "singlow_tiny"],
         ["--set", "augment=1"],
+        ["--dataset"],
         ["--set", "min_rms=2"],
         ["extra"],
     ],

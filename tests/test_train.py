@@ -67,6 +67,26 @@ def test_scalars_have_tags_without_a_prefix(series):
         assert all(math.isfinite(event.value) for event in values)
 
 
+def test_two_folders_are_two_singers_and_two_styles(songs):
+    sources = ["human=songs/ada", "virtual=songs/bo"]
+    said = train([*QUICK, "--dataset", *sources, "--run", "two", "--data_dir", "data"], songs)
+    assert said.code == 0, said.err
+    assert "ada virtual=" in said.out
+    config = json.loads((songs / "checkpoints" / "two" / "config.json").read_text())
+    assert config["data"]["singers"] == ["human", "virtual"]
+    assert config["data"]["dataset"] == [
+        f"{label}={songs / 'songs' / name}" for label, name in (("human", "ada"), ("virtual", "bo"))
+    ]
+    again = train(["--run", "two", "--epochs", "2", "--dataset", *sources], songs)
+    assert again.code == 0, again.err
+    other = train(["--run", "two", "--dataset", sources[0]], songs)
+    assert other.code == 2
+    assert "dataset is" in other.err
+    alone = train([*QUICK, "--dataset", "builtin", "songs"], songs)
+    assert alone.code == 2
+    assert "stands alone" in alone.err
+
+
 def test_samples_can_be_heard_and_seen():
     folder, _ = trained()
     found = events(folder, "validation")

@@ -32,6 +32,7 @@ def train(task: dict) -> None:
     from singlow.training import checkpoint, tensors
     from singlow.training.callbacks import Guard
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     os.chdir(task["directory"])
     said = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(said, 1)

@@ -98,6 +98,7 @@ def _log_det(exact: Any, given: Given) -> list[str]:
 
 def _clips(opened: Opened) -> tuple[Given, str]:
     """Held-out windows of the run's data, or of the built-in corpus when those are gone."""
+    from singlow.data.corpora import sources_of
     from singlow.data.pipeline import Windows
     from singlow.training.fit import window_length
 
@@ -124,7 +125,8 @@ def _clips(opened: Opened) -> tuple[Given, str]:
         if held_out.steps:
             batch = held_out.batch(0)
             given = {name: batch[name] for name in ("x", *flow.conditions_on)}
-            return given, f"held-out clips of {opened.config['data']['dataset']}"
+            sources = sources_of(opened.config["data"]["dataset"])
+            return given, f"held-out clips of {' '.join(sources)}"
     given = {"x": _synthetic(flow, window)}
     given |= {name: np.zeros(_CLIPS, np.int32) for name in flow.conditions_on}
     return given, "a synthetic clip, since the run's own data are gone"

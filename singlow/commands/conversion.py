@@ -30,6 +30,7 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     """
     from rich.console import Console
 
+    from singlow.data.corpora import sources_of
     from singlow.data.progress import progress
     from singlow.evaluation.conversion import evaluate_conversions
     from singlow.evaluation.conversion_page import write_conversions
@@ -54,7 +55,8 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
             done=converted,
         )
     run, epoch = opened.run.name, opened.checkpoint.epoch
-    about = [f"Run {run}, epoch {epoch}; clips of {opened.config['data']['dataset']}."]
+    sources = " ".join(sources_of(opened.config["data"]["dataset"]))
+    about = [f"Run {run}, epoch {epoch}; clips of {sources}."]
     written = write_conversions(report, output, f"Voices of {run}", about)
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(table(report, f"{pairs} held-out conversions, chance {report.chance:.1%}"))

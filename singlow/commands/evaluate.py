@@ -16,7 +16,7 @@ _CONVERSION, _MIGRATION = ("pairs", "hop"), ("from", "to", "strength", "method")
 
 def evaluate(
     run: RunName,
-    dataset: Annotated[str | None, arg(metavar="builtin|DIR")] = None,
+    dataset: Annotated[tuple[str, ...], arg(metavar="builtin|DIR...")] = (),
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None,
     epoch: Epoch = "newest",
     migration: bool = False,
@@ -36,7 +36,7 @@ def evaluate(
 
     Args:
         run: name under checkpoints/, or a path.
-        dataset: other data than the run's own: a folder, or builtin.
+        dataset: other data than the run's own: folders, or builtin.
         data_dir: where records of a folder of audio are kept; beside it when None.
         epoch: which checkpoint.
         migration: measure what migration moves, and write a page with players and spectrograms.
@@ -60,13 +60,13 @@ def evaluate(
     check_strength(share)
 
     from singlow.training.fit import prepare_data
-    from singlow.training.settings import absolute_source
+    from singlow.training.settings import absolute_sources
 
     wanted = {(True, False): False, (False, True): True}.get((migration, conversion))
     opened = open_run(run, epoch, speakers=wanted)
     names = opened.config["data"].get("singers")
-    if dataset is not None:
-        opened.config = {**opened.config, "data": {"dataset": absolute_source(dataset)}}
+    if dataset:
+        opened.config = {**opened.config, "data": {"dataset": absolute_sources(dataset)}}
     opened.config = prepare_data(opened.config, data_dir)
     if opened.flow.conditions_on and opened.config["data"]["singers"] != names:
         raise DataError(
@@ -92,13 +92,14 @@ def evaluate(
 def _likelihood(opened: Opened) -> None:
     from rich.console import Console
 
+    from singlow.data.corpora import sources_of
     from singlow.evaluation.likelihood import measure, table
     from singlow.models.flow import STEPS_OF_16_BIT
     from singlow.training.fit import open_windows
 
     measured = measure(opened.flow, *open_windows(opened.config, opened.flow))
     Console().print(table(measured, opened.run.name))
-    source = opened.config["data"]["dataset"]
+    source = " ".join(sources_of(opened.config["data"]["dataset"]))
     print(f"Epoch {opened.checkpoint.epoch} on the held-out clips of {source}.")
     nats = math.log(2) * (STEPS_OF_16_BIT - measured[""].flow)
     print(f"{nats:.3f} nat a sample of the waveform in +-1, as some papers report it.")

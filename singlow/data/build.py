@@ -9,7 +9,7 @@ from typing import Any
 from singlow.data.assemble import summary, write_dataset
 from singlow.data.builtin import build_builtin, builtin_fingerprint
 from singlow.data.clip import Clip
-from singlow.data.corpora import find_clips, part_source
+from singlow.data.corpora import find_clips, part_source, sources_of
 from singlow.data.dataset import INFO, read_info
 from singlow.data.folder import STAGING, own_folder, own_shards, remove_empty, reusable
 from singlow.data.progress import Report, progress
@@ -110,7 +110,7 @@ def build_dataset(
 
 
 def prepare(
-    dataset: str | os.PathLike,
+    dataset: str | os.PathLike | Sequence[str],
     data_dir: str | os.PathLike | None = None,
     *,
     layout: str = "auto",
@@ -123,8 +123,9 @@ def prepare(
     """The folder of records for a dataset, built first where it has to be.
 
     Args:
-        dataset: "builtin", a folder with `dataset_info.json`, or a folder of audio, whose records
-            go to a cache beside it, `<folder>/.singlow/<fingerprint>`.
+        dataset: "builtin", a folder with `dataset_info.json`, or one source or several as for
+            `corpora.find_clips`, whose records go to a cache beside the first,
+            `<folder>/.singlow/<fingerprint>`.
         data_dir: where records are built instead; "data" for what has no folder of its own or one
             that cannot be written.
 
@@ -133,10 +134,19 @@ def prepare(
 
     Raises:
         DataError: the records are there, but at another rate or of other channels.
+        UsageError: "builtin" or a folder of records is one of several.
     """
-    if (Path(dataset) / INFO).is_file():
-        _check_fit(Path(dataset), sampling_rate, channel_size)
-        return Path(dataset)
+    sources = sources_of(dataset)
+    for source in sources:
+        ready = (Path(source) / INFO).is_file()
+        if len(sources) > 1 and (ready or source == BUILTIN):
+            raise UsageError(
+                f"Expected folders of audio when there are several. Received: {source}, which "
+                "stands alone."
+            )
+        if ready:
+            _check_fit(Path(source), sampling_rate, channel_size)
+            return Path(source)
     settings = check_settings(sampling_rate, channel_size, seed, 0.1, None)
     common = {
         "sampling_rate": sampling_rate,
@@ -144,25 +154,25 @@ def prepare(
         "seed": seed,
         "report": report,
     }
-    if os.fspath(dataset) == BUILTIN:
+    if sources == [BUILTIN]:
         out = Path(data_dir or "data") / f"{BUILTIN}-{builtin_fingerprint(settings)}"
         build_builtin(out, **common)
         return out
-    clips, chosen = find_clips([dataset], layout)
-    cache = _cache(dataset, data_dir)
+    clips, chosen = find_clips(sources, layout)
+    cache = _cache(sources[0], data_dir)
     out = cache / fingerprint(clips, settings, chosen)
     try:
-        build_dataset([dataset], out, layout=layout, workers=workers, **common)
+        build_dataset(sources, out, layout=layout, workers=workers, **common)
     finally:
         if cache.name == CACHE:
             remove_empty([cache])
     return out
 
 
-def _cache(dataset: str | os.PathLike, data_dir: str | os.PathLike | None) -> Path:
+def _cache(source: str, data_dir: str | os.PathLike | None) -> Path:
     if data_dir is not None:
         return Path(data_dir)
-    folder = part_source(os.fspath(dataset))[1]
+    folder = part_source(source)[1]
     beside = (folder if folder.is_dir() else folder.parent) / CACHE
     try:
         beside.mkdir(exist_ok=True)

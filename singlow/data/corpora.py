@@ -56,6 +56,12 @@ def find_clips(
     return _unique(clips), ", ".join(dict.fromkeys(chosen))
 
 
+def sources_of(dataset: str | os.PathLike | Sequence[str]) -> list[str]:
+    """What a dataset is made from: one source, or several in a list."""
+    single = isinstance(dataset, str | os.PathLike)
+    return [os.fspath(dataset)] if single else list(dataset)
+
+
 def part_source(source: str) -> tuple[str, Path]:
     """The label ("" without one) and the absolute path of `LABEL=SRC`.
 

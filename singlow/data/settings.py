@@ -59,17 +59,17 @@ def fingerprint(clips: Sequence[Clip], settings: dict[str, Any], layout: str) ->
     return hash_of([settings, layout, told])
 
 
-def rebuild_advice(info: dict[str, Any], directory: Path, source: str = "SRC") -> str:
+def rebuild_advice(info: dict[str, Any], directory: Path, sources: Sequence[str] = ("SRC",)) -> str:
     """A sentence with the command that builds a dataset again as it was.
 
     Args:
         info: what its `dataset_info.json` holds.
         directory: of the dataset.
-        source: its recordings, where they are known.
+        sources: its recordings, where they are known.
     """
     if info["layout"] == "builtin":
         return f"Delete {directory}; train.py writes it again."
-    words = ["python3", "data_loader.py", source, "--out", str(directory)]
+    words = ["python3", "data_loader.py", *sources, "--out", str(directory)]
     if info["layout"] in LAYOUTS:
         words += ["--layout", info["layout"]]
     for name in ("sampling_rate", "channel_size", "seed", "level"):

@@ -40,9 +40,12 @@ def read_config(path: Path) -> dict[str, Any]:
         if not isinstance(config.get(key), kind):
             raise DataError(f"{path}: Expected {key} to be a {kind.__name__}. It is not.")
     data = {"directory": "", **config["data"]}
-    for key in ("dataset", "directory"):
-        if not isinstance(data.get(key), str):
-            raise DataError(f"{path}: Expected {key} of data to be a str. It is not.")
+    if not isinstance(data["directory"], str):
+        raise DataError(f"{path}: Expected directory of data to be a str. It is not.")
+    dataset = data.get("dataset")
+    sources = dataset if isinstance(dataset, list) else [dataset]
+    if not sources or not all(isinstance(source, str) for source in sources):
+        raise DataError(f"{path}: Expected dataset of data to be a str, or several. It is not.")
     try:
         require_training(config["training"])
     except UsageError as error:

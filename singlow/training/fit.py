@@ -33,6 +33,7 @@ def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dic
         DataError: there is no audio, or it is not what the run began with.
     """
     from singlow.data.build import prepare
+    from singlow.data.corpora import sources_of
     from singlow.data.dataset import INFO, read_info
     from singlow.data.settings import rebuild_advice
 
@@ -48,14 +49,15 @@ def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dic
     info = read_info(directory)
     content = _content(info)
     if data.get("content", content) != content:
+        sources = sources_of(data["dataset"])
         if info.get("lost"):
-            source = "SRC" if (Path(data["dataset"]) / INFO).is_file() else data["dataset"]
+            known = ["SRC"] if (Path(sources[0]) / INFO).is_file() else sources
             raise DataError(
                 f"{directory}: {len(info['lost'])} clip(s) were lost to damage since the run "
-                f"began. {rebuild_advice(info, directory, source)}"
+                f"began. {rebuild_advice(info, directory, known)}"
             )
         raise DataError(
-            f"{data['dataset']}: these are not the recordings that the run began with. Give "
+            f"{' '.join(sources)}: these are not the recordings that the run began with. Give "
             "another --run NAME, or --fresh to start over with them."
         )
     facts = {

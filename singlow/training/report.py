@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from singlow.data.corpora import sources_of
 from singlow.training.run import Run
 
 
@@ -21,7 +22,8 @@ def introduce(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_o
         f"{training['batch_size']}."
     )
     print(
-        f"{data['dataset']}: {train.clips} clips to train on and {held_out.clips} held out, "
+        f"{' '.join(sources_of(data['dataset']))}: {train.clips} clips to train on and "
+        f"{held_out.clips} held out, "
         f"{singers}, {flow.sampling_rate} Hz; records in {os.path.relpath(data['directory'])}."
     )
 

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -30,7 +30,10 @@ def given(flags: Any) -> dict[str, Any]:
     Raises:
         UsageError: a value is out of its range, or `--set` is not KEY=VALUE.
     """
-    flags = {key: value for key, value in asdict(flags).items() if value not in (None, ())}
+    flags = asdict(flags)
+    if flags.get("dataset") == ():
+        raise UsageError("Expected --dataset builtin or DIR, one or several. Received: none.")
+    flags = {key: value for key, value in flags.items() if value not in (None, ())}
     overrides = [_parsed(text) for text in flags.get("set", ())]
     names = [key for key, _ in overrides]
     for key in names:
@@ -43,13 +46,19 @@ def given(flags: Any) -> dict[str, Any]:
     arguments = {key: flags[key] for key in ARGUMENTS if key in flags}
     arguments.update((key, value) for key, value in overrides if key not in DEFAULTS)
     if "dataset" in flags:
-        flags["dataset"] = absolute_source(flags["dataset"])
+        flags["dataset"] = absolute_sources(flags["dataset"])
     kept = {key: flags[key] for key in ("model", "preset", "dataset", "data_dir") if key in flags}
     return {**kept, "arguments": arguments, "training": training}
 
 
+def absolute_sources(dataset: Sequence[str]) -> str | list[str]:
+    """What `--dataset` names, wherever one stands; a list when there are several."""
+    sources = [absolute_source(source) for source in dataset]
+    return sources[0] if len(sources) == 1 else sources
+
+
 def absolute_source(dataset: str) -> str:
-    """What `--dataset` names, wherever one stands: `builtin`, a path, or `LABEL=PATH`.
+    """One source of a dataset, wherever one stands: `builtin`, a path, or `LABEL=PATH`.
 
     What is not there keeps its words: a run that has its records goes on without its recordings.
     """
