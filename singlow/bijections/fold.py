@@ -9,6 +9,7 @@ from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, count_frames
 from singlow.bijections.bound import Bindings
+from singlow.bijections.loop import product
 
 
 class Affine(NamedTuple):
@@ -29,17 +30,17 @@ class Affine(NamedTuple):
     def then(self, after: "Affine") -> "Affine":
         """This map and `after` it."""
         return Affine(
-            ops.matmul(after.matrix, self.matrix),
-            ops.matmul(self.inverse, after.inverse),
-            ops.matmul(after.matrix, self.shift[..., None])[..., 0] + after.shift,
+            product(after.matrix, self.matrix),
+            product(self.inverse, after.inverse),
+            product(after.matrix, self.shift[..., None])[..., 0] + after.shift,
             self.log_det + after.log_det,
         )
 
     def refined(self) -> "Affine":
         """The inverse after a Newton step, so that its rounding costs z -> x -> z nothing."""
         one = ops.eye(self.matrix.shape[-1], dtype=self.matrix.dtype)
-        left = one - ops.matmul(self.matrix, self.inverse)
-        return self._replace(inverse=self.inverse + ops.matmul(self.inverse, left))
+        left = one - product(self.matrix, self.inverse)
+        return self._replace(inverse=self.inverse + product(self.inverse, left))
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -90,7 +91,7 @@ def merged(layers: list[Any]) -> tuple[InvertibleLayer, Fold]:
 
 def mixed(x: Tensor, matrix: Tensor) -> Tensor:
     """`matrix x_t` for every frame: `(..., channels)` -> `(..., channels)`."""
-    return ops.matmul(x, ops.transpose(matrix))
+    return product(x, ops.transpose(matrix))
 
 
 def transposed(matrix: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from keras import ops
 from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, count_frames
 from singlow.bijections.bound import read
 from singlow.bijections.fold import Affine, diagonal, merged, mixed, transposed
+from singlow.bijections.loop import product
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -93,7 +94,7 @@ class InvertibleConv(InvertibleLayer):
         upper = value(self.upper) * ops.transpose(mask) + diagonal(signed)
         half = ops.linalg.solve_triangular(lower, transposed(permutation), lower=True)
         inverse = ops.linalg.solve_triangular(upper, half, lower=False)
-        return ops.matmul(ops.matmul(permutation, lower), upper), inverse
+        return product(product(permutation, lower), upper), inverse
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "form": self.form}

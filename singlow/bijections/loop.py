@@ -1,4 +1,4 @@
-"""The primitives that Keras lacks: a lean `scan`, `vjp`, a cheap bias and a cheap rectifier."""
+"""The primitives that Keras lacks: a lean `scan`, `vjp`, products that are exact, cheap layers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -133,6 +133,19 @@ def with_backward(
         return function(*learned)
 
     return run
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product `a b`, rounded as its dtype says.
+
+    An accelerator's default on JAX keeps 10 bits of a float32's 23, which is enough for a network
+    and too little for what must invert.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.numpy.matmul(a, b, precision="highest")
+    return keras.ops.matmul(a, b)
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:

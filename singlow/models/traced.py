@@ -9,7 +9,8 @@ import keras
 def traced(layer: keras.layers.Layer, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as one graph: of tensors, `None` and lists or dictionaries of them.
 
-    On TensorFlow one trace serves every length; JAX compiles anew for every shape.
+    On TensorFlow one trace serves every length; JAX compiles anew for every shape, and computes
+    products in full precision on accelerators too.
 
     Args:
         layer: whose variables the function reads; it may not change them.
@@ -22,6 +23,7 @@ def traced(layer: keras.layers.Layer, function: Callable[..., Any]) -> Callable[
     import jax
 
     @jax.jit
+    @jax.default_matmul_precision("highest")
     def compiled(values: list[Any], *arguments: Any) -> Any:
         bindings = list(zip(layer.variables, values, strict=True))
         with keras.StatelessScope(state_mapping=bindings):
