@@ -38,13 +38,15 @@ class AffineCoupling(InvertibleLayer):
         network: from `(batch, time, channels of a)` to `channels of b` times `2` outputs (`1` when
             additive); called as `network(a, condition, frame_mask, training=training)`. Its
             `channels` are set here when they are `None`.
-        scale: `"bounded"`, `s = 2 tanh(h / 2)`, so that the inverse cannot explode; `"sigmoid"`,
-            `s = log sigmoid(h + 2)`; `"exp"`, `s = h`; `"additive"`, `s = 0`.
+        scale: `"bounded"`, `s = limit tanh(h / limit)`, so that the inverse cannot explode;
+            `"sigmoid"`, `s = log sigmoid(h + 2)`; `"exp"`, `s = h`; `"additive"`, `s = 0`.
         tile: frames that the network sees at a time, with its receptive field around them: the same
             result in memory that does not grow with length. All frames when `None`.
+        limit: of a `"bounded"` scale, above zero.
 
     Raises:
-        ValueError: `scale` is unknown, `tile` is below 1, or there is a single channel.
+        ValueError: `scale` is unknown, `tile` is below 1, `limit` is not above zero, or there is a
+            single channel.
 
     References:
         Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,
@@ -56,16 +58,20 @@ class AffineCoupling(InvertibleLayer):
         network: keras.layers.Layer,
         scale: str = "bounded",
         tile: int | None = None,
+        limit: float = 2.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if tile is not None and tile < 1:
             raise ValueError(f"Expected tile of at least 1. Received: tile={tile}.")
+        if not limit > 0:
+            raise ValueError(f"Expected a limit above zero. Received: limit={limit}.")
         if scale not in SCALES:
             raise ValueError(f"Expected scale to be one of {SCALES}. Received: scale={scale!r}.")
         self.network = network
         self.scale = scale
         self.tile = tile
+        self.limit = limit
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         moved = x_shape[-1] // 2
@@ -180,14 +186,14 @@ class AffineCoupling(InvertibleLayer):
             return None, parameters
         log_scale, shift = ops.split(parameters, 2, axis=-1)
         if self.scale == "bounded":
-            log_scale = bound(log_scale)
+            log_scale = bound(log_scale, self.limit)
         elif self.scale == "sigmoid":
             log_scale = masked(ops.log_sigmoid(log_scale + 2.0), frame_mask)
         return log_scale, shift
 
     def get_config(self) -> dict[str, Any]:
-        own = {"network": serialize(self.network), "scale": self.scale, "tile": self.tile}
-        return {**super().get_config(), **own}
+        own = {"scale": self.scale, "tile": self.tile, "limit": self.limit}
+        return {**super().get_config(), "network": serialize(self.network), **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

@@ -51,6 +51,9 @@ class Blow(Paper):
         multi_scale: another: half of the channels leave after each block.
         weight_norm: normalise the networks' convolutions.
         scale: the couplings' scale: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
+        scale_limit: of a `"bounded"` log-scale. Conversion ends in the inverse of another voice
+            than the one that was seen, so a step may be off by twice this, and all steps together
+            burst where it is large.
         sampling_rate: Hz of the audio it is for.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
@@ -78,6 +81,7 @@ class Blow(Paper):
         multi_scale: bool = False,
         weight_norm: bool = True,
         scale: str = "bounded",
+        scale_limit: float = 2.0,
         sampling_rate: int = 16000,
         precision: str = "float32",
         backprop: str = "stored",
@@ -114,7 +118,10 @@ class Blow(Paper):
         return Squeezed(repeat, factor, name=f"block_{index}")
 
     def _step(self) -> Chain:
-        coupling = AffineCoupling(self._network(), self._settings["scale"], name="coupling")
+        given = self._settings
+        coupling = AffineCoupling(
+            self._network(), given["scale"], limit=given["scale_limit"], name="coupling"
+        )
         return Chain(
             [InvertibleConv(name="mixing"), ActNorm(name="act_norm"), coupling], name="step"
         )
@@ -139,6 +146,10 @@ def _check(given: dict[str, Any]) -> None:
     check_channels(channels)
     read = [count - count // 2 for count in channels]
     wrong = [count for count in read if given["width"] % count]
+    if not given["scale_limit"] > 0:
+        raise ValueError(
+            f"Expected scale_limit above 0. Received: scale_limit={given['scale_limit']}."
+        )
     if given["conditioning"] == "hyper" and wrong:
         raise ValueError(
             f"Expected width to be a multiple of the channels that the couplings read, {read}. "

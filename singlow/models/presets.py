@@ -113,6 +113,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "squeeze": 8,
                     "level_squeeze": 2,
                     "width": 128,
+                    "scale_limit": 0.5,
                     "sampling_rate": 16000,
                 }
             ),
@@ -139,6 +140,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "squeeze": 8,
                     "level_squeeze": 8,
                     "width": 512,
+                    "scale_limit": 0.5,
                     "sampling_rate": 16000,
                 }
             ),
@@ -172,6 +174,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "level_squeeze": 2,
                     "width": 16,
                     "embedding_size": 8,
+                    "scale_limit": 0.5,
                     "sampling_rate": 16000,
                 }
             ),

@@ -92,6 +92,7 @@ CASES: dict[str, Case] = {
     "folded linear": Case(folded_linear, (2, 5, 3), weights=False),
     "flip": Case(b.Flip, (2, 5, 3), weights=False),
     "coupling, bounded": Case(lambda: b.AffineCoupling(small_net()), (3, 8, 4)),
+    "coupling, tightly bounded": Case(lambda: b.AffineCoupling(small_net(), limit=0.5), (3, 8, 4)),
     "coupling, odd channels": Case(lambda: b.AffineCoupling(small_net()), (2, 8, 5)),
     "coupling, sigmoid": Case(lambda: b.AffineCoupling(small_net(), "sigmoid"), (3, 8, 4)),
     "coupling, exp": Case(lambda: b.AffineCoupling(small_net(), "exp"), (3, 8, 4)),
