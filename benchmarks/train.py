@@ -4,11 +4,13 @@
     KERAS_BACKEND=jax python3 benchmarks/train.py
 
 Each case runs in a process of its own. `start` is the first training step, traced and compiled,
-less a steady one; `step` is the median of the steady ones; `arithmetic` counts the multiplications
-and additions of convolutions and channel mixings alone, three times those of the forward pass;
-`share` is their rate over that of a product of two 2048 x 2048 matrices in the same precision and
-process; `memory` is the process's peak less what it held before the model was made; `coding` is
-seconds of audio encoded and decoded in a second. Prints a table in Markdown, and writes JSON.
+less a steady one; `step` is the mean of the steady ones, inside `fit`; `arithmetic` counts the
+multiplications and additions of convolutions and channel mixings alone, three times those of the
+forward pass; `share` is their rate over that of a product of two large square matrices in the same
+precision and process; `memory` is the process's peak less what it held before the model was made,
+or an accelerator's own peak; `coding` is seconds of audio encoded and decoded in a second, and
+`round trip` how that audio comes back from weights that are no longer those it was made with.
+Prints a table in Markdown, and writes JSON.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LEAST_SECONDS = 3.0  # of steady steps
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -83,6 +86,7 @@ COLUMNS = {
     "share": ("share", "{:.0%}"),
     "memory": ("memory, GB", "{:.2f}"),
     "coding": ("coding, x real time", "{:.1f}"),
+    "round_trip": ("round trip, dB", "{:.0f}"),
 }
 
 
@@ -96,24 +100,45 @@ def median(job: Callable[[], Any], times: int) -> float:
     return sorted(taken)[times // 2]
 
 
-def matrix_peak(precision: str, size: int = 2048) -> float:
-    """Operations a second of a product of two square matrices."""
+def matrix_peak(precision: str) -> float:
+    """Operations a second of a product of two square matrices, as the networks would take it."""
+    import numpy as np
     from keras import ops
 
-    from singlow.models.traced import traced
-
-    a = ops.cast(ops.ones((size, size)), precision)
-    product = traced(_Nothing(), lambda a: ops.matmul(a, a))
+    size = 2048 if accelerator() is None else 8192
+    a = ops.cast(np.random.default_rng(0).standard_normal((size, size), np.float32), precision)
+    product = whole_graph(lambda a: ops.matmul(a, a)[0, :1])
 
     def job() -> None:
-        ops.convert_to_numpy(product(a)[0, :1])
+        ops.convert_to_numpy(product(a))
 
     job()
     return 2 * size**3 / median(job, 7)
 
 
-class _Nothing:
-    variables = ()
+def whole_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled by the backend at its default precision."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def accelerator() -> Any:
+    """JAX's device when it is no CPU, else None."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    device = jax.devices()[0]
+    return None if device.platform == "cpu" else device
 
 
 def arithmetic(flow: Any, window: int) -> float:
@@ -140,51 +165,77 @@ def _frames(flow: Any, window: int) -> dict[str, int]:
     return frames
 
 
-def resident() -> float:
-    """Peak resident memory of this process in GB."""
+def peak_memory() -> float:
+    """Peak memory in GB: an accelerator's, else what of this process was resident."""
+    device = accelerator()
+    if device is not None:
+        return device.memory_stats()["peak_bytes_in_use"] / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def measure(case: Case, steps: int) -> dict[str, float]:
-    """All figures of one case."""
-    import numpy as np
+def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
+    """Seconds of so many steps of `fit` on one batch."""
+    import keras
 
+    class Same(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return steps
+
+        def __getitem__(self, index: int) -> tuple[dict[str, Any]]:
+            return (inputs,)
+
+    data = Same()
+    began = time.perf_counter()
+    flow.fit(data, verbose=0, shuffle=False)
+    return time.perf_counter() - began
+
+
+def measure(case: Case, steps: int) -> dict[str, float] | None:
+    """All figures of one case; none of bfloat16 on JAX's CPU backend, which is refused there."""
+    import keras
+    import numpy as np
+    from keras import ops
+
+    from singlow.audio import snr_db
     from singlow.training.state import compile_flow
 
+    if case.bfloat16 and keras.backend.backend() == "jax" and accelerator() is None:
+        return None
     peak = matrix_peak("bfloat16" if case.bfloat16 else "float32")
-    held = resident()
-    flow = case.make()
+    held = 0.0 if accelerator() else peak_memory()
     rng = np.random.default_rng(0)
-    shape = (case.batch, case.window, flow.channel_size)
-    inputs = {"x": (0.1 * rng.standard_normal(shape)).astype("float32")}
+    flow = case.make()
+    inputs = {"x": 0.1 * rng.standard_normal((case.batch, case.window, 1)).astype("float32")}
     inputs |= {name: np.arange(case.batch, dtype="int32") % 2 for name in flow.conditions_on}
-    flow.adapt({name: value[:2] for name, value in inputs.items()})
+    few = {name: value[:2] for name, value in inputs.items()}
+    flow.adapt(few)
     compile_flow(flow, {"learning_rate": 1e-4, "warmup_steps": 100, "decay_steps": None})
 
-    def step() -> None:
-        flow.train_on_batch(inputs)
-
-    began = time.perf_counter()
-    step()
-    first = time.perf_counter() - began
-    step()
-    seconds = median(step, steps)
-    memory = resident() - held
+    first = train(flow, inputs, 1)
+    seconds = train(flow, inputs, steps) / steps
+    times = round(LEAST_SECONDS / seconds)
+    if times > steps:
+        seconds = train(flow, inputs, times) / times
+    memory = peak_memory() - held
     operations = 3 * case.batch * arithmetic(flow, case.window)
     weights = sum(math.prod(v.shape) for v in flow.trainable_variables)
+    flow = case.make()
+    flow.adapt(few)
+    for variable in flow.trainable_variables:
+        variable.assign_add(0.01 * rng.standard_normal(variable.shape).astype("float32"))
     rate = flow.sampling_rate
     length = max(1, 10 * rate // flow.multiple) * flow.multiple
-    song = (0.1 * rng.standard_normal((1, length, flow.channel_size))).astype("float32")
+    song = (0.1 * rng.standard_normal((1, length, 1))).astype("float32")
 
     given = {name: value[:1] for name, value in inputs.items()} | {"x": song}
     condition = flow.condition(given)
     given = {"x": song} | ({} if condition is None else {"condition": condition})
     flow = flow.for_inference()
 
-    def code() -> None:
-        np.asarray(flow.decode(flow.encode(given), condition))
+    def code() -> np.ndarray:
+        return ops.convert_to_numpy(flow.decode(flow.encode(given), condition))
 
-    code()
+    back = code()
     return {
         "weights": weights,
         "start_seconds": first - seconds,
@@ -195,10 +246,11 @@ def measure(case: Case, steps: int) -> dict[str, float]:
         "share": operations / seconds / peak,
         "memory": memory,
         "coding": length / rate / median(code, 3),
+        "round_trip": snr_db(song, back),
     }
 
 
-def alone(name: str, steps: int) -> dict[str, float]:
+def alone(name: str, steps: int) -> dict[str, float] | None:
     """`measure` in a process of its own."""
     command = [sys.executable, __file__, name, "--steps", str(steps), "--alone"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -223,14 +275,15 @@ def main() -> None:
         print(json.dumps(measure(CASES[given.cases[0]], given.steps)))
         return
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    names = given.cases or [
-        name for name, case in CASES.items() if backend == "tensorflow" or not case.bfloat16
-    ]
+    names = given.cases or list(CASES)
     print(f"| {backend} | " + " | ".join(title for title, _ in COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     results = {}
     for name in names:
-        results[name] = alone(name, given.steps)
+        found = alone(name, given.steps)
+        if found is None:
+            continue
+        results[name] = found
         cells = [form.format(results[name][key]) for key, (_, form) in COLUMNS.items()]
         size = f"{CASES[name].batch} x {CASES[name].window}"
         print(f"| {name}, {size} | {' | '.join(cells)} |", flush=True)
