@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import soundfile
 
-from tests.songs import singlow, train, write_songs
+from tests.songs import coloured_noise, singlow, train, write_songs
 
 QUICK = [
     *("--model", "blow", "--preset", "blow_tiny", "--dataset", "songs", "--run", "t"),
@@ -89,6 +90,26 @@ def test_one_speaker_is_refused(tmp_path):
     assert "at least two speakers" in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_speaker_with_nothing_to_hold_out_is_refused(tmp_path):
+    write_songs(tmp_path / "songs")
+    soundfile.write(_only(tmp_path / "songs" / "bo"), coloured_noise(1, 0.008), 16000)
+    said = train(QUICK, tmp_path)
+    assert said.code == 3
+    assert "Expected at least 16 samples of every speaker to hold out. Received: none of bo" in (
+        said.err
+    )
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def _only(folder):
+    """The place of a folder's first recording, all of them taken away."""
+    paths = sorted(folder.iterdir())
+    for path in paths:
+        path.unlink()
+    return paths[0]
 
 
 def test_a_dry_run_needs_no_speakers(tmp_path):
