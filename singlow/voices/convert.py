@@ -106,15 +106,7 @@ def _levelled(
     sounding: np.ndarray,
     ceiling: float,
 ) -> Converted:
-    if not np.isfinite(y).all():
-        raise DataError(
-            "Expected a finite conversion. Received: NaN or infinite samples; try another --from, "
-            "or an earlier --epoch."
-        )
-    burst = 0.0
-    if np.abs(y).max() > _BURST:
-        burst = float((np.abs(y) > 1).mean())
-        y = np.clip(y, -1, 1)
+    y, burst = without_bursts(y)
     back = resample(y, flow.sampling_rate, sample_rate)[: len(audio)]
     result = np.zeros_like(audio)
     result[: len(back), sounding] = back
@@ -124,6 +116,22 @@ def _levelled(
     result *= np.float32(root_mean_square(audio) / rms)
     limit = min(1.0, ceiling / float(np.abs(result).max()))
     return Converted(result * np.float32(limit), root_mean_square(y), limit, burst)
+
+
+def without_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
+    """What a flow gave, cut at full scale where it burst, and the share of samples that were cut.
+
+    Raises:
+        DataError: it is not finite.
+    """
+    if not np.isfinite(y).all():
+        raise DataError(
+            "Expected a finite conversion. Received: NaN or infinite samples; take another speaker "
+            "to be the source, or an earlier --epoch."
+        )
+    if not np.abs(y).max() > _BURST:
+        return y, 0.0
+    return np.clip(y, -1, 1), float((np.abs(y) > 1).mean())
 
 
 def convert(

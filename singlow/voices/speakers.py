@@ -37,6 +37,7 @@ class Speakers:
         self._known = dict(zip(names, table, strict=True))
         self._size = table.shape[1]
         self._warned: set[str] = set()
+        self._current: dict[str, np.ndarray] | None = None
 
     @property
     def enrolled(self) -> list[str]:
@@ -90,6 +91,19 @@ class Speakers:
             if voice.fingerprint == self.fingerprint:
                 fitting[name] = voice.embedding
         return {**self._known, **fitting}
+
+    def chosen(self, name: str, word: str) -> dict[str, np.ndarray]:
+        """Embeddings by name: everybody's for the word that stands for them, else one's.
+
+        Raises:
+            UsageError: nobody has this name; the known ones are listed.
+            DataError: the voice's file is damaged.
+        """
+        if name != word:
+            return {name: self[name]}
+        if self._current is None:
+            self._current = self.current()
+        return self._current
 
     def require_new(self, name: str) -> None:
         """Refuse a name for a voice that cannot be a file's, or is a trained speaker's.
