@@ -1,6 +1,8 @@
 """train.py with voices: who speaks, what is refused, and going on."""
 
 import json
+import math
+import re
 
 import pytest
 import soundfile
@@ -62,7 +64,11 @@ def test_its_conversions_are_measured_and_played(voices):
     }
     report = json.loads((folder / "t-conversion" / "report.json").read_text())
     assert [column["name"] for column in report["columns"]][1:3] == ["whole", "hop 256"]
-    assert "nat a sample" in singlow(["evaluate", "t"], folder).out
+    told = singlow(["evaluate", "t"], folder).out
+    patterns = r"│ all +│ +\d+ │ +([\d.]+)", r"(-?[\d.]+) nat/dim"
+    bits, nats = (float(re.search(pattern, told)[1]) for pattern in patterns)
+    assert nats == pytest.approx(math.log(2) * (15 - bits), abs=2e-3)
+    assert told.endswith("python3 -m singlow evaluate t --conversion\n")
 
 
 @pytest.mark.parametrize(
