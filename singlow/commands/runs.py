@@ -149,7 +149,8 @@ def check_results(pairs: list[tuple[Path, Path]]) -> None:
     for source, result in pairs:
         if result in seen:
             raise UsageError(
-                f"{result}: two inputs would be written there. Give them in two calls."
+                f"{result}: two inputs would be written there. Give them in two calls, each with "
+                "an -o of its own."
             )
         seen.add(result)
         check_place(result, (source,))

@@ -52,6 +52,8 @@ def who_speaks(
 ) -> str:
     """The speaker of a recording: the only one of `voices`, or the likeliest, who is told.
 
+    The loudest channel is heard: a mix of all may cancel out.
+
     Args:
         opened: the run.
         voices: embeddings by name.
@@ -64,13 +66,14 @@ def who_speaks(
     """
     if len(voices) == 1:
         return next(iter(voices))
-    from singlow.audio import resample, to_channels
+    from singlow.audio import resample
     from singlow.training.fit import window_length
     from singlow.voices.identify import identify
     from singlow.voices.level import gain
 
     flow = opened.coder
-    heard = resample(to_channels(audio, 1), rate, flow.sampling_rate)
+    loudest = int(np.square(audio, dtype=np.float64).sum(axis=0).argmax())
+    heard = resample(audio[:, loudest : loudest + 1], rate, flow.sampling_rate)
     heard = heard * np.float32(gain(heard, opened.config["data"].get("level")))
     identity = identify(flow, heard, voices, window_length(opened.config, opened.flow))
     print(f"{path}: {identity}.")

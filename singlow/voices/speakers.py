@@ -8,6 +8,7 @@ import numpy as np
 
 from singlow.errors import DataError, UsageError
 from singlow.training.run import NAME
+from singlow.voices.tag import LONGEST
 from singlow.voices.voice import FOLDER, SUFFIX, read_voice
 
 WORDS = ("all", "auto")  # that stand for speakers on the command line
@@ -23,14 +24,14 @@ class Speakers:
         fingerprint: of the run's weights.
 
     Raises:
-        DataError: there are not as many names as embeddings.
+        DataError: there are not as many names, each of its own, as embeddings.
     """
 
     def __init__(self, names: list[str], table: np.ndarray, folder: Path, fingerprint: str) -> None:
-        if len(names) != len(table):
+        if not len(names) == len(set(names)) == len(table):
             raise DataError(
                 f"{folder.parent}: Expected the names of {len(table)} speakers in config.json. "
-                f"Received: {len(names)}."
+                f"Received: {len(set(names))}."
             )
         self.trained = list(names)
         self.folder, self.fingerprint = folder, fingerprint
@@ -111,10 +112,10 @@ class Speakers:
         Raises:
             UsageError: as it says.
         """
-        if not NAME.fullmatch(name) or name in WORDS:
+        if not NAME.fullmatch(name) or name in WORDS or len(name) > LONGEST:
             raise UsageError(
-                "Expected a name of letters, digits, '_', '-', '+' and '.' that is not "
-                f"{' or '.join(WORDS)}. Received: {name[:80]!r}."
+                f"Expected a name of up to {LONGEST} letters, digits, '_', '-', '+' and '.' that "
+                f"is not {' or '.join(WORDS)}. Received: {name[:80]!r}."
             )
         if name in self.trained:
             raise UsageError(
