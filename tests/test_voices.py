@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from singlow.latents.song import Song, read_song, write_song
 from singlow.voices import convert as voices
 from singlow.voices.identify import Identity, identify
 from singlow.voices.level import gain
-from singlow.voices.speakers import speakers_of
+from singlow.voices.speakers import Speakers, speakers_of
 from singlow.voices.tag import read_tag
 from singlow.voices.voice import read_voice
 from singlow.voices.windows import windows_of
@@ -135,7 +136,16 @@ class TestConversion:
     def test_what_is_not_finite_is_refused(self, opened, table):
         x = coloured_noise(5, 0.5, RATE)
         with pytest.raises(DataError, match="finite conversion"):
-            voices.convert_recording(opened.coder, x, RATE, table[0], [table[1] * np.nan])
+            list(voices.convert_recording(opened.coder, x, RATE, table[0], [table[1] * np.nan]))
+
+    def test_frames_of_many_targets_are_those_of_each(self, opened, table, monkeypatch):
+        x = coloured_noise(3, 0.3, RATE)
+        given = (opened.coder, x, RATE, table[0], [*table[1:]], None, (WINDOW, 512))
+        together = [found.audio for found in voices.convert_recording(*given)]
+        monkeypatch.setattr(voices, "_TOGETHER", 1)
+        apart = [found.audio for found in voices.convert_recording(*given)]
+        assert len(together) == len(apart) == 2
+        np.testing.assert_allclose(together, apart, atol=1e-5)
 
     def test_hops_divide_the_window(self):
         assert voices.hops(4096) == [2048, 1024, 512, 256, 128]
@@ -239,6 +249,19 @@ class TestConvert:
         assert kept == made[:1]
         assert singlow(call, place).out == "Kept 6 result(s) that the same call made before.\n"
 
+    def test_a_channel_that_the_mix_cancels_is_heard(self, place, opened, table):
+        x = spoken(opened, table, 1)
+        save(place / "a.wav", np.hstack([x, -x]))
+        said = singlow(["convert", "b", "a.wav", "--to", "ada", "-o", "out"], place)
+        assert said.code == 0, said.err
+        assert "sounds most like bo" in said.out
+
+    def test_names_of_speakers_stay_in_the_folder(self):
+        found = [(Path("a.wav"), Path("deep/a.wav"))]
+        ((_, made),) = verb._results(found, ["../b/c", "d e"], Path("out"), False)
+        names = ["deep/a_to_.._b_c.wav", "deep/a_to_d e.wav"]
+        assert [str(path.relative_to("out")) for path in made.values()] == names
+
     @pytest.mark.parametrize(
         ("more", "said"),
         [
@@ -320,8 +343,9 @@ class TestEnroll:
         ("name", "code", "said"),
         [
             ("ada", 2, "no trained speaker has: ada, bo, cy. Received: ada."),
-            ("../x", 2, "Expected a name of letters"),
+            ("../x", 2, "Expected a name of up to 60 letters"),
             ("all", 2, "that is not all or auto"),
+            ("x" * 61, 2, "Expected a name of up to 60 letters"),
             ("dee", 3, "Expected at least two windows of sound, 2048 samples at 8000 Hz."),
         ],
     )
@@ -470,6 +494,8 @@ class TestVoicesThatAreWrong:
 
     def test_other_weights_are_a_warning(self, opened, monkeypatch, folder, capsys):
         speakers = speakers_of(opened)
+        with pytest.raises(DataError, match="names of 3 speakers"):
+            Speakers(["a", "b", "a"], np.ones((3, 4)), folder / "voices", "")
         speakers.folder = folder
         self.write(folder / "dee.safetensors", np.ones(4))
         self.write(folder / "eve.safetensors", np.ones(4), fingerprint=opened.fingerprint)

@@ -146,7 +146,6 @@ class _Conversion:
 
     def __call__(self, path: Path, loaded: Any, results: Mapping[str, Path]) -> list[Path]:
         """Convert one recording to the targets of `results`; returns what was written."""
-        from singlow.audio import write_audio
         from singlow.voices.convert import convert_recording
         from singlow.voices.tag import Tag
 
@@ -166,21 +165,26 @@ class _Conversion:
                 self._cutting,
                 before,
             )
+            for (target, result), voice in zip(results.items(), voices, strict=True):
+                facts = (voice.level, voice.limit, len(audio))
+                tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
+                self._write(result, voice, rate, tag.comment)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        for (target, result), voice in zip(results.items(), voices, strict=True):
-            facts = (voice.level, voice.limit, len(audio))
-            tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
-            # Whole numbers would round what a conversion back needs.
-            write_audio(result, voice.audio, rate, subtype="FLOAT", comment=tag.comment)
-            tell_burst(result, voice.burst)
-            if voice.limit < 1:
-                print(
-                    f"{result}: turned down by {-20 * np.log10(voice.limit):.1f} dB, so that "
-                    "nothing exceeds full scale.",
-                    file=sys.stderr,
-                )
         return list(results.values())
+
+    def _write(self, result: Path, voice: Any, rate: int, comment: str) -> None:
+        from singlow.audio import write_audio
+
+        # Whole numbers would round what a conversion back needs.
+        write_audio(result, voice.audio, rate, subtype="FLOAT", comment=comment)
+        tell_burst(result, voice.burst)
+        if voice.limit < 1:
+            print(
+                f"{result}: turned down by {-20 * np.log10(voice.limit):.1f} dB, so that "
+                "nothing exceeds full scale.",
+                file=sys.stderr,
+            )
 
 
 class _Ahead:
