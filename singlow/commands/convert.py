@@ -39,9 +39,9 @@ def convert(
 ) -> None:
     """Give recordings another voice, that of a speaker trained on or enrolled.
 
-    The result has the recording's rate, length, channels and loudness, and is named
-    NAME_to_SPEAKER.wav. Results that the same call made before are kept. Converted back, with
-    --from and --to exchanged, a result is the recording again.
+    The result has the recording's rate, length, channels and loudness, nothing above half of the
+    run's rate, and is named NAME_to_SPEAKER.wav. Results that the same call made before are kept.
+    Converted back, with --from and --to exchanged, a result is the recording again.
 
     Args:
         run: name under checkpoints/, or a path.
