@@ -35,7 +35,13 @@ def test_the_original_has_the_published_weights():
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"multi_scale": True}, {"conditioning": "additive"}, {"backprop": "inverted"}]
+    "given",
+    [
+        {},
+        {"multi_scale": True},
+        {"conditioning": "additive"},
+        {"conditioning": "additive_before_act_norm", "backprop": "inverted"},
+    ],
 )
 def test_it_inverts_for_every_speaker(given):
     model = nudged(**given)
@@ -108,6 +114,18 @@ def test_fit_learns_who_speaks():
     right = to_numpy(model.log_prob(given))
     wrong = to_numpy(model.log_prob({**given, "speaker": 1 - given["speaker"]}))
     assert (right > wrong).mean() > 0.8
+
+
+def test_a_shift_before_each_act_norm_is_learnt():
+    keras.utils.set_random_seed(0)
+    model = tiny(conditioning="additive_before_act_norm", l_glow=1, backprop="inverted")
+    given = {"x": noise((4, 32, 1)), "speaker": np.array([0, 1, 2, 0], np.int32)}
+    model.adapt(given)
+    (shift,) = (w for w in model.trainable_weights if "shift.kernel" in w.path)
+    assert not to_numpy(shift).any()
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=BACKEND == "jax")
+    model.fit(given, batch_size=4, epochs=1, verbose=0)
+    assert np.abs(to_numpy(shift)).max(axis=(1, 2)).min() > 1e-5
 
 
 def test_every_weight_is_made_again_from_its_config():

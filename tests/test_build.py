@@ -41,6 +41,17 @@ def test_records_hold_what_the_files_do(tmp_path):
     assert count == 7
 
 
+def test_who_is_held_out_in_stretches_is_told(tmp_path):
+    source = corpus(tmp_path / "in", {"anna": [1.0], "bert": [0.5, 0.5], "cy": [1.0]})
+    for _ in ("built", "reused"):
+        said = []
+        build_dataset([source], tmp_path / "out", workers=1, report=said.append)
+        assert said[-1].startswith("A single recording of anna, cy: stretches of it are held out")
+    said = []
+    build(corpus(tmp_path / "more"), tmp_path / "others", report=said.append)
+    assert not any("single recording" in line for line in said)
+
+
 def test_settings_reach_the_records(tmp_path):
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]}, rate=22050)
     info = build(source, tmp_path / "out", sampling_rate=8000, channel_size=2, level=-20.0)

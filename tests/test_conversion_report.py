@@ -128,7 +128,7 @@ def test_what_cannot_be_measured_is_told(brief):
 
 
 def test_the_folder_tells_and_plays_everything(report, tmp_path):
-    paths = write_conversions(report, tmp_path / "out", "<i>Blow</i>", ["A & b."])
+    paths = write_conversions(report, tmp_path / "out", "<i>Blow</i>", ["A & b. \udcff"])
     assert [path.name for path in paths] == ["index.html", "listening.html", "report.json"]
     told = json.loads(paths[2].read_text("utf-8"))
     assert told["columns"][2]["figures"]["heard_as_target"] > 0.9

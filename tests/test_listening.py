@@ -148,7 +148,7 @@ def test_votes_are_counted_by_system(tmp_path):
     two = write_votes(tmp_path / "2.json", {**natural, "system": "b", "over": "a[/]"}, voice)
     totals = count_votes([one, two])
     assert totals == {"a[/]": Votes(3, 2, 2, 1), "b": Votes(0, 0, 2, 1)}
-    said = singlow(["votes", "1.json", "2.json"], tmp_path)
+    said = singlow(["votes", ".", "2.json"], tmp_path)
     assert said.code == 0, said.err
     assert "a[/]" in said.out
     assert "2 of 3 (67%)" in said.out
@@ -164,7 +164,7 @@ def test_votes_are_counted_by_system(tmp_path):
         '{"format": "singlow-votes-1", "votes": [{"question": "voice", "yes": true}]}',
         '{"format": "singlow-votes-1", "votes": '
         '[{"question": "voice", "system": "\\u001b", "yes": true}]}',
-        '{"format": "other", "votes": []}',
+        '{"format": "other", "votes": []}', '{"format": "singlow-votes-1", "votes": {}}',
     ],
 )  # fmt: skip
 def test_other_files_are_refused(tmp_path, text):
@@ -175,9 +175,14 @@ def test_other_files_are_refused(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
-    [(["votes"], 2, "Received: none"), (["votes", "missing.json"], 3, "missing.json")],
+    [
+        (["votes"], 2, "Received: none"),
+        (["votes", "missing.json"], 2, "missing.json"),
+        (["votes", "empty.json"], 3, "Expected votes. Received: 1 file(s) without one."),
+    ],
 )
 def test_mistakes_are_one_line(tmp_path, arguments, code, words):
+    write_votes(tmp_path / "empty.json")
     said = singlow(arguments, tmp_path)
     assert (said.code, len(said.err.strip().splitlines())) == (code, 1)
     assert words in said.err

@@ -1,10 +1,13 @@
 """train.py with voices: who speaks, what is refused, and going on."""
 
 import json
+import math
+import re
 
 import pytest
+import soundfile
 
-from tests.songs import singlow, train, write_songs
+from tests.songs import coloured_noise, singlow, train, write_songs
 
 QUICK = [
     *("--model", "blow", "--preset", "blow_tiny", "--dataset", "songs", "--run", "t"),
@@ -61,7 +64,11 @@ def test_its_conversions_are_measured_and_played(voices):
     }
     report = json.loads((folder / "t-conversion" / "report.json").read_text())
     assert [column["name"] for column in report["columns"]][1:3] == ["whole", "hop 256"]
-    assert "nat a sample" in singlow(["evaluate", "t"], folder).out
+    told = singlow(["evaluate", "t"], folder).out
+    patterns = r"│ all +│ +\d+ │ +([\d.]+)", r"(-?[\d.]+) nat/dim"
+    bits, nats = (float(re.search(pattern, told)[1]) for pattern in patterns)
+    assert nats == pytest.approx(math.log(2) * (15 - bits), abs=2e-3)
+    assert told.endswith("python3 -m singlow evaluate t --conversion\n")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,26 @@ def test_one_speaker_is_refused(tmp_path):
     assert "at least two speakers" in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_speaker_with_nothing_to_hold_out_is_refused(tmp_path):
+    write_songs(tmp_path / "songs")
+    soundfile.write(_only(tmp_path / "songs" / "bo"), coloured_noise(1, 0.008), 16000)
+    said = train(QUICK, tmp_path)
+    assert said.code == 3
+    assert "Expected at least 16 samples of every speaker to hold out. Received: none of bo" in (
+        said.err
+    )
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def _only(folder):
+    """The place of a folder's first recording, all of them taken away."""
+    paths = sorted(folder.iterdir())
+    for path in paths:
+        path.unlink()
+    return paths[0]
 
 
 def test_a_dry_run_needs_no_speakers(tmp_path):

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ import soundfile
 from singlow.audio import load_audio, root_mean_square, snr_db
 from singlow.commands import convert as verb
 from singlow.commands import enroll as enroll_verb
+from singlow.commands import speaking
 from singlow.commands.runs import open_run
 from singlow.errors import DataError, UsageError
+from singlow.latents.song import Song, read_song, write_song
 from singlow.voices import convert as voices
 from singlow.voices.identify import Identity, identify
 from singlow.voices.level import gain
-from singlow.voices.speakers import speakers_of
+from singlow.voices.speakers import Speakers, speakers_of
 from singlow.voices.tag import read_tag
 from singlow.voices.voice import read_voice
 from singlow.voices.windows import windows_of
@@ -58,7 +61,7 @@ def place(home, opened, tmp_path, monkeypatch):
         return again
 
     monkeypatch.setattr("singlow.training.state.load_flow", lambda *_: flow)
-    for module in (verb, enroll_verb):
+    for module in (verb, enroll_verb, speaking):
         monkeypatch.setattr(module, "open_run", once)
     return tmp_path
 
@@ -133,7 +136,16 @@ class TestConversion:
     def test_what_is_not_finite_is_refused(self, opened, table):
         x = coloured_noise(5, 0.5, RATE)
         with pytest.raises(DataError, match="finite conversion"):
-            voices.convert_recording(opened.coder, x, RATE, table[0], [table[1] * np.nan])
+            list(voices.convert_recording(opened.coder, x, RATE, table[0], [table[1] * np.nan]))
+
+    def test_frames_of_many_targets_are_those_of_each(self, opened, table, monkeypatch):
+        x = coloured_noise(3, 0.3, RATE)
+        given = (opened.coder, x, RATE, table[0], [*table[1:]], None, (WINDOW, 512))
+        together = [found.audio for found in voices.convert_recording(*given)]
+        monkeypatch.setattr(voices, "_TOGETHER", 1)
+        apart = [found.audio for found in voices.convert_recording(*given)]
+        assert len(together) == len(apart) == 2
+        np.testing.assert_allclose(together, apart, atol=1e-5)
 
     def test_hops_divide_the_window(self):
         assert voices.hops(4096) == [2048, 1024, 512, 256, 128]
@@ -237,6 +249,19 @@ class TestConvert:
         assert kept == made[:1]
         assert singlow(call, place).out == "Kept 6 result(s) that the same call made before.\n"
 
+    def test_a_channel_that_the_mix_cancels_is_heard(self, place, opened, table):
+        x = spoken(opened, table, 1)
+        save(place / "a.wav", np.hstack([x, -x]))
+        said = singlow(["convert", "b", "a.wav", "--to", "ada", "-o", "out"], place)
+        assert said.code == 0, said.err
+        assert "sounds most like bo" in said.out
+
+    def test_names_of_speakers_stay_in_the_folder(self):
+        found = [(Path("a.wav"), Path("deep/a.wav"))]
+        ((_, made),) = verb._results(found, ["../b/c", "d e"], Path("out"), False)
+        names = ["deep/a_to_.._b_c.wav", "deep/a_to_d e.wav"]
+        assert [str(path.relative_to("out")) for path in made.values()] == names
+
     @pytest.mark.parametrize(
         ("more", "said"),
         [
@@ -318,8 +343,9 @@ class TestEnroll:
         ("name", "code", "said"),
         [
             ("ada", 2, "no trained speaker has: ada, bo, cy. Received: ada."),
-            ("../x", 2, "Expected a name of letters"),
+            ("../x", 2, "Expected a name of up to 60 letters"),
             ("all", 2, "that is not all or auto"),
+            ("x" * 61, 2, "Expected a name of up to 60 letters"),
             ("dee", 3, "Expected at least two windows of sound, 2048 samples at 8000 Hz."),
         ],
     )
@@ -329,6 +355,95 @@ class TestEnroll:
         assert (found.code, found.err.count("\n")) == (code, 1)
         assert said in found.err
         assert not (place / "checkpoints" / "b" / "voices").exists()
+
+
+class TestOneSpeaker:
+    def test_latents_say_who_spoke_and_are_the_recording_again(self, place, opened, table):
+        x = save(place / "a.wav", 3 * spoken(opened, table, 1))
+        x = load_audio(x)[0]
+        said = singlow(["encode", "b", "a.wav", "-o", "a.npz"], place)
+        assert said.code == 0, said.err
+        assert "a.wav: sounds most like bo" in said.out
+        song = read_song(place / "a.npz")
+        assert song.speaker == "bo"
+        np.testing.assert_array_equal(song.embedding, table[1])
+        said = singlow(["decode", "b", "a.npz", "-o", "b.wav"], place)
+        assert (said.code, said.err) == (0, "")
+        assert snr_db(x, load_audio(place / "b.wav")[0]) >= 60
+
+    def test_decoded_as_another_they_are_a_conversion(self, place):
+        x = coloured_noise(6, 0.9, RATE)[:7001]
+        save(place / "a.wav", x)
+        for call in (
+            ["encode", "b", "a.wav", "--speaker", "ada", "-o", "a.npz"],
+            ["decode", "b", "a.npz", "--speaker", "cy", "-o", "b.wav"],
+            ["convert", "b", "a.wav", "--from", "ada", "--to", "cy", "-o", "c.wav"],
+        ):
+            assert singlow(call, place).code == 0
+        found, expected = (load_audio(place / name)[0] for name in ("b.wav", "c.wav"))
+        expected *= root_mean_square(found) / root_mean_square(expected)
+        assert snr_db(expected, found) >= 60
+        assert snr_db(x, found) < 25
+
+    def test_clips_are_drawn_of_a_speaker(self, place, opened, table):
+        save(place / "a.wav", coloured_noise(6, 0.3, RATE))
+        drawn = ["sample", "b", "--count", "1", "--temperature", "0.5"]
+        for more in (["--speaker", "bo"], ["--speaker", "cy"], ["--speaker", "bo", "-o", "x.wav"]):
+            said = singlow([*drawn, "--seconds", "0.2", *more], place)
+            assert said.code == 0, said.err
+        one, other = (
+            load_audio(place / "samples" / f"b-{name}-t0.5-seed0.wav")[0] for name in ("bo", "cy")
+        )
+        np.testing.assert_array_equal(one, load_audio(place / "x.wav")[0])
+        assert snr_db(one, other) < 40
+        around = [*drawn, "--around", "a.wav", "--speaker", "ada"]
+        assert singlow(around, place).out == "samples/a-b-ada-t0.5-seed0.wav\n"
+
+    @pytest.mark.parametrize(
+        ("call", "code", "said"),
+        [
+            (["sample", "b"], 2, "Expected --speaker in ada, bo, cy. Received: none."),
+            (["sample", "b", "--speaker", "x"], 2, "in ada, bo, cy. Received: x."),
+            (["encode", "b", "a.wav", "--speaker", "x", "-o", "o"], 2, "in ada, bo, cy."),
+            (["decode", "b", "a.npz", "--speaker", "x", "-o", "o"], 2, "in ada, bo, cy."),
+            (
+                ["encode", "b", "still.wav", "--speaker", "bo", "-o", "o"],
+                3,
+                "still.wav: Expected a",
+            ),
+            (["decode", "b", "a.npz", "-o", "o"], 3, "a.npz: Expected latents with the 4 numbers"),
+        ],
+    )
+    def test_mistakes_are_told_in_a_line(self, place, call, code, said):
+        save(place / "a.wav", coloured_noise(1, 0.1, RATE))
+        save(place / "still.wav", np.zeros((4000, 1)))
+        write_song(place / "a.npz", Song([np.zeros((2, 8), np.float32)], 16, RATE, 1))
+        found = singlow(call, place)
+        assert found.code == code
+        assert said in found.err
+        assert len([line for line in found.err.splitlines() if "Warning" not in line]) == 1
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"embedding": np.array([1, np.nan], np.float32)}, "speaker, embedding, gain"),
+            ({"gain": np.array(0.0)}, "speaker, embedding, gain"),
+            ({"gain": None}, "speaker, embedding, gain"),
+            ({"speaker": np.array(3)}, "speaker to be a short text"),
+            ({"version": np.array(2)}, "version 3. Received: singlow-latents of version 2"),
+        ],
+    )
+    def test_latents_that_do_not_say_it_well_are_refused(self, tmp_path, change, told):
+        song = Song(
+            [np.zeros((2, 8), np.float32)], 16, RATE, 1, "b", 1, "f", "ada", np.ones(4), 2.0
+        )
+        write_song(tmp_path / "a.npz", song)
+        assert read_song(tmp_path / "a.npz").speaker == "ada"
+        with np.load(tmp_path / "a.npz") as file:
+            held = {**dict(file), **change}
+        np.savez(tmp_path / "a.npz", **{k: v for k, v in held.items() if v is not None})
+        with pytest.raises(DataError, match=told):
+            read_song(tmp_path / "a.npz")
 
 
 class TestVoicesThatAreWrong:
@@ -379,6 +494,8 @@ class TestVoicesThatAreWrong:
 
     def test_other_weights_are_a_warning(self, opened, monkeypatch, folder, capsys):
         speakers = speakers_of(opened)
+        with pytest.raises(DataError, match="names of 3 speakers"):
+            Speakers(["a", "b", "a"], np.ones((3, 4)), folder / "voices", "")
         speakers.folder = folder
         self.write(folder / "dee.safetensors", np.ones(4))
         self.write(folder / "eve.safetensors", np.ones(4), fingerprint=opened.fingerprint)
@@ -404,9 +521,9 @@ def test_tags_of_others_are_none(tmp_path):
     [
         ("t", ["convert", "t", "a.wav", "--to", "x", "-o", "o"], "is of singlow; use migrate"),
         ("t", ["enroll", "t", "x", "a.wav"], "is of singlow; use migrate"),
-        ("b", ["encode", "b", "a.wav", "-o", "o.npz"], "is of blow; use convert"),
-        ("b", ["decode", "b", "a.npz", "-o", "o.wav"], "is of blow; use convert"),
-        ("b", ["sample", "b"], "is of blow; use convert"),
+        ("t", ["encode", "t", "a.wav", "--speaker", "x", "-o", "o"], "leave --speaker out"),
+        ("t", ["decode", "t", "a.npz", "--speaker", "x", "-o", "o"], "leave --speaker out"),
+        ("t", ["sample", "t", "--speaker", "x"], "of singlow; leave --speaker out"),
         ("b", ["migrate", "b", "a.wav", "--from", "x", "--to", "y", "-o", "o"], "use convert"),
         ("b", ["interpolate", "b", "a.wav", "a.wav", "-o", "o"], "is of blow; use convert"),
         ("b", ["project", "b"], "is of blow; use convert"),

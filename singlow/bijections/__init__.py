@@ -8,13 +8,15 @@ from singlow.bijections.fold import FoldedLinear
 from singlow.bijections.linear import Flip, InvertibleConv, Permutation
 from singlow.bijections.multiscale import MultiScale
 from singlow.bijections.repeat import Repeat
+from singlow.bijections.shift import ConditionalShift
 from singlow.bijections.squeezed import Squeezed
-from singlow.bijections.wrappers import Inverse, WithCondition
+from singlow.bijections.wrappers import Inverse, WithCondition, WithoutCondition
 
 __all__ = [
     "ActNorm",
     "AffineCoupling",
     "Chain",
+    "ConditionalShift",
     "Flip",
     "FoldedLinear",
     "Inverse",
@@ -26,4 +28,5 @@ __all__ = [
     "Repeat",
     "Squeezed",
     "WithCondition",
+    "WithoutCondition",
 ]

@@ -1,8 +1,9 @@
-"""Bijections around one other: its inverse, or one that reads an embedded condition."""
+"""Bijections around one other: its inverse, or one that reads another condition or none."""
 
 from typing import Any, Self
 
 import keras
+from keras import ops
 
 from singlow.bijections.base import (
     Fold,
@@ -13,6 +14,7 @@ from singlow.bijections.base import (
     rebuilt,
     serialize,
 )
+from singlow.bijections.bound import Bindings
 
 
 class Wrapper(InvertibleLayer):
@@ -142,3 +144,46 @@ class WithCondition(Wrapper):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return super().from_config({**config, "network": deserialize(config["network"])})
+
+
+@keras.saving.register_keras_serializable("singlow")
+class WithoutCondition(Wrapper):
+    """`f(x)`, whatever the condition: what a `Chain` gives all of its layers, `f` does not read.
+
+    Args:
+        bijection: the layer `f`.
+    """
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        if not self.bijection.built:
+            self.bijection.build(x_shape)
+
+    def call(
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        reverse: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        return self.bijection(x, None, frame_mask, reverse=reverse, training=training)
+
+    def adapt(
+        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> Tensor:
+        return self.bijection.adapt(x, None, frame_mask)
+
+    def pull_back(
+        self,
+        y: Tensor,
+        dy: Tensor,
+        dlog_det: Tensor,
+        condition: Tensor | None,
+        frame_mask: Tensor | None,
+        bindings: Bindings,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+        x, dx, _, dweights = self.bijection.pull_back(
+            y, dy, dlog_det, None, frame_mask, bindings, training
+        )
+        return x, dx, None if condition is None else ops.zeros_like(condition), dweights

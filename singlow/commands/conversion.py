@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from singlow.commands.runs import Opened
-from singlow.errors import DataError, UsageError
+from singlow.commands.runs import Opened, check_place
+from singlow.errors import DataError
 
 LEARNT = 200  # training clips of a speaker that the classifier learns from
 
@@ -33,13 +33,12 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     from singlow.data.corpora import sources_of
     from singlow.data.progress import progress
     from singlow.evaluation.conversion import evaluate_conversions
-    from singlow.evaluation.conversion_page import write_conversions
+    from singlow.evaluation.conversion_page import PAGE, write_conversions
     from singlow.evaluation.conversion_report import table
     from singlow.training.fit import window_length
     from singlow.voices.speakers import speakers_of
 
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"Expected a folder for -o. Received: {output}, a file. Choose another.")
+    check_place(output / PAGE)
     window = window_length(opened.config, opened.flow)
     systems = _systems(opened, speakers_of(opened), window, hops)
     held_out = _utterances(opened, "validation", window if hops else opened.flow.multiple)
@@ -72,8 +71,9 @@ def _systems(
 
     frames = {f"hop {hop}": (window, check_hop(hop, window)) for hop in hops}
     ways = {"whole": None, **frames}
+    level = opened.run.config["data"].get("level")
     return {
-        name: functools.partial(_converted, opened.coder, speakers, way)
+        name: functools.partial(_converted, opened.coder, speakers, level, way)
         for name, way in ways.items()
     }
 
@@ -81,6 +81,7 @@ def _systems(
 def _converted(
     flow: Any,
     speakers: Any,
+    level: float | None,
     frames: tuple[int, int] | None,
     clips: list[np.ndarray],
     sources: list[str],
@@ -91,7 +92,7 @@ def _converted(
     made, burst = [], 0
     for audio, source, target in zip(clips, sources, targets, strict=True):
         given = flow, audio[:, None], flow.sampling_rate, speakers[source], [speakers[target]]
-        (voice,) = convert_recording(*given, frames=frames)
+        (voice,) = convert_recording(*given, level, frames)
         made.append(voice.audio[:, 0])
         burst += voice.burst > 0
     if burst:

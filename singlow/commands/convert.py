@@ -21,6 +21,7 @@ from singlow.commands.runs import (
     one_file,
     open_run,
 )
+from singlow.commands.speaking import AUTO, file_name, tell_burst, who_speaks
 from singlow.data.corpora import SUFFIXES
 from singlow.data.settings import hash_of, stamp
 from singlow.errors import DataError, UsageError
@@ -31,16 +32,16 @@ def convert(
     files: Files,
     output: Output,
     target: Annotated[str, arg(name="to", metavar="SPEAKER|all")],
-    source: Annotated[str, arg(name="from", metavar="SPEAKER|auto")] = "auto",
+    source: Annotated[str, arg(name="from", metavar="SPEAKER|auto")] = AUTO,
     frames: Annotated[Literal["whole", "overlap-add"], arg(metavar="whole|overlap-add")] = "whole",
     hop: Annotated[int | None, arg(metavar="INT")] = None,
     epoch: Epoch = "newest",
 ) -> None:
     """Give recordings another voice, that of a speaker trained on or enrolled.
 
-    The result has the recording's rate, length, channels and loudness, and is named
-    NAME_to_SPEAKER.wav. Results that the same call made before are kept. Converted back, with
-    --from and --to exchanged, a result is the recording again.
+    The result has the recording's rate, length, channels and loudness, nothing above half of the
+    run's rate, and is named NAME_to_SPEAKER.wav. Results that the same call made before are kept.
+    Converted back, with --from and --to exchanged, a result is the recording again.
 
     Args:
         run: name under checkpoints/, or a path.
@@ -65,11 +66,9 @@ def convert(
     window = window_length(opened.config, opened.flow)
     cutting = None if frames == "whole" else (window, check_hop(hop, window))
     speakers = speakers_of(opened)
-    known = speakers.current() if target == "all" or source == "auto" else {}
-    targets = known if target == "all" else {target: speakers[target]}
-    sources = known if source == "auto" else {source: speakers[source]}
+    targets, sources = speakers.chosen(target, "all"), speakers.chosen(source, AUTO)
     results = _results(found, list(targets), output, one_file(files) and target != "all")
-    work = _Conversion(opened, sources, targets, window, cutting)
+    work = _Conversion(opened, sources, targets, cutting)
     waiting = [(path, work.missing(path, made)) for path, made in results]
     kept = sum(len(made) for _, made in results) - sum(len(made) for _, made in waiting)
     if kept:
@@ -103,11 +102,15 @@ def _results(
         results = [(found[0][0], {targets[0]: output})]
     else:
         results = [
-            (path, {to: output / name.parent / f"{name.stem}_to_{to}.wav" for to in targets})
+            (path, {to: output / name.parent / _name(name, to) for to in targets})
             for path, name in found
         ]
     check_results([(path, result) for path, made in results for result in made.values()])
     return results
+
+
+def _name(name: Path, target: str) -> str:
+    return f"{name.stem}_to_{file_name(target)}.wav"
 
 
 class _Conversion:
@@ -118,10 +121,9 @@ class _Conversion:
         opened: Opened,
         sources: Mapping[str, np.ndarray],
         targets: Mapping[str, np.ndarray],
-        window: int,
         cutting: tuple[int, int] | None,
     ) -> None:
-        self._opened, self._window, self._cutting = opened, window, cutting
+        self._opened, self._cutting = opened, cutting
         self._sources, self._targets = sources, targets
         self._level = opened.config["data"].get("level")
         given = {name: embedding.tolist() for name, embedding in sources.items()}
@@ -144,7 +146,6 @@ class _Conversion:
 
     def __call__(self, path: Path, loaded: Any, results: Mapping[str, Path]) -> list[Path]:
         """Convert one recording to the targets of `results`; returns what was written."""
-        from singlow.audio import write_audio
         from singlow.voices.convert import convert_recording
         from singlow.voices.tag import Tag
 
@@ -153,7 +154,7 @@ class _Conversion:
         if before is not None and before.fingerprint != fingerprint:
             before = None
         try:
-            source = self._source(path, audio, rate)
+            source = who_speaks(self._opened, self._sources, path, audio, rate)
             voices = convert_recording(
                 self._opened.coder,
                 audio,
@@ -164,40 +165,26 @@ class _Conversion:
                 self._cutting,
                 before,
             )
+            for (target, result), voice in zip(results.items(), voices, strict=True):
+                facts = (voice.level, voice.limit, len(audio))
+                tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
+                self._write(result, voice, rate, tag.comment)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        for (target, result), voice in zip(results.items(), voices, strict=True):
-            facts = (voice.level, voice.limit, len(audio))
-            tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
-            # Whole numbers would round what a conversion back needs.
-            write_audio(result, voice.audio, rate, subtype="FLOAT", comment=tag.comment)
-            if voice.burst:
-                print(
-                    f"{result}: {voice.burst:.2%} of the samples were beyond full scale and cut "
-                    "there: the run knows such sounds too little. Train it for longer.",
-                    file=sys.stderr,
-                )
-            if voice.limit < 1:
-                print(
-                    f"{result}: turned down by {-20 * np.log10(voice.limit):.1f} dB, so that "
-                    "nothing exceeds full scale.",
-                    file=sys.stderr,
-                )
         return list(results.values())
 
-    def _source(self, path: Path, audio: np.ndarray, rate: int) -> str:
-        if len(self._sources) == 1:
-            return next(iter(self._sources))
-        from singlow.audio import resample, to_channels
-        from singlow.voices.identify import identify
-        from singlow.voices.level import gain
+    def _write(self, result: Path, voice: Any, rate: int, comment: str) -> None:
+        from singlow.audio import write_audio
 
-        flow = self._opened.coder
-        heard = resample(to_channels(audio, 1), rate, flow.sampling_rate)
-        heard = heard * np.float32(gain(heard, self._level))
-        identity = identify(flow, heard, self._sources, self._window)
-        print(f"{path}: {identity}.")
-        return identity.name
+        # Whole numbers would round what a conversion back needs.
+        write_audio(result, voice.audio, rate, subtype="FLOAT", comment=comment)
+        tell_burst(result, voice.burst)
+        if voice.limit < 1:
+            print(
+                f"{result}: turned down by {-20 * np.log10(voice.limit):.1f} dB, so that "
+                "nothing exceeds full scale.",
+                file=sys.stderr,
+            )
 
 
 class _Ahead:

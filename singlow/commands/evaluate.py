@@ -1,6 +1,7 @@
 """The verb `evaluate`: held-out bits per sample, or what a migration or conversions changed."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,10 +62,11 @@ def evaluate(
 
     from singlow.training.fit import prepare_data
     from singlow.training.settings import absolute_sources
+    from singlow.voices.speakers import speakers_of
 
     wanted = {(True, False): False, (False, True): True}.get((migration, conversion))
     opened = open_run(run, epoch, speakers=wanted)
-    names = opened.config["data"].get("singers")
+    names = speakers_of(opened).trained if opened.flow.conditions_on else []
     if dataset:
         opened.config = {**opened.config, "data": {"dataset": absolute_sources(dataset)}}
     opened.config = prepare_data(opened.config, data_dir)
@@ -102,7 +104,10 @@ def _likelihood(opened: Opened) -> None:
     source = " ".join(sources_of(opened.config["data"]["dataset"]))
     print(f"Epoch {opened.checkpoint.epoch} on the held-out clips of {source}.")
     nats = math.log(2) * (STEPS_OF_16_BIT - measured[""].flow)
-    print(f"{nats:.3f} nat a sample of the waveform in +-1, as some papers report it.")
+    print(f"{nats:.3f} nat/dim: log p(x) / D of the waveform in +-1, as papers report it.")
+    if opened.flow.conditions_on:
+        call = f"python3 -m singlow evaluate {shlex.quote(opened.run.argument)} --conversion"
+        print(f"Likelihoods say little of how a run converts; for that: {call}")
 
 
 def _check_given(given: list[str], migration: bool, conversion: bool) -> None:

@@ -42,13 +42,19 @@ class Opened:
         return self.checkpoint.manifest["sha256"]["model.safetensors"]
 
 
-def open_run(name: str, epoch: str = "newest", speakers: bool | None = None) -> Opened:
+def open_run(
+    name: str,
+    epoch: str = "newest",
+    speakers: bool | None = None,
+    advice: str = "use migrate",
+) -> Opened:
     """Load a run by its name under checkpoints/, or by its path.
 
     Args:
         name: or path.
         epoch: which checkpoint.
         speakers: whether the flow must be one that is told who speaks, or must not; None for any.
+        advice: what to do with one that is not told.
 
     Raises:
         UsageError: there is no such run or epoch, or it is of the other kind.
@@ -58,18 +64,18 @@ def open_run(name: str, epoch: str = "newest", speakers: bool | None = None) -> 
 
     run = find(name, CHECKPOINTS)
     config = run.config
-    _check_kind(run, config, speakers)
+    _check_kind(run, config, speakers, advice)
     checkpoint = run.checkpoint(epoch)
     return Opened(run, config, checkpoint, load_flow(config, checkpoint))
 
 
-def _check_kind(run: Run, config: dict[str, Any], speakers: bool | None) -> None:
+def _check_kind(run: Run, config: dict[str, Any], speakers: bool | None, advice: str) -> None:
     if speakers is None or speakers == ("speakers" in config["arguments"]):
         return
     if speakers:
         raise UsageError(
             f"Expected a run whose flow is told who speaks. Received: {run.name}, which is of "
-            f"{config['model']}; use migrate."
+            f"{config['model']}; {advice}."
         )
     raise UsageError(
         f"Expected a run whose flow is not told who speaks. Received: {run.name}, which is of "
@@ -143,7 +149,8 @@ def check_results(pairs: list[tuple[Path, Path]]) -> None:
     for source, result in pairs:
         if result in seen:
             raise UsageError(
-                f"{result}: two inputs would be written there. Give them in two calls."
+                f"{result}: two inputs would be written there. Give them in two calls, each with "
+                "an -o of its own."
             )
         seen.add(result)
         check_place(result, (source,))

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import arg
 
-from singlow.commands.runs import Epoch, Output, RunName, check_place, open_run
+from singlow.commands.runs import Epoch, Output, RunName, check_place
+from singlow.commands.speaking import Speaker, file_name, open_speaking, require_speaker
 from singlow.errors import UsageError
 
 _SECONDS = 2.0
@@ -20,6 +21,7 @@ def sample(
     temperature: Annotated[float, arg(metavar="FLOAT")] = 0.7,
     seed: Annotated[int, arg(metavar="INT")] = 0,
     around: Annotated[Path | None, arg(metavar="SONG")] = None,
+    speaker: Speaker = None,
     epoch: Epoch = "newest",
 ) -> None:
     """Draw clips from a run's flow.
@@ -33,6 +35,7 @@ def sample(
             1 knows nothing of it but its loudness.
         seed: the same seed gives the same clips.
         around: a recording to draw variations of.
+        speaker: who is to speak, for a run with speakers; with --around, who speaks in it.
         epoch: which checkpoint.
     """
     most = 100 if around is None else 1
@@ -50,14 +53,20 @@ def sample(
     if single and (count != 1 or output.suffix.lower() != ".wav"):
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
     check_place(output if single else output / "clip.wav", () if around is None else (around,))
-    opened = open_run(run, epoch, speakers=False)
+    opened, speakers = open_speaking(run, epoch, speaker)
+    flow = opened.coder
+    if speakers is not None:
+        from singlow.voices.spoken import Spoken
+
+        flow = Spoken(flow, require_speaker(speakers, speaker))
     song = None if around is None else _song(opened.flow, around, seconds)
 
     from singlow.audio import write_audio
 
     for index in range(count):
-        drawn = _drawn(opened.coder, seconds or _SECONDS, temperature, seed + index, song)
+        drawn = _drawn(flow, seconds or _SECONDS, temperature, seed + index, song)
         stem = opened.run.name if around is None else f"{around.stem}-{opened.run.name}"
+        stem += f"-{file_name(speaker)}" if speaker else ""
         name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
         path = output if single else output / name
         path.parent.mkdir(parents=True, exist_ok=True)

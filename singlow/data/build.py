@@ -12,6 +12,7 @@ from singlow.data.clip import Clip
 from singlow.data.corpora import find_clips, part_source, sources_of
 from singlow.data.dataset import INFO, read_info
 from singlow.data.folder import STAGING, own_folder, own_shards, remove_empty, reusable
+from singlow.data.heldout import told
 from singlow.data.progress import Report, progress
 from singlow.data.settings import check_settings, fingerprint
 from singlow.data.staging import decode_clips, unstage
@@ -72,6 +73,7 @@ def build_dataset(
     with own_folder(out):
         info = reusable(out, mark, report)
         if info is not None:
+            _tell(info, report)
             return info
         own_shards(out)
         staging = out / STAGING
@@ -106,6 +108,7 @@ def build_dataset(
             )
         shutil.rmtree(staging, ignore_errors=True)
     report(f"{out}: {summary(info)}.")
+    _tell(info, report)
     return info
 
 
@@ -204,6 +207,12 @@ def _list(rejected: list[dict[str, str]], total: int, report: Report) -> None:
             f"None of {total} file(s) can be used; the first, {rejected[0]['path']}: "
             f"{rejected[0]['reason']}"
         )
+
+
+def _tell(info: dict[str, Any], report: Report) -> None:
+    line = told(info)
+    if line:
+        report(line)
 
 
 def _count(clips: Sequence[Clip]) -> str:

@@ -2,10 +2,17 @@
 
 import dataclasses
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from singlow.data.clip import Clip
+from singlow.data.dataset import SPLITS, entries
+from singlow.errors import DataError
+
+_STRETCH = re.compile(r"(.*)@[0-9]+\.[0-9]{3}", re.DOTALL)
+_PURPOSE = {"train": "train on", "validation": "hold out"}
 
 
 def split(
@@ -88,3 +95,50 @@ def _segments(
         return dataclasses.replace(clip, id=id, start=begin, stop=end)
 
     return [name(span) for span in kept if span[1] - span[0] >= shortest], [*map(name, held)]
+
+
+def told(info: dict[str, Any]) -> str:
+    """Who is held out in stretches of the only recording there is, as a line; "" for nobody.
+
+    Args:
+        info: what `dataset_info.json` holds.
+    """
+    bases: dict[int, set[str]] = defaultdict(set)
+    for part in SPLITS:
+        for entry in entries(info, part):
+            match = _STRETCH.fullmatch(entry.id)
+            bases[entry.singer].add(match[1] if match else f"{part}/{entry.id}")
+    alone = [name for name, place in info["singers"].items() if len(bases[place]) == 1]
+    if not alone:
+        return ""
+    return (
+        f"A single recording of {_names(alone)}: stretches of it are held out, a second or less "
+        "from what is trained on. Others that can be held out whole would tell more."
+    )
+
+
+def require_everybody(info: dict[str, Any], source: str, least: int) -> None:
+    """Refuse a dataset in which somebody is not to be trained on, or not held out.
+
+    Args:
+        info: what `dataset_info.json` holds.
+        source: what the dataset was made from, to be named.
+        least: samples below which a clip is not used.
+
+    Raises:
+        DataError: as it says; all whom it concerns are named.
+    """
+    for part in SPLITS:
+        heard = {entry.singer for entry in entries(info, part) if entry.frames >= least}
+        missing = [name for name, place in info["singers"].items() if place not in heard]
+        if missing:
+            raise DataError(
+                f"{source}: Expected at least {least} samples of every speaker to "
+                f"{_PURPOSE[part]}. Received: none of {_names(missing)}; add longer recordings of "
+                "them, or leave them out."
+            )
+
+
+def _names(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

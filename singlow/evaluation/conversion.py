@@ -70,8 +70,8 @@ def evaluate_conversions(
     strangers = sorted({clip.speaker for clip in held} - {clip.speaker for clip in known})
     if strangers or not held:
         raise DataError(
-            "Expected held-out recordings of the speakers that were trained on. "
-            f"Received: {', '.join(strangers) or 'none'}."
+            f"Expected held-out recordings of at least {SHORTEST} s, with sound, of the speakers "
+            f"that were trained on. Received: {', '.join(strangers) or 'none'}."
         )
     classifier = SpeakerClassifier(
         [c.audio for c in known], [c.speaker for c in known], sample_rate, seed

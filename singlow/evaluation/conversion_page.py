@@ -33,7 +33,8 @@ def write_conversions(
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        write_text(folder / name, text)
+        # Names of folders need not be text.
+        write_text(folder / name, text.encode("utf-8", "backslashreplace").decode())
     return [folder / name for name in texts]
 
 

@@ -8,6 +8,7 @@ References:
     https://arxiv.org/abs/1710.10467
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,7 +31,9 @@ def open_encoder() -> Encoder:
         EnvironmentFault: it is not installed, or does not load.
     """
     try:
-        from resemblyzer import VoiceEncoder, normalize_volume
+        with warnings.catch_warnings():  # of what webrtcvad imports
+            warnings.simplefilter("ignore")
+            from resemblyzer import VoiceEncoder, normalize_volume
     except ImportError as error:
         raise EnvironmentFault(
             f"Speaker similarity needs Resemblyzer ({error}). Run: {_INSTALL}"

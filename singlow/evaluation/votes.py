@@ -75,7 +75,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise ValueError("it is too large")
         told = json.loads(path.read_text("utf-8"))
         votes = told["votes"]
-        sound = told["format"] == FORMAT and all(map(_is_vote, votes))
+        sound = told["format"] == FORMAT and isinstance(votes, list) and all(map(_is_vote, votes))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, RecursionError):

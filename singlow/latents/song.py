@@ -14,10 +14,12 @@ from singlow.errors import DataError
 from singlow.whole import whole
 
 FORMAT = "singlow-latents"
-VERSION = 2
+VERSION, SPOKEN_VERSION = 2, 3
 _TEXTS = ("format", "run", "fingerprint")
 _NUMBERS = ("version", "length", "sample_rate", "channels", "epoch", "levels")
+_SPOKEN = ("speaker", "embedding", "gain")
 _LARGEST_TEXT = 4096
+_LEAST_GAIN = 1e-9
 _UNREADABLE = (
     ValueError,
     KeyError,
@@ -42,6 +44,9 @@ class Song:
         run: name of the run that encoded it.
         epoch: of the checkpoint.
         fingerprint: of the checkpoint's weights.
+        speaker: who it was encoded as, by a flow that is told; "" by another.
+        embedding: of the speaker, `(embedding_size,)`.
+        gain: what the recording was multiplied by before it was encoded.
     """
 
     latents: list[np.ndarray]
@@ -51,6 +56,9 @@ class Song:
     run: str = ""
     epoch: int = 0
     fingerprint: str = ""
+    speaker: str = ""
+    embedding: np.ndarray | None = None
+    gain: float = 1.0
 
 
 def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
@@ -95,10 +103,14 @@ def write_song(path: Path, song: Song) -> None:
             "check on the run, or use an earlier --epoch."
         )
     numbers = {key: getattr(song, key) for key in _NUMBERS if hasattr(song, key)}
-    numbers |= {"version": VERSION, "levels": len(song.latents)}
+    spoken = song.embedding is not None
+    numbers |= {"version": SPOKEN_VERSION if spoken else VERSION, "levels": len(song.latents)}
     arrays = {key: np.array(number, np.int64) for key, number in numbers.items()}
     texts = {"format": FORMAT, "run": song.run, "fingerprint": song.fingerprint}
     arrays |= {key: np.array(text) for key, text in texts.items()}
+    if spoken:
+        arrays |= {"speaker": np.array(song.speaker), "gain": np.array(song.gain, np.float64)}
+        arrays["embedding"] = np.asarray(song.embedding, np.float32)
     arrays |= {f"z_{index}": latent for index, latent in enumerate(song.latents)}
     with whole(path) as file:
         np.savez(file, **arrays)
@@ -115,17 +127,20 @@ def read_song(path: Path) -> Song:
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
-    for key in _TEXTS:
-        array = content.get(key)
+    spoken = {key: content.pop(key) for key in _SPOKEN if key in content}
+    texts = {key: content.get(key) for key in _TEXTS}
+    texts |= {"speaker": spoken["speaker"]} if "speaker" in spoken else {}
+    for key, array in texts.items():
         if array is None or array.dtype.kind != "U" or array.shape or array.nbytes > _LARGEST_TEXT:
             raise DataError(f"{path}: Expected {key} to be a short text. It is not.")
     for key in _NUMBERS:
         array = content.get(key)
         if array is None or array.dtype != np.int64 or array.shape:
             raise DataError(f"{path}: Expected {key} to be a whole number. It is not.")
-    if str(content["format"]) != FORMAT or int(content["version"]) != VERSION:
+    version = SPOKEN_VERSION if spoken else VERSION
+    if str(content["format"]) != FORMAT or int(content["version"]) != version:
         raise DataError(
-            f"{path}: Expected {FORMAT} of version {VERSION}. Received: "
+            f"{path}: Expected {FORMAT} of version {version}. Received: "
             f"{str(content['format'])[:40]} of version {int(content['version'])}."
         )
     numbers = {key: int(content[key]) for key in _NUMBERS}
@@ -144,7 +159,21 @@ def read_song(path: Path) -> Song:
         raise DataError(f"{path}: Expected positive length, sample_rate and channels.")
     facts = {key: str(content[key]) for key in ("run", "fingerprint")}
     latents = [content[name] for name in names]
+    facts |= _spoken(path, spoken) if spoken else {}
     return Song(latents, **own, epoch=numbers["epoch"], **facts)
+
+
+def _spoken(path: Path, content: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Who spoke, held to its form."""
+    fits = set(content) == set(_SPOKEN) and content["gain"].shape == ()
+    fits = fits and content["gain"].dtype == np.float64 and content["embedding"].ndim == 1
+    fits = fits and content["embedding"].dtype == np.float32
+    fits = fits and bool(np.isfinite(content["embedding"]).all())
+    fits = fits and _LEAST_GAIN < float(content["gain"]) < 1 / _LEAST_GAIN
+    if not fits:
+        raise DataError(f"{path}: Expected {', '.join(_SPOKEN)} of one speaker. Received: others.")
+    speaker, gain = str(content["speaker"]), float(content["gain"])
+    return {"speaker": speaker, "embedding": content["embedding"], "gain": gain}
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -9,11 +9,13 @@ from singlow.bijections import (
     ActNorm,
     AffineCoupling,
     Chain,
+    ConditionalShift,
     InvertibleConv,
     InvertibleLayer,
     MultiScale,
     Repeat,
     Squeezed,
+    WithoutCondition,
 )
 from singlow.bijections.base import Tensor
 from singlow.models.paper import Paper, check_channels, check_choices, settings_of
@@ -46,8 +48,11 @@ class Blow(Paper):
         level_squeeze: frames that become one at each later block.
         width: channels inside the coupling networks.
         embedding_size: numbers that stand for a speaker.
-        conditioning: `"hyper"`, the first layer's weights made from the speaker, or `"additive"`,
-            the paper's ablation: its outputs shifted by the speaker.
+        conditioning: `"hyper"`, the first layer's weights made from the speaker; or one of the
+            paper's ablations, `"additive"`, that layer's outputs shifted by the speaker, and
+            `"additive_before_act_norm"`, the data shifted before each ActNorm, by networks that do
+            not know the speaker. With these 66.2, 39.5 and 22.5 % of conversions were heard as the
+            target (5 minutes a speaker, 100 epochs; Table 1), at nearly one likelihood.
         multi_scale: another: half of the channels leave after each block.
         weight_norm: normalise the networks' convolutions.
         scale: the couplings' scale: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
@@ -122,19 +127,24 @@ class Blow(Paper):
         coupling = AffineCoupling(
             self._network(), given["scale"], limit=given["scale_limit"], name="coupling"
         )
-        return Chain(
-            [InvertibleConv(name="mixing"), ActNorm(name="act_norm"), coupling], name="step"
-        )
+        parts = [InvertibleConv(name="mixing"), ActNorm(name="act_norm"), coupling]
+        if given["conditioning"] == "additive_before_act_norm":
+            parts[1:1] = [ConditionalShift(name="shift")]
+            parts[-1] = WithoutCondition(coupling, name="unconditional")
+        return Chain(parts, name="step")
 
     def _network(self) -> ConvNet | HyperNet:
         given = self._settings
         shared = {"name": "network", "dtype": self._network_policy()}
-        if given["conditioning"] == "additive":
-            return ConvNet(given["width"], weight_norm=given["weight_norm"], **shared)
-        return HyperNet(given["width"], given["weight_norm"], **shared)
+        if given["conditioning"] == "hyper":
+            return HyperNet(given["width"], given["weight_norm"], **shared)
+        return ConvNet(given["width"], weight_norm=given["weight_norm"], **shared)
 
 
-_CHOICES = {"conditioning": ("hyper", "additive"), "multi_scale": (False, True)}
+_CHOICES = {
+    "conditioning": ("hyper", "additive", "additive_before_act_norm"),
+    "multi_scale": (False, True),
+}
 
 
 def _check(given: dict[str, Any]) -> None:

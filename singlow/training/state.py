@@ -41,16 +41,22 @@ def settled(config: Mapping[str, Any], flow: Any) -> tuple[dict[str, Any], Any]:
     A flow that is given who speaks is made again for the speakers of the run's data.
 
     Raises:
-        DataError: there is only one.
+        DataError: there is only one, or nothing of one to train on or to hold out.
     """
+    from singlow.data.corpora import sources_of
+    from singlow.data.dataset import read_info
+    from singlow.data.heldout import require_everybody
+
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
     if "speakers" in arguments:
         count = len(config["data"]["singers"])
+        source = " ".join(sources_of(config["data"]["dataset"]))
         if count < 2:
             raise DataError(
-                f"{config['data']['dataset']}: Expected recordings of at least two speakers, a "
+                f"{source}: Expected recordings of at least two speakers, a "
                 f"folder each. Received: those of {config['data']['singers'][0]} alone."
             )
+        require_everybody(read_info(config["data"]["directory"]), source, flow.multiple)
         if count != arguments["speakers"]:
             arguments["speakers"] = count
             flow = build_flow({**config, "arguments": arguments})

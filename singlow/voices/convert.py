@@ -13,6 +13,7 @@ from singlow.voices.level import gain
 
 MOST_OVERLAP = 32  # frames over a sample
 _BATCH = 32
+_TOGETHER = 8  # targets that frames are encoded once for
 _BURST = 4.0  # of full scale: no voice is as loud
 
 
@@ -42,7 +43,7 @@ def convert_recording(
     level: float | None = None,
     frames: tuple[int, int] | None = None,
     before: Converted | None = None,
-) -> list[Converted]:
+) -> Iterator[Converted]:
     """A recording of any rate, length and channels in other voices.
 
     Every channel is converted, those without a sound apart, and their balance is kept. With the
@@ -71,6 +72,9 @@ def convert_recording(
         frames: `(window, hop)` for overlapping frames; the whole recording at once when None.
         before: level and limit of the conversion that `audio` is the result of.
 
+    Returns:
+        One after another, so that memory does not grow with the number of targets.
+
     Raises:
         DataError: it is silent or too short, or a result is not finite.
     """
@@ -93,9 +97,22 @@ def convert_recording(
     voices = (
         convert(flow, heard, source, targets)
         if frames is None
-        else convert_frames(flow, heard, source, targets, *frames)
+        else _in_groups(flow, heard, source, targets, *frames)
     )
-    return [_levelled(flow, y, audio, sample_rate, sounding, ceiling) for y in voices]
+    return (_levelled(flow, y, audio, sample_rate, sounding, ceiling) for y in voices)
+
+
+def _in_groups(
+    flow: Any,
+    heard: np.ndarray,
+    source: np.ndarray,
+    targets: Sequence[np.ndarray],
+    window: int,
+    hop: int,
+) -> Iterator[np.ndarray]:
+    for start in range(0, len(targets), _TOGETHER):
+        group = targets[start : start + _TOGETHER]
+        yield from convert_frames(flow, heard, source, group, window, hop)
 
 
 def _levelled(
@@ -106,15 +123,7 @@ def _levelled(
     sounding: np.ndarray,
     ceiling: float,
 ) -> Converted:
-    if not np.isfinite(y).all():
-        raise DataError(
-            "Expected a finite conversion. Received: NaN or infinite samples; try another --from, "
-            "or an earlier --epoch."
-        )
-    burst = 0.0
-    if np.abs(y).max() > _BURST:
-        burst = float((np.abs(y) > 1).mean())
-        y = np.clip(y, -1, 1)
+    y, burst = without_bursts(y)
     back = resample(y, flow.sampling_rate, sample_rate)[: len(audio)]
     result = np.zeros_like(audio)
     result[: len(back), sounding] = back
@@ -124,6 +133,22 @@ def _levelled(
     result *= np.float32(root_mean_square(audio) / rms)
     limit = min(1.0, ceiling / float(np.abs(result).max()))
     return Converted(result * np.float32(limit), root_mean_square(y), limit, burst)
+
+
+def without_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
+    """What a flow gave, cut at full scale where it burst, and the share of samples that were cut.
+
+    Raises:
+        DataError: it is not finite.
+    """
+    if not np.isfinite(y).all():
+        raise DataError(
+            "Expected a finite conversion. Received: NaN or infinite samples; take another speaker "
+            "to be the source, or an earlier --epoch."
+        )
+    if not np.abs(y).max() > _BURST:
+        return y, 0.0
+    return np.clip(y, -1, 1), float((np.abs(y) > 1).mean())
 
 
 def convert(

@@ -8,6 +8,7 @@ import numpy as np
 
 from singlow.errors import DataError, UsageError
 from singlow.training.run import NAME
+from singlow.voices.tag import LONGEST
 from singlow.voices.voice import FOLDER, SUFFIX, read_voice
 
 WORDS = ("all", "auto")  # that stand for speakers on the command line
@@ -23,20 +24,21 @@ class Speakers:
         fingerprint: of the run's weights.
 
     Raises:
-        DataError: there are not as many names as embeddings.
+        DataError: there are not as many names, each of its own, as embeddings.
     """
 
     def __init__(self, names: list[str], table: np.ndarray, folder: Path, fingerprint: str) -> None:
-        if len(names) != len(table):
+        if not len(names) == len(set(names)) == len(table):
             raise DataError(
                 f"{folder.parent}: Expected the names of {len(table)} speakers in config.json. "
-                f"Received: {len(names)}."
+                f"Received: {len(set(names))}."
             )
         self.trained = list(names)
         self.folder, self.fingerprint = folder, fingerprint
         self._known = dict(zip(names, table, strict=True))
         self._size = table.shape[1]
         self._warned: set[str] = set()
+        self._current: dict[str, np.ndarray] | None = None
 
     @property
     def enrolled(self) -> list[str]:
@@ -91,16 +93,29 @@ class Speakers:
                 fitting[name] = voice.embedding
         return {**self._known, **fitting}
 
+    def chosen(self, name: str, word: str) -> dict[str, np.ndarray]:
+        """Embeddings by name: everybody's for the word that stands for them, else one's.
+
+        Raises:
+            UsageError: nobody has this name; the known ones are listed.
+            DataError: the voice's file is damaged.
+        """
+        if name != word:
+            return {name: self[name]}
+        if self._current is None:
+            self._current = self.current()
+        return self._current
+
     def require_new(self, name: str) -> None:
         """Refuse a name for a voice that cannot be a file's, or is a trained speaker's.
 
         Raises:
             UsageError: as it says.
         """
-        if not NAME.fullmatch(name) or name in WORDS:
+        if not NAME.fullmatch(name) or name in WORDS or len(name) > LONGEST:
             raise UsageError(
-                "Expected a name of letters, digits, '_', '-', '+' and '.' that is not "
-                f"{' or '.join(WORDS)}. Received: {name[:80]!r}."
+                f"Expected a name of up to {LONGEST} letters, digits, '_', '-', '+' and '.' that "
+                f"is not {' or '.join(WORDS)}. Received: {name[:80]!r}."
             )
         if name in self.trained:
             raise UsageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import soundfile
 
 FORMAT, VERSION = "singlow-conversion", 1
-_LONGEST = 60  # characters of a name; libsndfile reads comments of up to 2,000 bytes
+LONGEST = 60  # characters of a name; libsndfile reads comments of up to 2,000 bytes
 _TEXTS = ("source", "target", "fingerprint", "call")
 _NUMBERS = ("level", "limit")
 _LEAST = 1e-6
@@ -39,7 +39,7 @@ class Tag:
     @property
     def comment(self) -> str:
         """This as text for a file's comment."""
-        facts = asdict(self) | {name: getattr(self, name)[:_LONGEST] for name in _TEXTS[:2]}
+        facts = asdict(self) | {name: getattr(self, name)[:LONGEST] for name in _TEXTS[:2]}
         return json.dumps({"format": FORMAT, "version": VERSION, **facts})
 
 

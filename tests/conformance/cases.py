@@ -64,6 +64,11 @@ def hyper_steps() -> b.Repeat:
     return b.Repeat(b.Chain(parts), 2, "inverted")
 
 
+def shifted_step() -> b.Chain:
+    coupling = b.WithoutCondition(b.AffineCoupling(small_net()))
+    return b.Chain([b.InvertibleConv(), b.ConditionalShift(), b.ActNorm(), coupling])
+
+
 def folded_linear() -> InvertibleLayer:
     matrix = np.array([[2.0, 1, 0], [0, 1, 1], [1, 0, 3]])
     layer = b.FoldedLinear(trainable=False)
@@ -126,7 +131,7 @@ CASES: dict[str, Case] = {
         lambda: b.AffineCoupling(WaveNet(6, 2), "sigmoid", tile=3), (2, 8, 4), condition=(2, 8, 3)
     ),
     "chain": Case(step, (2, 8, 4)),
-    "chain, conditional": Case(step, (2, 8, 4), condition=(2, 8, 3)),
+    "chain, conditional": Case(shifted_step, (2, 8, 4), condition=(2, 8, 3)),
     "inverse": Case(lambda: b.Inverse(step()), (2, 8, 4)),
     "inverse, conditional": Case(lambda: b.Inverse(step()), (2, 8, 4), condition=(2, 1, 3)),
     "repeat": Case(lambda: b.Repeat(step(), 3), (2, 8, 4)),
