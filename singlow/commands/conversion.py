@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from singlow.commands.runs import Opened
-from singlow.errors import DataError, UsageError
+from singlow.errors import DataError
 
 LEARNT = 200  # training clips of a speaker that the classifier learns from
 
@@ -25,7 +25,7 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
         output: a folder.
 
     Raises:
-        UsageError: a hop does not fit the run's window, or the output is a file.
+        UsageError: a hop does not fit the run's window.
         DataError: the recordings are not of the run's speakers.
     """
     from rich.console import Console
@@ -38,8 +38,6 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     from singlow.training.fit import window_length
     from singlow.voices.speakers import speakers_of
 
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"Expected a folder for -o. Received: {output}, a file. Choose another.")
     window = window_length(opened.config, opened.flow)
     systems = _systems(opened, speakers_of(opened), window, hops)
     held_out = _utterances(opened, "validation", window if hops else opened.flow.multiple)
