@@ -5,34 +5,22 @@ for its resampled samples, not for the file's.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from singlow.containers import Fault, inspect
-from singlow.containers.decoder import clean, open_audio, read_blocks
+from singlow.containers.decoder import clean
+from singlow.containers.sink import Sink
+from singlow.decoding import AudioError, stream_audio, told
 from singlow.errors import DataError
 from singlow.whole import whole
 
 FULL_SCALE = 32768
 SILENCE = 1e-4  # nothing louder: no sound in it
-
-
-class AudioError(DataError):
-    """A file that cannot be read as audio.
-
-    Attributes:
-        path: of the file.
-        reason: in words.
-    """
-
-    def __init__(self, path: str | os.PathLike, reason: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {reason}")
-        self.path = os.fspath(path)
-        self.reason = reason
+BLOCK = 1 << 17  # samples
 
 
 def load_audio(
@@ -57,21 +45,15 @@ def load_audio(
             header; the reason says which.
     """
     beat = beat or (lambda: None)
-    try:
-        promise = inspect(path, beat)
-        with open_audio(path, promise) as file:
-            rate = sample_rate or file.samplerate
-            kept = []
-            for block in _convert(read_blocks(file, promise), file.samplerate, rate, channels):
-                kept.append(block)
-                beat()
-            audio = np.concatenate(kept)
-    except Fault as fault:
-        raise AudioError(path, str(fault)) from None
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened: {error.strerror or error}") from None
-    except MemoryError:
-        raise AudioError(path, "too long: it does not fit the memory allowed for it") from None
+    with told(path), stream_audio(path, beat) as stream:
+        rate, blocks = sample_rate or stream.sample_rate, stream.blocks
+        if channels is not None:
+            blocks = (to_channels(block, channels) for block in blocks)
+        kept = []
+        for block in resampled(blocks, stream.sample_rate, rate):
+            kept.append(block)
+            beat()
+        audio = np.concatenate(kept)
     if not len(audio):
         raise AudioError(path, "empty: too short for a single sample")
     return audio, rate
@@ -82,12 +64,10 @@ def decode(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     return load_audio(path)
 
 
-def _convert(
-    blocks: Iterator[np.ndarray], rate: int, sample_rate: int, channels: int | None
-) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+    """Blocks (time, channels) of one recording at another rate: `resample`, block by block."""
     stream = held = None
     for block in blocks:
-        block = block if channels is None else to_channels(block, channels)
         if rate == sample_rate:
             yield block
             continue
@@ -147,14 +127,14 @@ def is_silent(audio: np.ndarray) -> bool:
 
 def root_mean_square(audio: np.ndarray) -> float:
     """Of all samples of `audio`, in float64."""
-    power = sum(np.square(block, dtype=np.float64).sum() for block in _blocks(audio))
+    power = sum(np.square(block, dtype=np.float64).sum() for block in blocks_of(audio))
     return float(np.sqrt(power / audio.size))
 
 
-def _blocks(audio: np.ndarray) -> Iterator[np.ndarray]:
+def blocks_of(audio: np.ndarray) -> Iterator[np.ndarray]:
     """Slices short enough that what is computed of them needs little memory beside the whole."""
-    for start in range(0, len(audio), 1 << 20):
-        yield audio[start : start + (1 << 20)]
+    for start in range(0, len(audio), BLOCK):
+        yield audio[start : start + BLOCK]
 
 
 def quantize(audio: np.ndarray) -> np.ndarray:
@@ -164,7 +144,7 @@ def quantize(audio: np.ndarray) -> np.ndarray:
         ValueError: a sample is not finite.
     """
     stored = np.empty(audio.shape, np.int16)
-    for source, block in zip(_blocks(audio), _blocks(stored), strict=True):
+    for source, block in zip(blocks_of(audio), blocks_of(stored), strict=True):
         if not np.isfinite(source).all():
             raise ValueError("Expected finite samples. Received: NaN or infinite ones.")
         block[...] = np.clip(np.round(source * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
@@ -194,28 +174,49 @@ def write_audio(
 
     Raises:
         DataError: a sample is not finite, or the format cannot be written.
+        OSError: the system refuses.
     """
-    path, audio = Path(path), np.asarray(audio)
-    if audio.dtype.kind == "f":
-        if not np.isfinite(audio).all():
-            raise DataError(f"{path}: expected finite samples. Received: NaN or infinite ones.")
-        if subtype is None:
-            audio = quantize(audio)
-        elif subtype not in ("FLOAT", "DOUBLE"):
-            audio = np.clip(audio, -1, 1)
-    form, channels = path.suffix[1:].upper() or "WAV", 1 if audio.ndim == 1 else audio.shape[1]
-    try:
-        with (
-            whole(path) as file,
-            soundfile.SoundFile(
-                file, "w", sample_rate, channels, subtype or "PCM_16", format=form
-            ) as written,
-        ):
-            if comment:
-                written.comment = comment
-            written.write(audio)
-    except (soundfile.SoundFileError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be written: {clean(error)}") from None
+    audio = np.asarray(audio)
+    channels = 1 if audio.ndim == 1 else audio.shape[1]
+    write_blocks(path, blocks_of(audio), sample_rate, channels, subtype, comment)
+
+
+def write_blocks(
+    path: str | os.PathLike,
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    channels: int,
+    subtype: str | None = None,
+    comment: str = "",
+) -> None:
+    """`write_audio` of a recording that comes in blocks `(time, channels)`."""
+    path = Path(path)
+    form = path.suffix[1:].upper() or "WAV"
+    with whole(path) as file:
+        sink = Sink(file)
+        try:
+            with soundfile.SoundFile(
+                sink, "w", sample_rate, channels, subtype or "PCM_16", format=form
+            ) as written:
+                if comment:
+                    written.comment = comment
+                for block in blocks:
+                    written.write(_stored(path, block, subtype))
+                    sink.check()
+        except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
+            sink.check()
+            raise DataError(f"{path}: cannot be written: {clean(error)}") from None
+        sink.check()
+
+
+def _stored(path: Path, block: np.ndarray, subtype: str | None) -> np.ndarray:
+    if block.dtype.kind != "f":
+        return block
+    if not np.isfinite(block).all():
+        raise DataError(f"{path}: expected finite samples. Received: NaN or infinite ones.")
+    if subtype is None:
+        return quantize(block)
+    return block if subtype in ("FLOAT", "DOUBLE") else np.clip(block, -1, 1)
 
 
 def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:

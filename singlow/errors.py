@@ -43,6 +43,8 @@ _REFUSED = {
     errno.EACCES: "may not be opened or written; check its permissions or choose another folder",
     errno.EPERM: "may not be changed; check its permissions or choose another folder",
     errno.ENOSPC: "does not fit: the disk is full; free some space and run the same command again",
+    errno.EFBIG: "does not fit: larger files are not allowed there; choose another folder",
+    errno.EIO: "cannot be read or written: the disk or its connection fails; choose another folder",
     errno.EDQUOT: "does not fit: the disk quota is used up; free some space and run again",
 }
 _MISTAKEN = {

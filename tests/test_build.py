@@ -218,7 +218,7 @@ def test_settings_out_of_range_are_told(settings, reason, tmp_path):
 def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
     (tmp_path / "file").touch()
-    with pytest.raises(EnvironmentFault, match="cannot be written"):
+    with pytest.raises(UsageError, match="file: Expected a folder"):
         build(source, tmp_path / "file" / "out")
 
     def refuse(*_, **__):

@@ -57,7 +57,7 @@ def test_flags_reach_what_they_name(tmp_path):
         (["in", "--out", "out", "--workers", "many"], 2, "workers"),
         (["in", "--out"], 2, "--out"),
         (["empty", "--out", "out"], 3, "holds no audio"),
-        (["in", "--out", "file/out"], 4, "cannot be written"),
+        (["in", "--out", "file/out"], 2, "file: Expected a folder"),
         (["--verify", "empty"], 3, "dataset_info.json"),
         (["--recover", "empty"], 3, "dataset_info.json"),
         (["in", "--verify", "empty"], 2, "alone"),

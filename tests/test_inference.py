@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from singlow.latents import song
 from singlow.models import SinGlow
 from singlow.testing import nudge
 
@@ -54,6 +55,29 @@ def test_it_is_the_flow_it_was_made_from():
     np.testing.assert_allclose(sampled, model.sample(1, 500, seed=1), atol=1e-5)
     assert flow.sampling_rate == model.sampling_rate
     assert not flow.trainable_variables or not any("gain" in v.path for v in flow.weights)
+
+
+def test_songs_are_coded_in_pieces_that_see_their_context_and_no_more(monkeypatch):
+    model = SinGlow.from_preset("singlow_tiny", k_glow=1)
+    nudge(model)
+    flow, (before, after) = model.for_inference(), model.context
+    audio = 0.1 * np.random.default_rng(0).standard_normal((4001, 1)).astype("float32")
+    monkeypatch.setattr(song, "_PIECE", 1)
+    pieces = song.encode_song(flow, audio)
+    back = song.decode_song(flow, pieces)
+    np.testing.assert_allclose(back, audio, atol=1e-5)
+    assert flow.context == (before, after)
+    flow.context = None
+    whole = song.encode_song(flow, audio)
+    np.testing.assert_allclose(back, song.decode_song(flow, whole), atol=1e-6)
+    audio[2000] += 1
+    moved = song.encode_song(flow, audio)
+    levels = zip(whole.latents, pieces.latents, moved.latents, strict=True)
+    for level, (z, found, other) in enumerate(levels):
+        np.testing.assert_allclose(found, z, atol=1e-5)
+        places = (8 << level) * np.flatnonzero((other != z).any(axis=1))
+        assert 2000 - after - (8 << level) < places.min() < places.max() <= 2000 + before
+    assert SinGlow.from_preset("singlow_tiny", prior_period=4).context is None
 
 
 @pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.slow)])

@@ -1,5 +1,11 @@
 """Feature migration: what moves is what should, and nothing else does."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,12 +14,34 @@ from singlow.audio import load_audio, resample, snr_db
 from singlow.errors import UsageError
 from singlow.latents import migrate as migrate_module
 from singlow.latents.attributes import Attributes, read_features, write_features
+from singlow.latents.change import add_change, changed_blocks
 from singlow.latents.features import Features, features_of, measure_features
 from singlow.latents.interpolate import around, interpolate, towards
 from singlow.latents.methods import METHODS, move, slerp
-from singlow.latents.migrate import add_change, migrate, migrate_song
+from singlow.latents.migrate import migrate, migrate_song
 from singlow.latents.transport import transport, transport_maps
 from tests.songs import coloured_noise, singlow, trained
+
+ROOT = Path(__file__).resolve().parents[1]
+LONG = """
+import json, resource, sys
+import numpy as np
+import soundfile
+from singlow.audio import write_blocks
+from singlow.commands.migrate import migrate
+from pathlib import Path
+
+def peak(seconds):
+    rng = np.random.default_rng(0)
+    noise = (0.05 * rng.standard_normal((44100, 2), np.float32) for _ in range(seconds))
+    write_blocks("long.wav", noise, 44100, 2)
+    migrate("t", (Path("long.wav"),), Path("moved.wav"), "ada", "bo")
+    assert soundfile.info("moved.wav").frames == 44100 * seconds
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+few, many = (peak(seconds) for seconds in (10, 180))
+print(json.dumps(many - few))
+"""
 
 
 @pytest.fixture
@@ -358,6 +386,19 @@ def test_the_verb(place):
     assert len(list((trained()[0] / "checkpoints/t/features").glob("*.npz"))) == 2
 
 
+@pytest.mark.slow
+def test_a_long_song_takes_30_mb_a_minute(place):
+    done = subprocess.run(
+        [sys.executable, "-c", LONG],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) <= 30 * 170 / 60
+
+
 def test_a_result_beyond_full_scale_is_a_warning(place):
     loud = coloured_noise(5, 1.0)
     soundfile.write(place / "loud.wav", 0.999 * loud / np.abs(loud).max(), 16000, "PCM_24")
@@ -425,6 +466,18 @@ def test_silent_songs_and_too_few_clips(place, flow, tmp_path):
     data = write_noise(tmp_path / "few", {"train": [16000], "validation": [16000]})
     with pytest.raises(Exception, match="s: Expected at least 2 clips"):
         Attributes(flow, data, tmp_path / "kept", "mark")["s"]
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_a_change_is_added_in_blocks_of_any_size(rate):
+    song, change = coloured_noise(1, 1.0, rate, 2), coloured_noise(2, 1.0)
+    (whole,) = changed_blocks([song], rate, change, 16000)
+    cuts = np.array_split(song, [1, 7, 900, 5000])
+    parts = list(changed_blocks(cuts, rate, change, 16000))
+    assert [part.shape for part in parts] == [cut.shape for cut in cuts]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    wanted = resample(change, 16000, rate)
+    np.testing.assert_allclose(whole - song, wanted.repeat(2, axis=1), atol=1e-6)
 
 
 def test_resampled_songs_stay_in_time(flow):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from singlow.commands.runs import Opened, check_place
+from singlow.commands.runs import Opened
 from singlow.errors import DataError
 
 LEARNT = 200  # training clips of a speaker that the classifier learns from
@@ -25,7 +25,7 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
         output: a folder.
 
     Raises:
-        UsageError: a hop does not fit the run's window, or the output is a file.
+        UsageError: a hop does not fit the run's window.
         DataError: the recordings are not of the run's speakers.
     """
     from rich.console import Console
@@ -33,12 +33,11 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     from singlow.data.corpora import sources_of
     from singlow.data.progress import progress
     from singlow.evaluation.conversion import evaluate_conversions
-    from singlow.evaluation.conversion_page import PAGE, write_conversions
+    from singlow.evaluation.conversion_page import write_conversions
     from singlow.evaluation.conversion_report import table
     from singlow.training.fit import window_length
     from singlow.voices.speakers import speakers_of
 
-    check_place(output / PAGE)
     window = window_length(opened.config, opened.flow)
     systems = _systems(opened, speakers_of(opened), window, hops)
     held_out = _utterances(opened, "validation", window if hops else opened.flow.multiple)

@@ -10,6 +10,7 @@ import tyro
 from singlow.commands.runs import Epoch, Files, Opened, RunName, inputs, open_run
 from singlow.data.corpora import SUFFIXES
 from singlow.errors import DataError, UsageError
+from singlow.whole import require_writable
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 
@@ -51,6 +52,7 @@ def enroll(
     path, flow = speakers.path(name), opened.flow
     if path.exists() and not fresh:
         raise UsageError(f"{path}: this voice exists. Give another NAME, or --fresh to replace it.")
+    require_writable(path.parent)
     clips = _clips(opened, found)
     windows = windows_of(clips.values(), window_length(opened.config, flow), flow.multiple)
     table = np.stack([speakers[trained] for trained in speakers.trained])

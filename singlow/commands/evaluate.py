@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from singlow.commands.migrate import check_strength
-from singlow.commands.runs import Epoch, Opened, RunName, open_run
+from singlow.commands.runs import CHECKPOINTS, Epoch, Opened, RunName, check_place, open_run
 from singlow.errors import DataError, UsageError
+from singlow.training.run import find
 
 _PAIRS = 100
 _CONVERSION, _MIGRATION = ("pairs", "hop"), ("from", "to", "strength", "method")
@@ -59,6 +60,7 @@ def evaluate(
         raise UsageError(f"Expected --pairs of at least 1. Received: {pairs}.")
     share = 1.0 if strength is None else strength
     check_strength(share)
+    output = _place(run, migration, conversion, output)
 
     from singlow.training.fit import prepare_data
     from singlow.training.settings import absolute_sources
@@ -78,17 +80,27 @@ def evaluate(
     if conversion:
         from singlow.commands.conversion import evaluate_conversion
 
-        folder = output or Path(f"{opened.run.name}-conversion")
-        evaluate_conversion(opened, pairs or _PAIRS, hop, folder)
-        return
-    if not migration:
+        evaluate_conversion(opened, pairs or _PAIRS, hop, output)
+    elif migration:
+        from singlow.commands.migration import evaluate_migration
+
+        evaluate_migration(opened, source, target, share, method or "transport", output)
+    else:
         _likelihood(opened)
-        return
 
-    from singlow.commands.migration import evaluate_migration
 
-    page = output or Path(f"{opened.run.name}-migration.html")
-    evaluate_migration(opened, source, target, share, method or "transport", page)
+def _place(run: str, migration: bool, conversion: bool, output: Path | None) -> Path | None:
+    """Where pages go; refused when they cannot, before long work."""
+    name, place = find(run, CHECKPOINTS).name, output
+    if conversion:
+        place = output or Path(f"{name}-conversion")
+        check_place(place / "index.html")
+    elif migration:
+        place = output or Path(f"{name}-migration.html")
+        if place.suffix.lower() != ".html":
+            raise UsageError(f"Expected -o with the suffix .html. Received: {place}.")
+        check_place(place)
+    return place
 
 
 def _likelihood(opened: Opened) -> None:

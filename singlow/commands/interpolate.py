@@ -5,7 +5,15 @@ from typing import Annotated
 
 import tyro
 
-from singlow.commands.runs import Epoch, Output, RunName, check_place, inputs, open_run
+from singlow.commands.runs import (
+    Epoch,
+    Output,
+    RunName,
+    check_folder,
+    check_place,
+    inputs,
+    open_run,
+)
 from singlow.data.corpora import SUFFIXES
 from singlow.errors import UsageError
 
@@ -39,6 +47,7 @@ def interpolate(
         if path.is_dir():
             raise UsageError(f"{path}: Expected a recording. Received: a folder.")
     inputs((first, second), SUFFIXES)
+    check_folder(output, ".wav")
     names = [f"{i:03d}-{first.stem}-{second.stem}.wav" for i in range(steps)]
     for name in names:
         check_place(output / name)
@@ -49,7 +58,6 @@ def interpolate(
 
     rate = opened.flow.sampling_rate
     ends = [load_audio(path, rate, opened.flow.channel_size)[0] for path in (first, second)]
-    output.mkdir(parents=True, exist_ok=True)
     for name, audio in zip(names, between(opened.coder, *ends, steps), strict=True):
         write_audio(output / name, audio, rate, subtype="FLOAT")
         print(output / name)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,25 +73,42 @@ def migrate(
     opened = open_run(run, epoch, speakers=False)
     change = _change(opened, source, target, given, strength, method, levels, data_dir)
 
-    from singlow.audio import load_audio, write_audio
-    from singlow.latents.migrate import add_change
+    from singlow.audio import load_audio, write_blocks
+    from singlow.decoding import stream_audio
+    from singlow.latents.change import changed_blocks
 
     def work(path: Path, result: Path) -> None:
-        song, rate = load_audio(path)
+        rate = opened.flow.sampling_rate
+        audio, _ = load_audio(path, rate, opened.flow.channel_size)
         try:
-            migrated = add_change(opened.coder, song, rate, change)
+            changed = change(audio) - audio
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        write_audio(result, migrated, rate, subtype="FLOAT")
-        loudest = float(np.abs(migrated).max())
-        if loudest > max(1.0, float(np.abs(song).max())):
+        del audio
+        before, after = _Peak(), _Peak()
+        with stream_audio(path) as song:  # once more: a long song would fill the memory
+            moved = changed_blocks(before(song.blocks), song.sample_rate, changed, rate)
+            write_blocks(result, after(moved), song.sample_rate, song.channels, "FLOAT")
+        if after.peak > max(1.0, before.peak):
             print(
-                f"Warning: {result} peaks {20 * math.log10(loudest):.1f} dB above full scale: turn "
-                "it down before it is stored as whole numbers.",
+                f"Warning: {result} peaks {20 * math.log10(after.peak):.1f} dB above full scale: "
+                "turn it down before it is stored as whole numbers.",
                 file=sys.stderr,
             )
 
     each([(path, result) for (path, _), result in zip(found, results, strict=True)], work)
+
+
+class _Peak:
+    """How loud the blocks were that came by."""
+
+    def __init__(self) -> None:
+        self.peak = 0.0
+
+    def __call__(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+            yield block
 
 
 def check_strength(strength: float) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from singlow.commands.migrate import attributes
-from singlow.commands.runs import Opened, check_place
+from singlow.commands.runs import Opened
 from singlow.errors import DataError, UsageError
 
 _BUILTIN = {"source": "virtual", "target": "human"}
@@ -29,7 +29,7 @@ def evaluate_migration(
         output: the page, an html file.
 
     Raises:
-        UsageError: a name is unknown, or missing, or the output is no html file.
+        UsageError: a name is unknown, or missing.
         DataError: there are too few recordings.
     """
     from rich.console import Console
@@ -38,11 +38,8 @@ def evaluate_migration(
     from singlow.evaluation.migration import measure_migration, steps
     from singlow.evaluation.migration_page import write_page
     from singlow.latents.migrate import migrate
-    from singlow.training.checkpoint import write_text
+    from singlow.whole import write_whole
 
-    if output.suffix.lower() != ".html":
-        raise UsageError(f"Expected -o with the suffix .html. Received: {output}.")
-    check_place(output)
     known, flow = attributes(opened), opened.coder
     builtin = opened.config["data"]["dataset"] == "builtin"
     if builtin:
@@ -72,8 +69,7 @@ def evaluate_migration(
         "were trained on.",
     ]
     page = write_page(report, f"{source} to {target}", about, flow.sampling_rate)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, page)
+    write_whole(output, page)
     Console().print(_table(report, f"{source} to {target}, strength {strength:g}"))
     print(output)
 

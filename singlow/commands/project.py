@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from singlow.commands.runs import Epoch, Opened, RunName, check_place, open_run
+from singlow.commands.runs import CHECKPOINTS, Epoch, Opened, RunName, check_place, open_run
 from singlow.errors import UsageError
+from singlow.training.run import find
 
 if TYPE_CHECKING:
     from singlow.data.recordings import Recording
@@ -55,8 +56,8 @@ def project(
         raise UsageError(f"Expected --seed of at least 0. Received: {seed}.")
     if clips and split != "all":
         raise UsageError("Expected --split without CLIPS: it parts the run's own data.")
-    if output is not None:
-        check_place(output / "latents.png")
+    folder = output or find(run, CHECKPOINTS).logs / _FOLDER
+    check_place(folder / "latents.png")
     opened = open_run(run, epoch, speakers=False)
 
     from rich.console import Console
@@ -72,7 +73,6 @@ def project(
     with progress("Encoding", len(chosen)) as done:
         points = pool_recordings(opened.coder, chosen, seconds, _warn, done)
     measured = separate(points, seed)
-    folder = output or opened.run.logs / _FOLDER
     title = (
         f"Pooled latents of {opened.run.name}, epoch {opened.checkpoint.epoch}: "
         f"{len(set(points.ids))} recordings, {len(set(points.singers))} singers"
@@ -132,19 +132,18 @@ def _write(
     from singlow.latents.project import project as planes
     from singlow.latents.projector import write_projector
     from singlow.latents.separation import standardised
-    from singlow.training.checkpoint import write_text
     from singlow.training.events import EventLog
     from singlow.training.samples import write_picture
+    from singlow.whole import write_whole
 
     crossed = points.styled and not measured.nested
     centred = centre(points.values, points.singers)
     drawn = picture(
         points, planes(points, seed=seed), planes(points, True, seed) if crossed else None, title
     )
-    folder.mkdir(parents=True, exist_ok=True)
     image, figures = folder / "latents.png", folder / "figures.json"
     write_picture(image, drawn)
-    write_text(figures, json.dumps({"title": title, **measured.as_dict()}, indent=1) + "\n")
+    write_whole(figures, json.dumps({"title": title, **measured.as_dict()}, indent=1) + "\n")
     write_projector(
         folder,
         points,

@@ -13,6 +13,7 @@ from singlow.data.corpora import find_files
 from singlow.errors import UsageError
 from singlow.training.checkpoint import Checkpoint
 from singlow.training.run import Run, find
+from singlow.whole import require_writable
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -124,16 +125,27 @@ def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: b
 
     Raises:
         UsageError: two results would have one name, an input would be overwritten, or the name has
-            another suffix, or cannot be made.
+            another suffix, cannot be made, or is a file's where there are several inputs.
     """
     if single and output.suffix and not output.is_dir():
         if output.suffix.lower() != suffix:
             raise UsageError(f"Expected -o with the suffix {suffix}. Received: {output}.")
         results = [output]
     else:
+        check_folder(output, suffix)
         results = [output / name.with_suffix(suffix) for _, name in found]
     check_results([(source, result) for (source, _), result in zip(found, results, strict=True)])
     return results
+
+
+def check_folder(output: Path, suffix: str) -> None:
+    """Refuse a file's name for the folder of several results.
+
+    Raises:
+        UsageError: it has the suffix of a result and is no folder.
+    """
+    if output.suffix.lower() == suffix and not output.is_dir():
+        raise UsageError(f"Expected a folder for -o, for several results. Received: {output}.")
 
 
 def check_results(pairs: list[tuple[Path, Path]]) -> None:
@@ -166,14 +178,13 @@ def check_place(result: Path, given: Iterable[Path] = ()) -> None:
     Raises:
         UsageError: it is a folder, would lie below a file, or would take the place of what it is
             made from.
+        EnvironmentFault: the system lets nothing be made there.
     """
     if result.exists() and any(result.samefile(path) for path in given):
         raise UsageError(f"{result}: is the input itself. Choose another -o.")
     if result.is_dir():
         raise UsageError(f"{result}: is a folder where a file is expected. Choose another -o.")
-    nearest = next((path for path in result.parents if path.exists()), None)
-    if nearest is not None and not nearest.is_dir():
-        raise UsageError(f"{nearest}: Expected a folder for -o. Received: a file. Choose another.")
+    require_writable(result.parent)
 
 
 def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
@@ -196,7 +207,6 @@ def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
     for source, result in track(
         pairs, "Working", console=console, transient=True, disable=not sys.stderr.isatty()
     ):
-        result.parent.mkdir(parents=True, exist_ok=True)
         try:
             made = work(source, result)
             print(*([result] if made is None else made), sep="\n")

@@ -69,7 +69,6 @@ def sample(
         stem += f"-{file_name(speaker)}" if speaker else ""
         name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
         path = output if single else output / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         # A song may be beyond full scale, as what is drawn around it may.
         write_audio(path, drawn, opened.flow.sampling_rate, None if song is None else "FLOAT")
         print(path)

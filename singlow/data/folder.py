@@ -11,6 +11,7 @@ from singlow.data.example import read_example
 from singlow.data.progress import Report
 from singlow.data.records import check_record, map_shard
 from singlow.errors import DataError, EnvironmentFault, UsageError
+from singlow.whole import require_writable
 
 STAGING = ".building"
 _FEATURES = {"audio", "id", "singer", "speaker"}
@@ -21,8 +22,10 @@ def own_folder(out: Path) -> Iterator[None]:
     """Make the folder `out` and hold it against other builders; if nothing was put in it, it goes.
 
     Raises:
+        UsageError: it would lie below a file.
         EnvironmentFault: it cannot be made or written, or somebody else is building in it.
     """
+    require_writable(out)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 from singlow.evaluation import page
 from singlow.evaluation.conversion_report import Report, Sample
 from singlow.evaluation.listening import write_listening
-from singlow.training.checkpoint import write_text
+from singlow.whole import write_whole
 
 PAGE, LISTENING, FIGURES = "index.html", "listening.html", "report.json"
 
@@ -31,10 +31,9 @@ def write_conversions(
         LISTENING: write_listening(report, title),
         FIGURES: json.dumps({"title": title, **report.as_dict()}, indent=1) + "\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         # Names of folders need not be text.
-        write_text(folder / name, text.encode("utf-8", "backslashreplace").decode())
+        write_whole(folder / name, text.encode("utf-8", "backslashreplace").decode())
     return [folder / name for name in texts]
 
 

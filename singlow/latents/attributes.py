@@ -82,7 +82,6 @@ class Attributes:
             if features is None:
                 features = self._measured(name)
                 try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
                     write_features(path, features, mark)
                 except OSError as error:
                     self._report(f"Warning: {path}: not kept for the next time: {error.strerror}.")

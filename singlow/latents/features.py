@@ -1,19 +1,19 @@
 """What is common to many clips: sums over time of their latents, from which moments follow."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from singlow.audio import to_channels
+from singlow.audio import BLOCK, blocks_of, to_channels
 from singlow.latents.song import encode_song
 
 WINDOW = 16  # frames whose cross-spectra are taken
 SHRINKAGE = 32.0  # windows' worth of uncorrelated channels that spectra start from
 QUIET = 45.0  # dB below a clip's loudest place, where frames are not pooled
-_BLOCK = 1 << 14
+_WINDOWS = 1 << 12  # at a time
 
 
 @dataclass(frozen=True)
@@ -111,22 +111,59 @@ def features_of(latents: list[np.ndarray], audio: np.ndarray, sample_rate: int) 
     return Features(1, tuple(_level(z, _at_frames(sounds, len(z))) for z in latents))
 
 
-def smooth_power(audio: np.ndarray, width: int) -> np.ndarray:
-    """Mean square of `audio` (time, channels) under a triangle `2 width` samples wide: (time,)."""
-    power = np.square(to_channels(audio, 1)[:, 0], dtype=np.float64)
-    for _ in range(2):
-        power = uniform_filter1d(power, max(1, width), mode="constant")
-    return power.clip(0)
+def smooth_power(audio: np.ndarray, width: int, loudest: float = np.inf) -> np.ndarray:
+    """Mean square of audio under a triangle `2 width` samples wide.
+
+    Args:
+        audio: `(time, channels)`.
+        width: in samples.
+        loudest: amplitude for which louder samples count, and those that are no number.
+
+    Returns:
+        `(time,)` float32.
+    """
+    width = max(1, width)
+
+    def power(part: np.ndarray) -> np.ndarray:
+        mono = to_channels(part, 1)[:, 0]
+        if np.isfinite(loudest):
+            mono = np.nan_to_num(mono, nan=loudest).clip(-loudest, loudest)
+        smooth = np.square(mono, dtype=np.float64)
+        for _ in range(2):
+            smooth = uniform_filter1d(smooth, width, mode="constant")
+        return smooth.clip(0)
+
+    return in_blocks(power, audio, 2 * width)
+
+
+def in_blocks(
+    function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, margin: int
+) -> np.ndarray:
+    """`function` of `x` `(time, ...)`, by blocks that see so many samples around them.
+
+    Returns:
+        `(time,)` float32.
+    """
+    result = np.empty(len(x), np.float32)
+    for start in range(0, len(x), BLOCK):
+        first = max(0, start - margin)
+        found = function(x[first : start + BLOCK + margin])
+        result[start : start + BLOCK] = found[start - first :][:BLOCK]
+    return result
 
 
 def _at_frames(samples: np.ndarray, frames: int) -> np.ndarray:
     """Values (time,) at the middle of `frames` frames that cover them."""
-    place = ((np.arange(frames) + 0.5) * len(samples) / frames).astype(int)
+    place = (2 * np.arange(frames) + 1) * len(samples) // (2 * frames)
     return samples[place]
 
 
 def _level(z: np.ndarray, sounds: np.ndarray) -> Level:
-    kept = z[sounds].astype(np.float64)
+    total, square = np.zeros((2, z.shape[1]))
+    for block, heard in zip(blocks_of(z), blocks_of(sounds), strict=True):
+        kept = block[heard].astype(np.float64)
+        total += kept.sum(axis=0)
+        square += (kept**2).sum(axis=0)
     bins, channels = WINDOW // 2 + 1, z.shape[1]
     first = np.zeros((bins, channels), complex)
     second = np.zeros((bins, channels, channels), complex)
@@ -135,12 +172,12 @@ def _level(z: np.ndarray, sounds: np.ndarray) -> Level:
     if len(starts):
         whole = np.lib.stride_tricks.sliding_window_view(sounds, WINDOW)[starts].all(axis=1)
         starts = starts[whole]
-    for part in np.array_split(starts, max(1, len(starts) // _BLOCK)):
+    for part in np.array_split(starts, max(1, len(starts) // _WINDOWS)):
         turned = np.fft.rfft(z[part[:, None] + np.arange(WINDOW)] * taper()[:, None], axis=1)
         first += turned.sum(axis=0)
         second += np.einsum("nka,nkb->kab", turned, turned.conj())
         windows += len(part)
-    return Level(len(kept), kept.sum(axis=0), (kept**2).sum(axis=0), windows, first, second)
+    return Level(int(sounds.sum()), total, square, windows, first, second)
 
 
 def taper() -> np.ndarray:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import butter, sosfiltfilt
+from scipy.signal import butter, sosfilt, sosfilt_zi
 
-from singlow.audio import resample, to_channels
+from singlow.audio import blocks_of
 from singlow.errors import DataError
-from singlow.latents.features import Features, features_of, smooth_power
+from singlow.latents.change import add_change
+from singlow.latents.features import Features, features_of, in_blocks, smooth_power
 from singlow.latents.methods import move
 from singlow.latents.song import Song, decode_song, encode_song
 
@@ -64,29 +65,6 @@ def migrate_song(
     return add_change(flow, song, sample_rate, migrated)
 
 
-def add_change(
-    flow: Any, song: np.ndarray, sample_rate: int, change: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """`song + upsample(change(resampled) - resampled)`.
-
-    Args:
-        flow: whose rate and channels `change` works at.
-        song: `(time, channels)` float32 at `sample_rate` Hz.
-        sample_rate: Hz of `song`.
-        change: takes and gives `(time, channel_size)`; no change at all gives the song itself.
-    """
-    audio = resample(to_channels(song, flow.channel_size), sample_rate, flow.sampling_rate)
-    changed = change(audio) - audio
-    if not changed.any():
-        return song.copy()
-    back = to_channels(resample(changed, flow.sampling_rate, sample_rate), song.shape[1])[
-        : len(song)
-    ]
-    result = song.copy()
-    result[: len(back)] += back
-    return result
-
-
 def migrate(
     flow: Any,
     audio: np.ndarray,
@@ -102,13 +80,32 @@ def migrate(
     where the harmonics of a voice carry most of its power, latents that are moved decode to noise
     far above that of the target, which is heard as roughness and measured as jitter.
     """
+    moved, rate = _moved(flow, audio, source, target, strength, method, levels), flow.sampling_rate
+    if moved is audio:
+        return audio
+    moved -= audio
+    _hold_back(moved, rate)
+    moved += audio
+    return _as_loud(functools.partial(smooth_power, audio), moved, rate)
+
+
+def _moved(
+    flow: Any,
+    audio: np.ndarray,
+    source: Features | None,
+    target: Features,
+    strength: float,
+    method: str,
+    levels: Collection[int] | None,
+) -> np.ndarray:
     song = encode_song(flow, audio)
     if source is None:
         source = features_of(song.latents, audio, flow.sampling_rate)
         if not source.sounding:
-            raise DataError("Expected a song with sound in it, to take its features. Give --from.")
-    goal = move(song.latents, source, target, method, levels)
-    return approach(flow, audio, song, goal, strength, below=BELOW)
+            raise DataError(
+                "Expected a song with sound in it, long enough to take its features. Give --from."
+            )
+    return approach(flow, audio, song, move(song.latents, source, target, method, levels), strength)
 
 
 def approach(
@@ -118,7 +115,6 @@ def approach(
     goal: list[np.ndarray],
     strength: float,
     contour: Contour | None = None,
-    below: float = 1.0,
 ) -> np.ndarray:
     """Decode `z + strength (goal - z)` with a loudness contour, that of `audio` if no other.
 
@@ -133,7 +129,6 @@ def approach(
         goal: latents of the same shapes.
         strength: 0 is `audio` itself.
         contour: gives the power (time,) wanted under a triangle of so many samples.
-        below: share of the change that is added below `LOW`.
 
     Raises:
         DataError: the latents do not fit the flow.
@@ -150,37 +145,51 @@ def approach(
         burst = _bursts(contour, decoded, rate)
         if not burst.any():
             break
+        del decoded  # before there is another
         share *= 1 - 0.5 * _around(burst, flow)
     else:
         share *= _around(burst, flow) == 0
         decoded = decode_song(flow, _mixed(song, pairs, share))
-    decoded = _as_loud(contour, decoded, rate)
-    if below == 1.0:
-        return decoded
-    change = decoded - audio
-    return _as_loud(contour, audio + below * change + (1 - below) * _high(change, rate), rate)
+    return _as_loud(contour, decoded, rate)
+
+
+def _hold_back(change: np.ndarray, rate: int) -> None:
+    """Leave of a change, in place, the share `BELOW` of what is below `LOW`."""
+    high = _high(change, rate)
+    high *= 1 - BELOW
+    change *= BELOW
+    change += high
 
 
 def _high(audio: np.ndarray, rate: int) -> np.ndarray:
     """What of `audio` lies above `LOW`, in phase."""
     sections = butter(2, min(LOW, 0.4 * rate), "highpass", fs=rate, output="sos")
-    return sosfiltfilt(sections, audio, axis=0, padlen=0).astype(audio.dtype)
+    high = audio.copy()
+    for way in (high, high[::-1]):
+        state = sosfilt_zi(sections)[..., None] * way[0]
+        for block in blocks_of(way):
+            block[...], state = sosfilt(sections, block, axis=0, zi=state)
+    return high
 
 
 def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], share: np.ndarray) -> Song:
     mixed = []
     for z, goal in pairs:
-        weight = np.repeat(share, len(z) // len(share))[:, None].astype(z.dtype)
-        mixed.append(z + weight * (goal - z))
+        moved = goal - z
+        moved *= np.repeat(share.astype(z.dtype), len(z) // len(share))[:, None]
+        moved += z
+        mixed.append(moved)
     return replace(song, latents=mixed)
 
 
 def _bursts(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
-    before = maximum_filter1d(contour(rate // _CLICK), max(1, rate // _PERIOD))
+    near = max(1, rate // _PERIOD)
+    before = in_blocks(lambda part: maximum_filter1d(part, near), contour(rate // _CLICK), near)
     floor = max(before.max() * 10 ** (-FLOOR / 10), _NOTHING)
-    finite = np.nan_to_num(decoded, nan=_LOUDEST).clip(-_LOUDEST, _LOUDEST)
-    after = smooth_power(finite, rate // _CLICK)
-    return after > np.maximum(before, floor) * 10 ** (BURST / 10)
+    np.maximum(before, floor, out=before)
+    after = smooth_power(decoded, rate // _CLICK, _LOUDEST)
+    after *= 10 ** (-BURST / 10)
+    return after > before
 
 
 def _around(burst: np.ndarray, flow: Any) -> np.ndarray:
@@ -195,5 +204,11 @@ def _around(burst: np.ndarray, flow: Any) -> np.ndarray:
 
 def _as_loud(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
     wanted, found = contour(rate // 40), smooth_power(decoded, rate // 40)
-    gain = np.sqrt((wanted + _NOTHING) / (found + _NOTHING)) * (wanted > _SILENCE)
-    return (decoded * gain[:, None]).astype(np.float32)
+    sounds = wanted > _SILENCE
+    wanted += _NOTHING
+    found += _NOTHING
+    wanted /= found
+    gain = np.sqrt(wanted, out=wanted)
+    gain *= sounds
+    decoded *= gain[:, None]
+    return decoded

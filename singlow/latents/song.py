@@ -4,6 +4,7 @@ import io
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _NUMBERS = ("version", "length", "sample_rate", "channels", "epoch", "levels")
 _SPOKEN = ("speaker", "embedding", "gain")
 _LARGEST_TEXT = 4096
 _LEAST_GAIN = 1e-9
+_PIECE = 1 << 17  # samples that a flow is given at a time
 _UNREADABLE = (
     ValueError,
     KeyError,
@@ -64,7 +66,8 @@ class Song:
 def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
     """The latents of audio `(time, channels)` of any length, at the flow's rate.
 
-    It is padded with zeros to a multiple of `flow.multiple` and encoded whole.
+    It is padded with zeros to a multiple of `flow.multiple`, and encoded in pieces with all that
+    their latents depend on, where the flow's `context` tells it; else whole.
 
     Args:
         flow: any flow on audio; `Flow.for_inference` makes one for which long audio fits in memory.
@@ -73,13 +76,20 @@ def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
     """
     from keras import ops
 
-    padded = np.pad(audio, ((0, -len(audio) % flow.multiple), (0, 0))).astype(np.float32)
-    latents = [ops.convert_to_numpy(z)[0] for z in flow.encode(padded[None])]
+    length = len(audio) + -len(audio) % flow.multiple
+    latents = [np.empty(shape, np.float32) for shape in _shapes(flow, length)]
+    for seen, own in _pieces(flow, length):
+        part = audio[seen]
+        part = np.pad(part, ((0, seen.stop - seen.start - len(part)), (0, 0)))
+        found = flow.encode(part.astype(np.float32, copy=False)[None])
+        for latent, z in zip(latents, found, strict=True):
+            frame = length // len(latent)
+            latent[_over(own, frame)] = ops.convert_to_numpy(z)[0][_within(own, seen, frame)]
     return Song(latents, len(audio), flow.sampling_rate, flow.channel_size, **facts)
 
 
 def decode_song(flow: Any, song: Song) -> np.ndarray:
-    """The audio `(time, channels)` of latents, without the padding.
+    """The audio `(time, channels)` of latents, without the padding; in pieces as `encode_song`.
 
     Raises:
         DataError: the latents do not fit the flow.
@@ -87,8 +97,39 @@ def decode_song(flow: Any, song: Song) -> np.ndarray:
     from keras import ops
 
     _check_fit(flow, song)
-    audio = flow.decode([latent[None] for latent in song.latents])
-    return ops.convert_to_numpy(audio)[0, : song.length]
+    length = song.length + -song.length % flow.multiple
+    audio = np.empty((length, song.channels), np.float32)
+    for seen, own in _pieces(flow, length):
+        parts = [z[_over(seen, length // len(z))][None] for z in song.latents]
+        audio[own] = ops.convert_to_numpy(flow.decode(parts))[0][_within(own, seen, 1)]
+    return audio[: song.length]
+
+
+def _pieces(flow: Any, length: int) -> Iterator[tuple[slice, slice]]:
+    """Stretches of samples that a flow is given at a time, and those of them that are kept."""
+    if flow.context is None:
+        yield slice(0, length), slice(0, length)
+        return
+    before, after = (-(-samples // flow.multiple) * flow.multiple for samples in flow.context)
+    size = max(_PIECE, 4 * (before + after)) // flow.multiple * flow.multiple
+    for start in range(0, length, size):
+        stop = min(start + size, length)
+        yield slice(max(0, start - before), min(stop + after, length)), slice(start, stop)
+
+
+def _over(samples: slice, frame: int) -> slice:
+    """The frames, of so many samples each, that cover samples."""
+    return slice(samples.start // frame, samples.stop // frame)
+
+
+def _within(own: slice, seen: slice, frame: int) -> slice:
+    return _over(slice(own.start - seen.start, own.stop - seen.start), frame)
+
+
+def _shapes(flow: Any, length: int) -> list[tuple[int, ...]]:
+    shapes = flow.bijection.latent_shape((1, length, flow.channel_size))
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    return [tuple(shape[1:]) for shape in shapes]
 
 
 def write_song(path: Path, song: Song) -> None:
@@ -195,9 +236,7 @@ def _check_fit(flow: Any, song: Song) -> None:
             f"Received: {song.channels} at {song.sample_rate} Hz."
         )
     padded = -(-song.length // flow.multiple) * flow.multiple
-    shapes = flow.bijection.latent_shape((1, padded, flow.channel_size))
-    shapes = shapes if isinstance(shapes, list) else [shapes]
-    expected = [tuple(shape[1:]) for shape in shapes]
+    expected = _shapes(flow, padded)
     received = [tuple(latent.shape) for latent in song.latents]
     if expected != received:
         raise DataError(

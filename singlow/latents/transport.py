@@ -4,7 +4,7 @@ import numpy as np
 
 from singlow.latents.features import WINDOW, Level, taper
 
-_BLOCK = 1 << 13
+_BLOCK = 1 << 10  # windows at a time
 
 
 def transport_maps(source: Level, target: Level) -> np.ndarray:
@@ -33,19 +33,25 @@ def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
     join is heard, and in blocks, so that memory stays bounded.
     """
     maps, half, length = transport_maps(source, target), WINDOW // 2, len(z)
-    before = half + -length % half
-    padded = np.pad(z - source.mean, ((half, before + half), (0, 0)))
-    moved = np.zeros_like(padded)
-    starts = np.arange(0, len(padded) - WINDOW + 1, half)
+    moved, ends = np.empty_like(z), np.zeros((half, z.shape[1]))
+    starts = np.arange(-half, length, half)
     for part in np.array_split(starts, -(-len(starts) // _BLOCK)):
-        turned = np.fft.rfft(padded[part[:, None] + np.arange(WINDOW)] * taper()[:, None], axis=1)
+        size = half * len(part)
+        first, stop = max(part[0], 0), min(part[0] + size, length)
+        around = z[first : stop + half] - source.mean
+        missing = part[0] + size + half - first - len(around)
+        around = np.pad(around, ((first - part[0], missing), (0, 0)))
+        places = (part - part[0])[:, None] + np.arange(WINDOW)
+        turned = np.fft.rfft(around[places] * taper()[:, None], axis=1)
         turned = np.einsum("kab,nkb->nka", maps, turned)
         windows = np.fft.irfft(turned, WINDOW, axis=1) * taper()[:, None]
-        size = half * len(part)
         # Two halves: the windows' starts, and their ends half a window later.
-        moved[part[0] : part[0] + size] += windows[:, :half].reshape(size, -1)
-        moved[part[0] + half : part[0] + half + size] += windows[:, half:].reshape(size, -1)
-    return (moved[half : half + length] + source.mean).astype(z.dtype)
+        joined = windows[:, :half].reshape(size, -1)
+        joined[:half] += ends
+        joined[half:] += windows[:-1, half:].reshape(size - half, -1)
+        ends = windows[-1, half:]
+        moved[first:stop] = joined[first - part[0] :][: stop - first] + source.mean
+    return moved
 
 
 def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:

@@ -46,6 +46,7 @@ class Flow(Measured):
     """
 
     conditions_on: tuple[str, ...] = ()  # inputs beside x that `condition` is made from
+    context: tuple[int, int] | None = None  # samples around its own that a latent depends on
 
     def __init__(
         self,
@@ -213,6 +214,7 @@ class Flow(Measured):
         bijection = self.bijection.for_inference(tile)
         flow = Flow(bijection, self.channel_size, self.base, self.condition_size, name=self.name)
         flow.sampling_rate = getattr(self, "sampling_rate", None)
+        flow.context = self.context
         return flow
 
     def inversion_errors(self, inputs: dict[str, Tensor] | Tensor) -> list[float]:

@@ -103,6 +103,26 @@ class SinGlow(Paper):
         super().__init__(MultiScale(levels, name="levels"), channels=channel_size, name=name)
         self.sampling_rate = sampling_rate
 
+    @property
+    def context(self) -> tuple[int, int] | None:
+        """How many samples before and after its own a latent depends on, and the other way round.
+
+        `None` where that is not to be told from the samples: the prior goes by position.
+        """
+        given = self._settings
+        if given["prior_period"]:
+            return None
+        step, prior = self._network().receptive_field, (0, 0)
+        if given["prior_kernel_sizes"]:
+            prior = self._split_prior().network.receptive_field
+        before = after = 0
+        for level in range(given["l_glow"]):
+            frame = given["squeeze"] * given["level_squeeze"] ** level
+            split = level < given["l_glow"] - 1
+            before += frame * (given["k_glow"] * step[0] + split * prior[0])
+            after += frame * (given["k_glow"] * step[1] + split * prior[1])
+        return before, after
+
     def _level(self, index: int) -> InvertibleLayer:
         given = self._settings
         repeat = Repeat(self._step(), given["k_glow"], given["backprop"], name="repeat")

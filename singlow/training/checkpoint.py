@@ -213,7 +213,9 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             sync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise

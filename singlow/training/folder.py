@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from singlow.errors import UsageError
+from singlow.whole import require_writable
 
 _LEFTOVER = re.compile(r"\.tmp-(config\.json|(removed-)?epoch-\d{4,})")
 
@@ -18,11 +19,14 @@ def require_own(directory: Path, logs: Path) -> None:
 
     Raises:
         UsageError: no trainer put there what is in it, or it is a file.
+        EnvironmentFault: the system lets nothing be made there.
     """
+    if directory.is_file():
+        raise UsageError(f"{directory}: Expected a folder for the run. Received: a file.")
+    require_writable(directory)
+    require_writable(logs)
     if not directory.exists() or (directory / "config.json").is_file():
         return
-    if not directory.is_dir():
-        raise UsageError(f"{directory}: Expected a folder for the run. Received: a file.")
     own = {".lock", *([logs.name] if logs.parent == directory else [])}
     names = sorted(path.name for path in directory.iterdir())
     other = next((n for n in names if n not in own and not _LEFTOVER.fullmatch(n)), None)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from singlow.training.events import EventLog
+from singlow.whole import whole
 
 COUNT = 3
 SECONDS = 2.0
@@ -79,7 +80,6 @@ class SampleWriter:
         if not np.isfinite(audio).all():
             raise ValueError(f"{name} of epoch {epoch} is not finite")
         path = self.folder / f"epoch-{epoch:04d}-{name}.wav"
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_audio(path, audio, rate)
         picture = spectrogram(audio[:, 0], rate)
         write_picture(path.with_suffix(".png"), picture)
@@ -116,9 +116,5 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """Write a png file, whole or not at all."""
     from matplotlib import image
 
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        image.imsave(temporary, picture, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        image.imsave(file, picture, format="png")

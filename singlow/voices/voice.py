@@ -48,7 +48,6 @@ def write_voice(path: Path, voice: Voice) -> None:
     text = json.dumps({"format": FORMAT, "version": VERSION, **facts})
     embedding = np.ascontiguousarray(voice.embedding, np.float32)
     content = save({"embedding": embedding}, metadata={_KEY: text})
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as file:
         file.write(content)
 
