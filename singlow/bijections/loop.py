@@ -16,12 +16,14 @@ def scan(
     times: int,
     ys_like: Sequence[Tensor] = (),
     reverse: bool = False,
+    differentiated: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """`carry, y_k = body(carry, [x[k] for x in xs])` for every `k`; the last carry, and all `y`.
 
     On TensorFlow each turn takes its weights from the end of a list, for a slice `x[k]` in the loop
     has a gradient the size of `x`, and a read by index keeps index, shape and length for it; and no
-    turn begins before the one before it has ended, so that the memory of one is enough.
+    turn begins before the one before it has ended, so that the memory of one is enough. Where
+    nobody asks for gradients, slices it is: a list in reverse order is a copy of all weights.
 
     Args:
         body: from the carry and a slice of each of `xs` to the next carry and the slices of `ys`.
@@ -30,6 +32,7 @@ def scan(
         times: how many turns.
         ys_like: tensors of the shape and dtype of each slice of `ys`.
         reverse: begin with the last slice; `ys` keep the order of `xs`.
+        differentiated: whether gradients are taken through the loop itself.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -38,7 +41,7 @@ def scan(
             lambda carry, x: body(carry, x), list(carry), list(xs), times, reverse=reverse
         )
         return last, ys
-    return _scan_tensorflow(body, carry, xs, times, ys_like, reverse)
+    return _scan_tensorflow(body, carry, xs, times, ys_like, reverse, differentiated)
 
 
 def _scan_tensorflow(
@@ -48,25 +51,21 @@ def _scan_tensorflow(
     times: int,
     ys_like: Sequence[Tensor],
     reverse: bool,
+    differentiated: bool,
 ) -> tuple[list[Tensor], list[Tensor]]:
     import tensorflow as tf
 
     def turn(i: Tensor, carry: list[Tensor], lists: list[Tensor], written: list[Any]) -> tuple:
-        popped = [_pop(x, like) for x, like in zip(lists, xs, strict=True)]
-        carry, ys = body(carry, [slice_ for _, slice_ in popped])
-        carry = [tf.ensure_shape(c, shape) for c, shape in zip(carry, shapes, strict=True)]
         k = times - 1 - i if reverse else i
+        popped = [_pop(x, like) for x, like in zip(lists, xs, strict=True)] if lists else []
+        slices = [slice_ for _, slice_ in popped] if lists else [x[k] for x in xs]
+        carry, ys = body(carry, slices)
+        carry = [tf.ensure_shape(c, shape) for c, shape in zip(carry, shapes, strict=True)]
         written = [a.write(k, y) for a, y in zip(written, ys, strict=True)]
         return i + 1, carry, [rest for rest, _ in popped], written
 
     shapes = [c.shape for c in carry]
-    ordered = xs if reverse else [tf.reverse(x, [0]) for x in xs]
-    lists = [
-        tf.raw_ops.TensorListFromTensor(
-            tensor=x, element_shape=tf.constant(list(x.shape[1:]), "int32")
-        )
-        for x in ordered
-    ]
+    lists = _lists(xs if reverse else [tf.reverse(x, [0]) for x in xs]) if differentiated else []
     written = [tf.TensorArray(y.dtype, times, element_shape=y.shape) for y in ys_like]
     _, carry, _, written = tf.while_loop(
         lambda i, *_: i < times,
@@ -76,6 +75,15 @@ def _scan_tensorflow(
         maximum_iterations=times,
     )
     return carry, [a.stack() for a in written]
+
+
+def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
+    """Each tensor as the list of its slices."""
+    import tensorflow as tf
+
+    shapes = [tf.constant(list(x.shape[1:]), "int32") for x in xs]
+    pairs = zip(xs, shapes, strict=True)
+    return [tf.raw_ops.TensorListFromTensor(tensor=x, element_shape=shape) for x, shape in pairs]
 
 
 def _pop(rest: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

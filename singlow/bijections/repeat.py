@@ -144,6 +144,7 @@ class Repeat(InvertibleLayer):
         values: Sequence[Tensor],
         reverse: bool,
         training: bool | None,
+        differentiated: bool = True,
     ) -> tuple[Tensor, Tensor]:
         def turn(carry: list[Tensor], values: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
             x, total = carry
@@ -159,7 +160,9 @@ class Repeat(InvertibleLayer):
             return [x, total + log_det], []
 
         start = [x, 0.0 * count_frames(x)]
-        (x, log_det), _ = scan(turn, start, values, self.times, reverse=reverse)
+        (x, log_det), _ = scan(
+            turn, start, values, self.times, reverse=reverse, differentiated=differentiated
+        )
         return x, log_det
 
     def _inverted(
@@ -181,7 +184,7 @@ class Repeat(InvertibleLayer):
             return learned[0], learned[1] if given == 2 else None, frame_mask, values
 
         def forward(learned: list[Tensor], fixed: list[Any]) -> tuple[Tensor, Tensor]:
-            return self._loop(*split(learned, fixed), reverse, training)
+            return self._loop(*split(learned, fixed), reverse, training, differentiated=False)
 
         def backward(
             outputs: tuple[Tensor, Tensor],
@@ -203,7 +206,9 @@ class Repeat(InvertibleLayer):
 
             start = [outputs[0], dz] + ([] if condition is None else [ops.zeros_like(condition)])
             like = [self._pattern.inner[place].value for place in places]
-            carry, dweights = scan(turn, start, values, self.times, like, reverse=True)
+            carry, dweights = scan(
+                turn, start, values, self.times, like, reverse=True, differentiated=False
+            )
             return [*carry[1:], *dweights]
 
         inputs = [x] if condition is None else [x, condition]
