@@ -1,6 +1,7 @@
 """Adam that refuses a gradient which is not finite, keeps averages, and warms up."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -166,14 +167,30 @@ class GuardedAdam(keras.optimizers.Adam):
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
-        gradient = ops.cast(gradient, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            grad=gradient,
-            **self._scalars(gradient.dtype, learning_rate),
-        )
+        with self._in_turn() as turns:
+            gradient = ops.cast(gradient, variable.dtype)
+            clip = self._shared.get("clip")
+            update = tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=self._momentums[index].value.handle,
+                v=self._velocities[index].value.handle,
+                grad=gradient if clip is None else gradient * ops.cast(clip, gradient.dtype),
+                **self._scalars(gradient.dtype, learning_rate),
+            )
+            turns.append(update)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[list[Any]]:
+        """One variable after another, so that what is made for one is freed before the next.
+
+        Gives a list to add to what the next one waits for.
+        """
+        import tensorflow as tf
+
+        turns: list[Any] = []
+        with tf.control_dependencies(self._shared.get("turns", [])):
+            yield turns
+        self._shared["turns"] = turns
 
     def _scalars(self, dtype: Any, learning_rate: Tensor) -> dict[str, Tensor]:
         """What the updates of all variables of a dtype share."""
@@ -194,6 +211,9 @@ class GuardedAdam(keras.optimizers.Adam):
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)
         factor = ops.minimum(1.0, self.global_clipnorm / self.gradient_norm.value)
+        if keras.backend.backend() == "tensorflow" and not self.amsgrad:
+            self._shared["clip"] = factor
+            return grads
         factors = {dtype: ops.cast(factor, dtype) for dtype in _dtypes(grads)}
         return [None if g is None else g * factors[g.dtype] for g in grads]
 
@@ -205,7 +225,12 @@ class GuardedAdam(keras.optimizers.Adam):
         share = 1.0 - ops.where(t > 0, warm, 0.0)  # the first average is the first weight
         shares = {dtype: ops.cast(share, dtype) for dtype in _dtypes(trainable_variables)}
         for variable, average in self.averages():
-            average.assign_add(shares[variable.dtype] * (variable.value - average.value))
+            if keras.backend.backend() == "tensorflow":
+                with self._in_turn() as turns:
+                    change = shares[variable.dtype] * (variable.value - average.value)
+                    turns.append(average.value.assign_add(change, read_value=False))
+            else:
+                average.assign_add(shares[variable.dtype] * (variable.value - average.value))
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Leave the trained weights as they are at the end of `fit`."""
