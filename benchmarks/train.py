@@ -201,7 +201,6 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
 
     if case.bfloat16 and keras.backend.backend() == "jax" and accelerator() is None:
         return None
-    peak = matrix_peak("bfloat16" if case.bfloat16 else "float32")
     held = 0.0 if accelerator() else peak_memory()
     rng = np.random.default_rng(0)
     flow = case.make()
@@ -217,6 +216,7 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     if times > steps:
         seconds = train(flow, inputs, times) / times
     memory = peak_memory() - held
+    peak = matrix_peak("bfloat16" if case.bfloat16 else "float32")
     operations = 3 * case.batch * arithmetic(flow, case.window)
     weights = sum(math.prod(v.shape) for v in flow.trainable_variables)
     flow = case.make()
