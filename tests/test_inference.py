@@ -80,6 +80,29 @@ def test_songs_are_coded_in_pieces_that_see_their_context_and_no_more(monkeypatc
     assert SinGlow.from_preset("singlow_tiny", prior_period=4).context is None
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prior_kernel_sizes": (9,)},
+        {"kernel_sizes": (2, 1, 4), "dilations": (3, 1, 2), "activation": "linear"},
+        {"network": "wavenet", "layers": 2, "k_glow": 1, "l_glow": 3},
+    ],
+)
+def test_context_is_how_far_a_frame_of_the_last_level_reaches(given):
+    model = SinGlow.from_preset("singlow_tiny", squeeze=4, **given)
+    nudge(model, scale=0.4)
+    before, after = model.context
+    rng, frame = np.random.default_rng(0), model.multiple
+    place = after // frame + 1
+    frames = place + before // frame + 2
+    shapes = model.bijection.latent_shape((1, frame * frames, 1))
+    latents = [0.1 * rng.standard_normal(shape).astype("float32") for shape in shapes]
+    whole = np.asarray(model.decode(latents))
+    latents[-1][0, place] += 10
+    moved = np.flatnonzero(np.asarray(model.decode(latents)) != whole)
+    assert (moved.min(), moved.max()) == (frame * place - after, frame * (place + 1) - 1 + before)
+
+
 @pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.slow)])
 def test_long_songs_take_little_memory(seconds):
     done = subprocess.run(

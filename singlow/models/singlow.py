@@ -112,15 +112,17 @@ class SinGlow(Paper):
         given = self._settings
         if given["prior_period"]:
             return None
-        step, prior = self._network().receptive_field, (0, 0)
+        step = read = self._network().receptive_field
         if given["prior_kernel_sizes"]:
+            # What a prior moves is not read by the step beside it.
             prior = self._split_prior().network.receptive_field
+            read = tuple(map(max, step, prior))
         before = after = 0
         for level in range(given["l_glow"]):
             frame = given["squeeze"] * given["level_squeeze"] ** level
-            split = level < given["l_glow"] - 1
-            before += frame * (given["k_glow"] * step[0] + split * prior[0])
-            after += frame * (given["k_glow"] * step[1] + split * prior[1])
+            ends = read if level < given["l_glow"] - 1 else step
+            before += frame * ((given["k_glow"] - 1) * step[0] + ends[0])
+            after += frame * ((given["k_glow"] - 1) * step[1] + ends[1])
         return before, after
 
     def _level(self, index: int) -> InvertibleLayer:
