@@ -387,6 +387,8 @@ class TestOneSpeaker:
 
     def test_clips_are_drawn_of_a_speaker(self, place, opened, table):
         save(place / "a.wav", coloured_noise(6, 0.3, RATE))
+        save(place / "faint.wav", 0.003 * coloured_noise(6, 0.3, RATE))
+        save(place / "fainter.wav", 0.001 * coloured_noise(6, 0.3, RATE))
         drawn = ["sample", "b", "--count", "1", "--temperature", "0.5"]
         for more in (["--speaker", "bo"], ["--speaker", "cy"], ["--speaker", "bo", "-o", "x.wav"]):
             said = singlow([*drawn, "--seconds", "0.2", *more], place)
@@ -398,6 +400,12 @@ class TestOneSpeaker:
         assert snr_db(one, other) < 40
         around = [*drawn, "--around", "a.wav", "--speaker", "ada"]
         assert singlow(around, place).out == "samples/a-b-ada-t0.5-seed0.wav\n"
+        found = {}
+        for name in ("faint", "fainter"):
+            around = [*drawn, "--around", f"{name}.wav", "--speaker", "ada", "-o", f"x-{name}.wav"]
+            assert singlow(around, place).code == 0
+            found[name] = load_audio(place / f"x-{name}.wav")[0]
+        assert snr_db(found["faint"], 3 * found["fainter"]) > 60  # both heard at one level
 
     @pytest.mark.parametrize(
         ("call", "code", "said"),
@@ -412,6 +420,7 @@ class TestOneSpeaker:
                 "still.wav: Expected a",
             ),
             (["decode", "b", "a.npz", "-o", "o"], 3, "a.npz: Expected latents with the 4 numbers"),
+            (["sample", "b", "--around", "still.wav", "--speaker", "bo"], 3, "still.wav: Expected"),
         ],
     )
     def test_mistakes_are_told_in_a_line(self, place, call, code, said):

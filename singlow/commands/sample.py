@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import arg
 
-from singlow.commands.runs import Epoch, Output, RunName, check_place
+from singlow.commands.runs import Epoch, Opened, Output, RunName, check_place
 from singlow.commands.speaking import Speaker, file_name, open_speaking, require_speaker
-from singlow.errors import UsageError
+from singlow.errors import DataError, UsageError
 
 _SECONDS = 2.0
 
@@ -59,12 +59,13 @@ def sample(
         from singlow.voices.spoken import Spoken
 
         flow = Spoken(flow, require_speaker(speakers, speaker))
-    song = None if around is None else _song(opened.flow, around, seconds)
+    song = None if around is None else _song(opened, around, seconds)
+    factor = 1.0 if song is None or speakers is None else _gain(opened, around, song)
 
     from singlow.audio import write_audio
 
     for index in range(count):
-        drawn = _drawn(flow, seconds or _SECONDS, temperature, seed + index, song)
+        drawn = _drawn(flow, seconds or _SECONDS, temperature, seed + index, song, factor)
         stem = opened.run.name if around is None else f"{around.stem}-{opened.run.name}"
         stem += f"-{file_name(speaker)}" if speaker else ""
         name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
@@ -74,21 +75,37 @@ def sample(
         print(path)
 
 
-def _song(flow: Any, path: Path, seconds: float | None) -> np.ndarray:
+def _song(opened: Opened, path: Path, seconds: float | None) -> np.ndarray:
     from singlow.audio import load_audio
 
+    flow = opened.flow
     audio, rate = load_audio(path, flow.sampling_rate, flow.channel_size)
     return audio if seconds is None else audio[: max(1, round(seconds * rate))]
 
 
+def _gain(opened: Opened, path: Path, song: np.ndarray) -> float:
+    """What brings a song to the level that the run hears."""
+    from singlow.voices.level import gain
+
+    try:
+        return gain(song, opened.config["data"].get("level"))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
 def _drawn(
-    flow: Any, seconds: float, temperature: float, seed: int, song: np.ndarray | None
+    flow: Any,
+    seconds: float,
+    temperature: float,
+    seed: int,
+    song: np.ndarray | None,
+    factor: float,
 ) -> np.ndarray:
     from keras import ops
 
     from singlow.latents.interpolate import around
 
     if song is not None:
-        return around(flow, song, temperature, seed)
+        return around(flow, song * np.float32(factor), temperature, seed) / np.float32(factor)
     length = max(1, round(seconds * flow.sampling_rate))
     return ops.convert_to_numpy(flow.sample(1, length, temperature, seed=seed))[0]
