@@ -114,6 +114,12 @@ def test_inputs_are_never_overwritten(song, place):
     said = singlow(["decode", "t", "same.wav", "-o", "same.wav"], place)
     assert said.code == 2
     assert "is the input itself" in said.err
+    (place / "a.npz").write_bytes((place / "song.npz").read_bytes())
+    (place / "b.wav").symlink_to("a.npz")
+    (place / "b.npz").symlink_to("song.npz")
+    said = singlow(["decode", "t", "a.npz", "b.npz", "-o", "."], place)
+    assert said.code == 2
+    assert "b.wav: is the input itself" in said.err
 
 
 class TestLatentsThatAreWrong:

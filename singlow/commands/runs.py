@@ -157,15 +157,16 @@ def check_results(pairs: list[tuple[Path, Path]]) -> None:
     Raises:
         UsageError: as it says.
     """
-    seen = set()
-    for source, result in pairs:
+    seen, given = set(), {_file(source) for source, _ in pairs}
+    for _, result in pairs:
         if result in seen:
             raise UsageError(
                 f"{result}: two inputs would be written there. Give them in two calls, each with "
                 "an -o of its own."
             )
         seen.add(result)
-        check_place(result, (source,))
+        _refuse_input(result, given)
+        check_place(result)
 
 
 def check_place(result: Path, given: Iterable[Path] = ()) -> None:
@@ -180,11 +181,21 @@ def check_place(result: Path, given: Iterable[Path] = ()) -> None:
             made from.
         EnvironmentFault: the system lets nothing be made there.
     """
-    if result.exists() and any(result.samefile(path) for path in given):
-        raise UsageError(f"{result}: is the input itself. Choose another -o.")
+    _refuse_input(result, {_file(path) for path in given})
     if result.is_dir():
         raise UsageError(f"{result}: is a folder where a file is expected. Choose another -o.")
     require_writable(result.parent)
+
+
+def _refuse_input(result: Path, given: set[tuple[int, int]]) -> None:
+    if result.exists() and _file(result) in given:
+        raise UsageError(f"{result}: is the input itself. Choose another -o.")
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """What tells a file from others, whatever it is called."""
+    told = path.stat()
+    return told.st_dev, told.st_ino
 
 
 def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
