@@ -126,8 +126,8 @@ def test_a_file_is_whole_or_not_there(tmp_path):
         file.write(b"half")
         raise KeyboardInterrupt
     assert not list(path.parent.iterdir())
-    write_whole(path, "ganz für dich")
-    assert path.read_text("utf-8") == "ganz für dich"
+    write_whole(path, "ganz für \udcff")
+    assert path.read_text("utf-8") == "ganz für \\udcff"
     assert [found.name for found in path.parent.iterdir()] == ["text"]
 
 

@@ -32,8 +32,7 @@ def write_conversions(
         FIGURES: json.dumps({"title": title, **report.as_dict()}, indent=1) + "\n",
     }
     for name, text in texts.items():
-        # Names of folders need not be text.
-        write_whole(folder / name, text.encode("utf-8", "backslashreplace").decode())
+        write_whole(folder / name, text)
     return [folder / name for name in texts]
 
 
