@@ -32,7 +32,8 @@ def scan(
         times: how many turns.
         ys_like: tensors of the shape and dtype of each slice of `ys`.
         reverse: begin with the last slice; `ys` keep the order of `xs`.
-        differentiated: whether gradients are taken through the loop itself.
+        differentiated: whether gradients are taken through the loop itself; where they are after
+            all they are the same, at the cost of slices.
     """
     if keras.backend.backend() == "jax":
         import jax

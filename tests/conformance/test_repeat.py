@@ -123,6 +123,40 @@ def _all_gradients(repeat: Repeat, x, condition, mask) -> list:
     return [*found, *tape.gradient(value, inputs)]
 
 
+def test_gradients_of_inverted_gradients_are_the_stored_ones(precision: str):
+    pattern = Chain([*step().layers[:2], AffineCoupling(small_net())])
+    x, found = data((2, 8, 4)), {}
+    for backprop in ("stored", "inverted"):
+        keras.utils.set_random_seed(0)
+        repeat = Repeat(pattern, 3, backprop)
+        repeat(x)
+        nudge(repeat, seed=3)
+        found[backprop] = _second_gradient(repeat, x)
+    _close(found["inverted"], found["stored"], 1e-9, 2e-3)
+
+
+def _second_gradient(repeat: Repeat, x):
+    """The gradient by `x` of the squares of that of `sum z^3 - log_det`."""
+
+    def objective(x):
+        z, log_det = repeat(x)
+        return ops.sum(z**3) - ops.sum(log_det)
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(lambda x: ops.sum(ops.square(jax.grad(objective)(x))))(x)
+    import tensorflow as tf
+
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            value = objective(x)
+        squares = ops.sum(ops.square(inner.gradient(value, x)))
+    return outer.gradient(squares, x)
+
+
 def test_dropped_units_are_dropped_again(precision: str):
     pattern = Chain([InvertibleConv(), AffineCoupling(small_net(dropout=0.5))])
     x = data((2, 8, 4))
