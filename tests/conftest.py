@@ -1,5 +1,6 @@
 """What all tests share: fixed seeds, the precision to build in, the folder of real recordings."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -35,17 +36,31 @@ def seeded() -> None:
         sys.modules["keras"].utils.set_random_seed(0)
 
 
-@pytest.fixture(params=PRECISIONS)
-def precision(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Build layers in this precision while the test runs."""
+@contextlib.contextmanager
+def in_precision(name: str) -> Iterator[str]:
+    """Build layers in this precision."""
     import keras
 
     before = keras.config.floatx()
-    keras.config.set_floatx(request.param)
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
+    keras.config.set_floatx(name)
+    keras.config.set_dtype_policy(name)
+    yield name
     keras.config.set_floatx(before)
     keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Build layers in this precision while the test runs."""
+    with in_precision(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def finest() -> Iterator[str]:
+    """Build layers in the last of the precisions while the test runs."""
+    with in_precision(PRECISIONS[-1]):
+        yield PRECISIONS[-1]
 
 
 @pytest.fixture(scope="session")
