@@ -16,9 +16,11 @@ if BACKEND == "jax":
 import pytest  # noqa: E402
 
 LONGEST = (
-    *("test_train", "test_commands", "test_log_det", "test_lengths", "test_flow", "test_repeat"),
-    *("test_migrate", "test_migration_report", "test_readme", "test_notebooks", "test_inversion"),
-    *("test_gradients", "test_frame_mask", "test_compiled", "test_inference", "test_prepare"),
+    *("test_train", "test_flow", "test_commands", "test_readme", "test_notebooks", "test_lengths"),
+    *("test_compiled", "test_blow", "test_migrate", "test_log_det", "test_migration_report"),
+    *("test_inversion", "test_voices", "test_train_blow", "test_resume", "test_inference"),
+    *("test_repeat", "test_adapt", "test_frame_mask", "test_config", "test_gradients"),
+    "test_prepare",
 )
 PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
 

@@ -37,7 +37,7 @@ def loaded_anew(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def encoded(self, tmp_path_factory):
+def encoded(tmp_path_factory):
     """Latents of a song."""
     folder = tmp_path_factory.mktemp("encoded")
     soundfile.write(folder / "song.wav", coloured_noise(5, 1.234, 44100, 2), 44100)
