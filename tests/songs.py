@@ -36,10 +36,13 @@ def write_songs(
     return folder
 
 
-TINY = [
+SMALL = [
     *("--preset", "singlow_tiny", "--k_glow", "1", "--l_glow", "1", "--window_size", "0.032"),
-    *("--batch_size", "2", "--set", "width=4", "--set", "kernel_sizes=[3,1]"),
-    *("--set", "dilations=[2,1]", "--set", "prior_kernel_sizes=[3]"),
+    *("--batch_size", "2", "--set", "width=4"),
+]
+TINY = [
+    *(*SMALL, "--set", "kernel_sizes=[3,1]", "--set", "dilations=[2,1]"),
+    *("--set", "prior_kernel_sizes=[3]"),
 ]
 
 
@@ -107,6 +110,6 @@ def trained() -> tuple[Path, Outcome]:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_songs(folder / "songs", rate=22050, channels=2)
     more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3", "--dataset", "songs"]
-    said = train([*TINY, *more, "--run", "t"], folder)
+    said = train([*SMALL, *more, "--run", "t"], folder)
     assert said.code == 0, said.err
     return folder, said

@@ -12,7 +12,7 @@ from tests.songs import TINY, command, singlow, train, write_songs
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
-TOY = [*TINY, *SHORT, "--l_glow", "2"]
+TOY = [*TINY, *SHORT]
 TOY_VOICES = [
     "--preset",
     "blow_tiny",
