@@ -79,7 +79,7 @@ def _jacobian(function: Callable[[Tensor], tuple], x: Tensor) -> tuple[np.ndarra
     elif backend == "jax":
         import jax
 
-        found, others = jax.grad(diagonal, has_aux=True)(rows)
+        found, others = jax.jit(jax.grad(diagonal, has_aux=True))(rows)
     else:
         raise RuntimeError(f"Expected the TensorFlow or the JAX backend. Received: {backend}.")
     return ops.convert_to_numpy(found).reshape(*x.shape, x.shape[-1]), others
