@@ -19,7 +19,7 @@ def traced(layer: keras.layers.Layer, function: Callable[..., Any]) -> Callable[
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, reduce_retracing=True, jit_compile=False)
+        return tf.function(function, reduce_retracing=True, jit_compile=False, autograph=False)
     import jax
 
     @jax.jit
