@@ -41,36 +41,48 @@ def nudge(layer: keras.layers.Layer, seed: int = 0, scale: float = 0.1) -> None:
 
 
 def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
-    """Autodiff Jacobian of a function that treats the items of a batch apart.
+    """Autodiff Jacobians of a function that treats the items of a batch apart, an item each.
 
-    All rows come from one backward pass: `x` is repeated once a row, and item `i` of that batch is
+    All rows come from one backward pass: each item is repeated once a row, and row `i` is
     differentiated in its output `i` alone.
 
     Args:
-        function: from `(batch, n)` to `(batch, m)`.
-        x: where, `(1, n)`.
+        function: from `(batch, n)` to `(batch, n)`, for any batch.
+        x: where, `(batch, n)`.
 
     Returns:
-        `(m, n)`.
+        `(batch, n, n)`.
 
     Raises:
         RuntimeError: Keras runs on a backend other than TensorFlow and JAX.
     """
+    return _jacobian(lambda rows: (function(rows),), x)[0]
+
+
+def _jacobian(function: Callable[[Tensor], tuple], x: Tensor) -> tuple[np.ndarray, Any]:
+    """The same of the first of `function`'s outputs, and the others, a row each."""
     x = ops.convert_to_tensor(x)
-    rows = ops.repeat(x, function(x).shape[-1], axis=0)
+    rows = ops.repeat(x, x.shape[-1], axis=0)
+
+    def diagonal(rows: Tensor) -> tuple[Tensor, Any]:
+        output, *others = function(rows)
+        return ops.sum(output * ops.tile(ops.eye(x.shape[-1], dtype=x.dtype), (len(x), 1))), others
+
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             tape.watch(rows)
-            diagonal = tf.linalg.trace(function(rows))
-        return tape.gradient(diagonal, rows).numpy()
-    if backend == "jax":
+            value, others = diagonal(rows)
+        found = tape.gradient(value, rows)
+    elif backend == "jax":
         import jax
 
-        return np.asarray(jax.grad(lambda given: ops.trace(function(given)))(rows))
-    raise RuntimeError(f"Expected the TensorFlow or the JAX backend. Received: {backend}.")
+        found, others = jax.jit(jax.grad(diagonal, has_aux=True))(rows)
+    else:
+        raise RuntimeError(f"Expected the TensorFlow or the JAX backend. Received: {backend}.")
+    return ops.convert_to_numpy(found).reshape(*x.shape, x.shape[-1]), others
 
 
 def check_invertible(
@@ -132,10 +144,9 @@ def check_log_det(
     """
     x = ops.convert_to_tensor(x)
     limit = _LOG_DET[keras.backend.standardize_dtype(x.dtype)] if tolerance is None else tolerance
-    z = layer(x, condition)[0]
     errors = [
         _log_det_error(layer, x, condition, reverse=False),
-        _log_det_error(layer, z, condition, reverse=True),
+        _log_det_error(layer, layer(x, condition)[0], condition, reverse=True),
     ]
     for error, direction in zip(errors, ("forward", "inverse"), strict=True):
         _require(error, limit, f"{layer.name}: {direction} log_det is off, a dimension, by")
@@ -144,22 +155,21 @@ def check_log_det(
 
 def _log_det_error(layer: InvertibleLayer, inputs: Any, condition: Any, reverse: bool) -> float:
     shapes = [tuple(part.shape) for part in _parts(inputs)]
-    errors = []
-    for item in range(shapes[0][0]):
-        given = [part[item : item + 1] for part in _parts(inputs)]
-        own = None if condition is None else condition[item % len(condition)][None]
+    flat = _flattened(_parts(inputs))
+    items, size = flat.shape
+    if condition is not None:
+        condition = ops.repeat(condition, items * size // len(condition), axis=0)
 
-        def function(flat: Tensor, own: Tensor | None = own) -> Tensor:
-            parts = _unflattened(flat, shapes)
-            x = parts if isinstance(inputs, list) else parts[0]
-            repeated = None if own is None else ops.repeat(own, flat.shape[0], axis=0)
-            return _flattened(layer(x, repeated, reverse=reverse)[0])
+    def function(rows: Tensor) -> tuple[Tensor, Tensor]:
+        parts = _unflattened(rows, shapes)
+        x = parts if isinstance(inputs, list) else parts[0]
+        output, log_det = layer(x, condition, reverse=reverse)
+        return _flattened(output), log_det
 
-        expected = np.linalg.slogdet(jacobian(function, _flattened(given)))[1]
-        x = given if isinstance(inputs, list) else given[0]
-        log_det = ops.convert_to_numpy(layer(x, own, reverse=reverse)[1])
-        errors.append(abs(float(log_det[0]) - float(expected)) / _dimensions(given))
-    return float(np.max(errors))
+    found, (log_det,) = _jacobian(function, flat)
+    expected = np.linalg.slogdet(found)[1]
+    told = ops.convert_to_numpy(log_det).reshape(items, size)
+    return float(np.abs(told - expected[:, None]).max()) / size
 
 
 def _parts(x: Any) -> list[Tensor]:

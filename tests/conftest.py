@@ -1,5 +1,6 @@
 """What all tests share: fixed seeds, the precision to build in, the folder of real recordings."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ if BACKEND == "jax":
 import pytest  # noqa: E402
 
 LONGEST = (
-    *("test_train", "test_commands", "test_log_det", "test_lengths", "test_flow", "test_repeat"),
-    *("test_migrate", "test_migration_report", "test_readme", "test_notebooks", "test_inversion"),
-    *("test_gradients", "test_frame_mask", "test_compiled", "test_inference", "test_prepare"),
+    *("test_train", "test_flow", "test_commands", "test_readme", "test_notebooks", "test_lengths"),
+    *("test_compiled", "test_blow", "test_migrate", "test_log_det", "test_migration_report"),
+    *("test_inversion", "test_voices", "test_train_blow", "test_resume", "test_inference"),
+    *("test_repeat", "test_adapt", "test_frame_mask", "test_config", "test_gradients"),
+    "test_prepare",
 )
 PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
 
@@ -35,17 +38,31 @@ def seeded() -> None:
         sys.modules["keras"].utils.set_random_seed(0)
 
 
-@pytest.fixture(params=PRECISIONS)
-def precision(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Build layers in this precision while the test runs."""
+@contextlib.contextmanager
+def in_precision(name: str) -> Iterator[str]:
+    """Build layers in this precision."""
     import keras
 
     before = keras.config.floatx()
-    keras.config.set_floatx(request.param)
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
+    keras.config.set_floatx(name)
+    keras.config.set_dtype_policy(name)
+    yield name
     keras.config.set_floatx(before)
     keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Build layers in this precision while the test runs."""
+    with in_precision(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def finest() -> Iterator[str]:
+    """Build layers in the last of the precisions while the test runs."""
+    with in_precision(PRECISIONS[-1]):
+        yield PRECISIONS[-1]
 
 
 @pytest.fixture(scope="session")

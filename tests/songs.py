@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import soundfile
@@ -35,9 +36,13 @@ def write_songs(
     return folder
 
 
-TINY = [
+SMALL = [
     *("--preset", "singlow_tiny", "--k_glow", "1", "--l_glow", "1", "--window_size", "0.032"),
     *("--batch_size", "2", "--set", "width=4"),
+]
+TINY = [
+    *(*SMALL, "--set", "kernel_sizes=[3,1]", "--set", "dilations=[2,1]"),
+    *("--set", "prior_kernel_sizes=[3]"),
 ]
 
 
@@ -76,11 +81,26 @@ def train(arguments: list[str], directory: Path) -> Outcome:
     return command(script.main, arguments, directory)
 
 
-def singlow(arguments: list[str], directory: Path) -> Outcome:
-    """`python3 -m singlow ...` in this process."""
-    from singlow.__main__ import main
+LOADED = {}  # flows by what they were loaded from
 
-    return command(main, arguments, directory)
+
+def singlow(arguments: list[str], directory: Path) -> Outcome:
+    """`python3 -m singlow ...` in this process, which loads and traces every checkpoint once."""
+    from singlow.__main__ import main
+    from singlow.training import state
+
+    load = state.load_flow
+
+    def load_once(config, checkpoint, dtype="float32"):
+        key = (checkpoint.manifest["sha256"]["model.safetensors"], str(config["arguments"]), dtype)
+        if key not in LOADED:
+            flow = load(config, checkpoint, dtype)
+            flow.for_inference = functools.cache(flow.for_inference)
+            LOADED[key] = flow
+        return LOADED[key]
+
+    with mock.patch.object(state, "load_flow", load_once):
+        return command(main, arguments, directory)
 
 
 @functools.cache
@@ -90,6 +110,6 @@ def trained() -> tuple[Path, Outcome]:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_songs(folder / "songs", rate=22050, channels=2)
     more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3", "--dataset", "songs"]
-    said = train([*TINY, *more, "--run", "t"], folder)
+    said = train([*SMALL, *more, "--run", "t"], folder)
     assert said.code == 0, said.err
     return folder, said

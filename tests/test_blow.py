@@ -1,5 +1,6 @@
 """Blow: the published size, conversion that can be undone, ablations, and what it refuses."""
 
+import functools
 import json
 import math
 
@@ -18,7 +19,9 @@ def tiny(**overrides) -> Blow:
     return Blow.from_preset("blow_tiny", **{"speakers": 3, **overrides})
 
 
+@functools.cache
 def nudged(**overrides) -> Blow:
+    """A model away from its start, to be read only."""
     keras.utils.set_random_seed(0)
     model = tiny(**overrides)
     nudge(model)

@@ -11,7 +11,18 @@ from tests.songs import coloured_noise, singlow, train, write_songs
 
 QUICK = [
     *("--model", "blow", "--preset", "blow_tiny", "--dataset", "songs", "--run", "t"),
-    *("--k_glow", "1", "--window_size", "0.032", "--batch_size", "2", "--steps_per_epoch", "2"),
+    *(
+        "--k_glow",
+        "1",
+        "--l_glow",
+        "1",
+        "--window_size",
+        "0.032",
+        "--batch_size",
+        "2",
+        "--steps_per_epoch",
+        "2",
+    ),
 ]
 
 

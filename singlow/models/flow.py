@@ -167,7 +167,8 @@ class Flow(Measured):
                 "errors": self._errors,
                 "inverse": lambda z, condition: self.bijection.inverse(z, condition),
             }[direction]
-            self._directions[direction] = traced(self, function)
+            precise = direction != "errors"  # those are what training meets
+            self._directions[direction] = traced(self, function, precise)
         return self._directions[direction]
 
     def sample(

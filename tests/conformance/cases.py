@@ -1,7 +1,7 @@
 """The table: every bijection that is public, in every form, with the shapes it is tried on."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import keras
@@ -13,6 +13,7 @@ from singlow.bijections.base import InvertibleLayer, Tensor
 from singlow.models import SinGlow
 from singlow.networks import ConvNet, HyperNet, WaveNet
 from singlow.testing import nudge
+from tests.conftest import PRECISIONS
 
 Shape = tuple[int, ...]
 
@@ -171,6 +172,26 @@ IGNORED = {
 }
 
 
+# float32 runs the code that float64 runs, and JAX runs every case in it: these stand for the rest.
+IN_FLOAT32 = (
+    "invertible conv, plu",
+    "coupling, sigmoid, in tiles, conditional",
+    "repeat, inverted, hyper",
+    "multi-scale, conditional",
+    "singlow_tiny",
+)
+
+
+def tried(names: Iterable[str] = CASES, everywhere: bool = False) -> list[tuple[str, str]]:
+    """Cases with the precisions that they are tried in; with each of them `everywhere`."""
+    return [
+        (name, precision)
+        for name in names
+        for precision in PRECISIONS
+        if everywhere or precision == PRECISIONS[-1] or name in IN_FLOAT32
+    ]
+
+
 def data(shape: Shape, seed: int = 1) -> Tensor:
     """Normal noise of `shape` in the precision of the test."""
     rng = np.random.default_rng(seed)
@@ -182,6 +203,14 @@ def given(case: Case) -> tuple[Tensor, Tensor | None]:
     return data(case.x, 1), None if case.condition is None else data(case.condition, 2)
 
 
+def built(case: Case) -> InvertibleLayer:
+    """The layer as it starts, with its weights."""
+    layer = case.make()
+    if not layer.built:
+        layer.build(case.x, case.condition)
+    return layer
+
+
 def ready(case: Case) -> InvertibleLayer:
     """The layer, built and moved away from its start; made once for every precision."""
     return _ready(case, keras.config.floatx())
@@ -190,10 +219,19 @@ def ready(case: Case) -> InvertibleLayer:
 @functools.cache
 def _ready(case: Case, precision: str) -> InvertibleLayer:
     keras.utils.set_random_seed(0)
-    layer = case.make()
-    layer(*given(case))
+    layer = built(case)
     nudge(layer)
     return layer
+
+
+def mapped(case: Case) -> tuple[Tensor | list[Tensor], Tensor]:
+    """What the layer of `ready` makes of `given`; run once for every precision."""
+    return _mapped(case, keras.config.floatx())
+
+
+@functools.cache
+def _mapped(case: Case, precision: str) -> tuple[Tensor | list[Tensor], Tensor]:
+    return ready(case)(*given(case))
 
 
 def parts(output: Tensor | list[Tensor]) -> list[np.ndarray]:

@@ -1,12 +1,18 @@
+from collections.abc import Iterator
+
 import keras
 import pytest
 
-from tests.conformance.cases import CASES, LEFT_OUT_ON_JAX, Case
+from tests.conformance.cases import CASES, LEFT_OUT_ON_JAX, Case, tried
+from tests.conftest import in_precision
 
 
-@pytest.fixture(params=CASES, ids=str)
-def case(request: pytest.FixtureRequest, precision: str) -> Case:
-    return CASES[request.param]
+@pytest.fixture(params=tried(), ids="-".join)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    """A case of the table, while layers are built in one of its precisions."""
+    name, precision = request.param
+    with in_precision(precision):
+        yield CASES[name]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.conformance.cases import Case, given, parts, ready
+from tests.conformance.cases import CASES, Case, given, mapped, parts, ready
 
 
 def _compiled(layer):
@@ -18,16 +18,15 @@ def _compiled(layer):
     return tf.function(lambda x, condition: layer(x, condition), jit_compile=True)
 
 
-def test_compiled_is_eager(case: Case, precision: str):
-    if precision == "float64":
-        pytest.skip("the compiler is tried in float32")
+@pytest.mark.parametrize("case", [(name, "float32") for name in CASES], ids="-".join, indirect=True)
+def test_compiled_is_eager(case: Case):
     layer = ready(case)
     inputs = given(case)
     if isinstance(case.compiles, str) and keras.backend.backend() == "tensorflow":
         with pytest.raises(Exception, match="tf2xla conversion failed"):
             _compiled(layer)(*inputs)
         return
-    z, log_det = layer(*inputs)
+    z, log_det = mapped(case)
     compiled_z, compiled_log_det = _compiled(layer)(*inputs)
     for expected, found in zip(parts(z), parts(compiled_z), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -4,17 +4,26 @@ import numpy as np
 import pytest
 
 from singlow.bijections import ActNorm, AffineCoupling, WithCondition
-from tests.conformance.cases import CASES, data, embedding, given, parts, ready, small_net
+from tests.conformance.cases import (
+    CASES,
+    Case,
+    data,
+    embedding,
+    given,
+    mapped,
+    parts,
+    ready,
+    small_net,
+    tried,
+)
 
 CONDITIONAL = [name for name, case in CASES.items() if case.condition]
 
 
-@pytest.mark.parametrize("name", CONDITIONAL)
-def test_another_condition_gives_other_latents(name: str, precision: str):
-    case = CASES[name]
-    layer = ready(case)
+@pytest.mark.parametrize("case", tried(CONDITIONAL), ids="-".join, indirect=True)
+def test_another_condition_gives_other_latents(case: Case):
     x, condition = given(case)
-    one, other = layer(x, condition)[0], layer(x, condition + 1.0)[0]
+    one, other = mapped(case)[0], ready(case)(x, condition + 1.0)[0]
     assert any(np.abs(p - q).max() > 1e-4 for p, q in zip(parts(one), parts(other), strict=True))
 
 

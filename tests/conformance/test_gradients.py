@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.conformance.cases import CASES, given, ready
+from tests.conformance.cases import CASES, Case, given, ready, tried
 
 
 def _objective(output) -> object:
@@ -35,9 +35,11 @@ def gradients(layer: keras.layers.Layer, *inputs, **settings) -> list[np.ndarray
     return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.weights])
-def test_every_weight_receives_a_gradient(name: str, precision: str):
-    case = CASES[name]
+WEIGHTED = [name for name, case in CASES.items() if case.weights]
+
+
+@pytest.mark.parametrize("case", tried(WEIGHTED), ids="-".join, indirect=True)
+def test_every_weight_receives_a_gradient(case: Case):
     layer = ready(case)
     found = gradients(layer, *given(case))
     assert len(found) == len(layer.trainable_variables) > 0

@@ -34,7 +34,7 @@ def _mask() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["repeat", "repeat, inverted"])
-def test_repeat_is_the_unrolled_chain(name: str, precision: str):
+def test_repeat_is_the_unrolled_chain(name: str, finest: str):
     repeat = ready(CASES[name])
     x = data((2, 8, 4))
     chain = _unrolled(repeat, x)
@@ -49,7 +49,7 @@ def test_repeat_is_the_unrolled_chain(name: str, precision: str):
         _close(found, expected, 1e-9, 2e-3)
 
 
-def test_adapt_walks_the_steps_in_order(precision: str):
+def test_adapt_walks_the_steps_in_order(finest: str):
     x = 3.0 * data((2, 8, 4)) + 1.0
     repeat = Repeat(step(), 3)
     repeat(x)
@@ -69,9 +69,7 @@ def test_adapt_walks_the_steps_in_order(precision: str):
         ("additive", "all frames", False),
     ],
 )
-def test_inverted_gradients_are_the_stored_ones(
-    scale: str, given: str, masked: bool, precision: str
-):
+def test_inverted_gradients_are_the_stored_ones(scale: str, given: str, masked: bool, finest: str):
     shape = CONDITIONS[given]
     pattern = Chain([*step().layers[:2], AffineCoupling(small_net(), scale)])
     x, condition = data((2, 8, 4)), None if shape is None else data(shape, 2)
@@ -123,7 +121,7 @@ def _all_gradients(repeat: Repeat, x, condition, mask) -> list:
     return [*found, *tape.gradient(value, inputs)]
 
 
-def test_gradients_of_inverted_gradients_are_the_stored_ones(precision: str):
+def test_gradients_of_inverted_gradients_are_the_stored_ones(finest: str):
     pattern = Chain([*step().layers[:2], AffineCoupling(small_net())])
     x, found = data((2, 8, 4)), {}
     for backprop in ("stored", "inverted"):
@@ -157,7 +155,7 @@ def _second_gradient(repeat: Repeat, x):
     return outer.gradient(squares, x)
 
 
-def test_dropped_units_are_dropped_again(precision: str):
+def test_dropped_units_are_dropped_again(finest: str):
     pattern = Chain([InvertibleConv(), AffineCoupling(small_net(dropout=0.5))])
     x = data((2, 8, 4))
     found = {}

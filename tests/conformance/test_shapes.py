@@ -5,14 +5,12 @@ import math
 import keras
 import numpy as np
 
-from tests.conformance.cases import Case, given, parts, ready
+from tests.conformance.cases import Case, given, mapped, parts, ready
 
 
 def test_latents_have_the_announced_shape(case: Case):
-    layer = ready(case)
-    x, condition = given(case)
-    announced = layer.latent_shape(case.x)
-    z = layer(x, condition)[0]
+    announced = ready(case).latent_shape(case.x)
+    z = mapped(case)[0]
     assert [part.shape for part in parts(z)] == (
         announced if isinstance(announced, list) else [announced]
     )
@@ -21,10 +19,8 @@ def test_latents_have_the_announced_shape(case: Case):
 
 
 def test_log_det_is_one_number_an_item(case: Case):
-    layer = ready(case)
-    x, condition = given(case)
-    z, log_det = layer(x, condition)
-    back, inverse_log_det = layer.inverse(z, condition)
+    z, log_det = mapped(case)
+    back, inverse_log_det = ready(case).inverse(z, given(case)[1])
     assert tuple(log_det.shape) == tuple(inverse_log_det.shape) == (case.x[0],)
     assert keras.backend.standardize_dtype(log_det.dtype) == keras.config.floatx()
     assert tuple(back.shape) == case.x
