@@ -160,9 +160,7 @@ class Repeat(InvertibleLayer):
             return [x, total + log_det], []
 
         start = [x, 0.0 * count_frames(x)]
-        (x, log_det), _ = scan(
-            turn, start, values, self.times, reverse=reverse, differentiated=differentiated
-        )
+        (x, log_det), _ = scan(turn, start, values, self.times, (), reverse, differentiated)
         return x, log_det
 
     def _inverted(
