@@ -157,7 +157,7 @@ def check_results(pairs: list[tuple[Path, Path]]) -> None:
     Raises:
         UsageError: as it says.
     """
-    seen, given = set(), {_file(source) for source, _ in pairs}
+    seen, given = set(), _files(source for source, _ in pairs)
     for _, result in pairs:
         if result in seen:
             raise UsageError(
@@ -181,21 +181,21 @@ def check_place(result: Path, given: Iterable[Path] = ()) -> None:
             made from.
         EnvironmentFault: the system lets nothing be made there.
     """
-    _refuse_input(result, {_file(path) for path in given})
+    _refuse_input(result, _files(given))
     if result.is_dir():
         raise UsageError(f"{result}: is a folder where a file is expected. Choose another -o.")
     require_writable(result.parent)
 
 
 def _refuse_input(result: Path, given: set[tuple[int, int]]) -> None:
-    if result.exists() and _file(result) in given:
+    if _files([result]) & given:
         raise UsageError(f"{result}: is the input itself. Choose another -o.")
 
 
-def _file(path: Path) -> tuple[int, int]:
-    """What tells a file from others, whatever it is called."""
-    told = path.stat()
-    return told.st_dev, told.st_ino
+def _files(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """What tells files from others, whatever they are called; of those that are there."""
+    told = [path.stat() for path in paths if path.exists()]
+    return {(each.st_dev, each.st_ino) for each in told}
 
 
 def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
