@@ -102,31 +102,21 @@ def median(job: Callable[[], Any], times: int) -> float:
 
 def matrix_peak(precision: str) -> float:
     """Operations a second of a product of two square matrices, as the networks would take it."""
+    import keras
     import numpy as np
     from keras import ops
 
+    from singlow.models.traced import traced
+
     size = 2048 if accelerator() is None else 8192
     a = ops.cast(np.random.default_rng(0).standard_normal((size, size), np.float32), precision)
-    product = whole_graph(lambda a: ops.matmul(a, a)[0, :1])
+    product = traced(keras.layers.Identity(), lambda a: ops.matmul(a, a)[0, :1], precise=False)
 
     def job() -> None:
         ops.convert_to_numpy(product(a))
 
     job()
     return 2 * size**3 / median(job, 7)
-
-
-def whole_graph(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled by the backend at its default precision."""
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    import tensorflow as tf
-
-    return tf.function(function)
 
 
 def accelerator() -> Any:
