@@ -2,7 +2,9 @@
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from singlow.streams import prepare_streams, silence
@@ -36,6 +38,19 @@ class Interrupted(SinglowError):
     """Stopped before the end; the same command goes on from there (exit code 5)."""
 
     exit_code = 5
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts a file before what is wrong with it, where the fault is found without its name.
+
+    Raises:
+        DataError: as inside, with `path` before the message.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 _REFUSED = {

@@ -44,6 +44,10 @@ TINY = [
     *(*SMALL, "--set", "kernel_sizes=[3,1]", "--set", "dilations=[2,1]"),
     *("--set", "prior_kernel_sizes=[3]"),
 ]
+TINY_BLOW = [
+    *("--model", "blow", "--preset", "blow_tiny"),
+    *("--k_glow", "1", "--l_glow", "1", "--window_size", "0.032"),
+]
 
 
 @dataclass(frozen=True)

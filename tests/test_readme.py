@@ -7,23 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.songs import TINY, command, singlow, train, write_songs
+from tests.songs import TINY, TINY_BLOW, command, singlow, train, write_songs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
 TOY = [*TINY, *SHORT]
-TOY_VOICES = [
-    "--preset",
-    "blow_tiny",
-    "--k_glow",
-    "1",
-    "--l_glow",
-    "1",
-    "--window_size",
-    "0.032",
-    *SHORT,
-]
+TOY_VOICES = [*TINY_BLOW, *SHORT]
 
 
 def blocks(language: str) -> list[str]:

@@ -7,22 +7,11 @@ import re
 import pytest
 import soundfile
 
-from tests.songs import coloured_noise, singlow, train, write_songs
+from tests.songs import TINY_BLOW, coloured_noise, singlow, train, write_songs
 
 QUICK = [
-    *("--model", "blow", "--preset", "blow_tiny", "--dataset", "songs", "--run", "t"),
-    *(
-        "--k_glow",
-        "1",
-        "--l_glow",
-        "1",
-        "--window_size",
-        "0.032",
-        "--batch_size",
-        "2",
-        "--steps_per_epoch",
-        "2",
-    ),
+    *(*TINY_BLOW, "--dataset", "songs", "--run", "t"),
+    *("--batch_size", "2", "--steps_per_epoch", "2"),
 ]
 
 
@@ -102,7 +91,7 @@ def test_what_is_not_to_be_evaluated_is_said(voices, flags, told):
 
 def test_one_speaker_is_refused(tmp_path):
     write_songs(tmp_path / "songs")
-    said = train([*QUICK[:4], "--dataset", "songs/ada", *QUICK[6:]], tmp_path)
+    said = train([*QUICK, "--dataset", "songs/ada"], tmp_path)
     assert said.code == 3
     assert "at least two speakers" in said.err
     assert said.err.count("\n") == 1

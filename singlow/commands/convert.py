@@ -24,7 +24,7 @@ from singlow.commands.runs import (
 from singlow.commands.speaking import AUTO, file_name, tell_burst, who_speaks
 from singlow.data.corpora import SUFFIXES
 from singlow.data.settings import hash_of, stamp
-from singlow.errors import DataError, UsageError
+from singlow.errors import UsageError, naming
 
 
 def convert(
@@ -153,7 +153,7 @@ class _Conversion:
         fingerprint = self._opened.fingerprint
         if before is not None and before.fingerprint != fingerprint:
             before = None
-        try:
+        with naming(path):
             source = who_speaks(self._opened, self._sources, path, audio, rate)
             voices = convert_recording(
                 self._opened.coder,
@@ -169,8 +169,6 @@ class _Conversion:
                 facts = (voice.level, voice.limit, len(audio))
                 tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
                 self._write(result, voice, rate, tag.comment)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
         return list(results.values())
 
     def _write(self, result: Path, voice: Any, rate: int, comment: str) -> None:

@@ -9,7 +9,7 @@ import tyro
 
 from singlow.commands.runs import Epoch, Files, Opened, RunName, inputs, open_run
 from singlow.data.corpora import SUFFIXES
-from singlow.errors import DataError, UsageError
+from singlow.errors import DataError, UsageError, naming
 from singlow.whole import require_writable
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
@@ -84,10 +84,8 @@ def _clips(opened: Opened, paths: list[Path]) -> dict[Path, Any]:
     for path in paths:
         try:
             audio, _ = load_audio(path, opened.flow.sampling_rate, 1)
-            try:
+            with naming(path):
                 factor = gain(audio, opened.config["data"].get("level"))
-            except DataError as error:
-                raise DataError(f"{path}: {error}") from error
             clips[path] = audio * np.float32(factor)
         except DataError as error:
             faults.append(str(error))

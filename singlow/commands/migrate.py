@@ -23,7 +23,7 @@ from singlow.commands.runs import (
     outputs,
 )
 from singlow.data.corpora import SUFFIXES
-from singlow.errors import DataError, UsageError
+from singlow.errors import DataError, UsageError, naming
 
 Change = Any  # audio at the flow's rate -> audio at the flow's rate
 
@@ -80,10 +80,8 @@ def migrate(
     def work(path: Path, result: Path) -> None:
         rate = opened.flow.sampling_rate
         audio, _ = load_audio(path, rate, opened.flow.channel_size)
-        try:
+        with naming(path):
             changed = change(audio) - audio
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
         del audio
         before, after = _Peak(), _Peak()
         with stream_audio(path) as song:  # once more: a long song would fill the memory

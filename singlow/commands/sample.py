@@ -8,7 +8,7 @@ from tyro.conf import arg
 
 from singlow.commands.runs import Epoch, Opened, Output, RunName, check_place
 from singlow.commands.speaking import Speaker, file_name, open_speaking, require_speaker
-from singlow.errors import DataError, UsageError
+from singlow.errors import UsageError, naming
 
 _SECONDS = 2.0
 
@@ -87,10 +87,8 @@ def _gain(opened: Opened, path: Path, song: np.ndarray) -> float:
     """What brings a song to the level that the run hears."""
     from singlow.voices.level import gain
 
-    try:
+    with naming(path):
         return gain(song, opened.config["data"].get("level"))
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _drawn(

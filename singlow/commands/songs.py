@@ -20,7 +20,7 @@ from singlow.commands.runs import (
 )
 from singlow.commands.speaking import AUTO, Speaker, open_speaking, tell_burst, who_speaks
 from singlow.data.corpora import SUFFIXES
-from singlow.errors import DataError
+from singlow.errors import naming
 
 
 def encode(
@@ -70,11 +70,9 @@ def _encoded(
     from singlow.voices.spoken import encode_spoken
 
     level = opened.config["data"].get("level")
-    try:
+    with naming(path):
         name = who_speaks(opened, voices, path, audio, opened.flow.sampling_rate)
         return encode_spoken(opened.coder, audio, name, voices[name], level, **facts)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def decode(
@@ -111,7 +109,7 @@ def decode(
                 f"its weights are not those of {own}.",
                 file=sys.stderr,
             )
-        try:
+        with naming(source):
             if speakers is None:
                 audio = decode_song(opened.coder, song)
             else:
@@ -119,8 +117,6 @@ def decode(
 
                 audio, burst = decode_spoken(opened.coder, song, embedding)
                 tell_burst(result, burst)
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
         # Whole numbers would lose quiet songs and clip what mp3 decodes to beyond full scale.
         write_audio(result, audio, song.sample_rate, subtype="FLOAT")
 
