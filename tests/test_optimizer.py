@@ -60,6 +60,49 @@ def test_a_gradient_that_is_not_finite_changes_nothing(poisoned):
     assert all(np.isfinite(to_numpy(v)).all() for v in model.variables)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"amsgrad": True},
+        {"weight_decay": 0.1},
+        {"clipnorm": 0.5},
+        {"global_clipnorm": None},
+        {"gradient_accumulation_steps": 2},
+        {"use_ema": True, "ema_overwrite_frequency": 1},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_refusal_holds_for_every_option(options):
+    optimizer = GuardedAdam(1e-2, **options, name="adam")
+    variable = keras.Variable(np.linspace(-1, 1, 3, dtype="float32"), name="weight")
+    optimizer.build([variable])
+    skip = (optimizer.gradient_norm.path, optimizer.refused.path)
+
+    def states() -> list[np.ndarray]:
+        kept = [v for v in optimizer.variables if v.path not in skip]
+        return [to_numpy(v).copy() for v in [variable, *kept]]
+
+    for value in (1.0, 1.0, np.inf, np.nan, 1.0, 1.0):
+        before = states()
+        gradient = keras.ops.convert_to_tensor(np.array([1.0, value, -1.0], "float32"))
+        optimizer.apply([gradient], [variable])
+        same = all((p == q).all() for p, q in zip(before, states(), strict=True))
+        assert same != np.isfinite(value)
+    assert int(to_numpy(optimizer.refused)) == 2
+
+
+def test_its_updates_are_those_of_adam():
+    guarded = GuardedAdam(1e-2, global_clipnorm=1.0, name="adam")
+    plain = keras.optimizers.Adam(1e-2, global_clipnorm=1.0, name="plain")
+    variables = [keras.Variable(np.linspace(-1, 1, 5, dtype="float32")) for _ in range(2)]
+    generator = np.random.default_rng(0)
+    for scale in (0.1, 10.0, 1.0, 0.01, 5.0):
+        gradient = keras.ops.convert_to_tensor(scale * generator.standard_normal(5, "float32"))
+        for optimizer, variable in zip((guarded, plain), variables, strict=True):
+            optimizer.apply([gradient], [variable])
+    np.testing.assert_allclose(*(to_numpy(v) for v in variables), rtol=1e-5)
+
+
 def test_the_norm_is_the_one_before_clipping():
     optimizer = GuardedAdam(1e-2, global_clipnorm=1.0, name="adam")
     variable = keras.Variable(np.zeros(2, "float32"), name="weight")

@@ -118,29 +118,24 @@ class GuardedAdam(keras.optimizers.Adam):
     ) -> None:
         if not self.built:
             self.build(trainable_variables)
+        grads = [None if g is None else ops.convert_to_tensor(g) for g in grads]
         norm = _global_norm(grads)
         finite = ops.isfinite(norm)
         self.gradient_norm.assign(norm)
         self.refused.assign_add(ops.cast(ops.logical_not(finite), "int32"))
-        if keras.backend.backend() == "tensorflow":
-            self._apply_in_graph(finite, grads, trainable_variables)
+        if self._fused:
+            self._shared = {"finite": finite}
+            super().apply(grads, trainable_variables)
+            self._iterations.assign_sub(ops.cast(ops.logical_not(finite), self._iterations.dtype))
         else:
             self._apply_and_choose(finite, grads, trainable_variables)
 
-    def _apply_in_graph(
-        self,
-        finite: Tensor,
-        grads: Sequence[Tensor | None],
-        trainable_variables: Sequence[keras.Variable] | None,
-    ) -> None:
-        import tensorflow as tf
-
-        def update() -> Tensor:
-            self._shared = {}
-            super(GuardedAdam, self).apply(grads, trainable_variables)
-            return tf.constant(0)
-
-        tf.cond(finite, update, lambda: tf.constant(0))
+    @property
+    def _fused(self) -> bool:
+        """Whether each update is one operation, guarded by what is multiplied with."""
+        others = (self.amsgrad, self.weight_decay, self.clipnorm, self.clipvalue)
+        rare = (self.gradient_accumulation_steps, self.ema_overwrite_frequency)
+        return keras.backend.backend() == "tensorflow" and not any((*others, *rare))
 
     def _apply_and_choose(
         self,
@@ -148,19 +143,19 @@ class GuardedAdam(keras.optimizers.Adam):
         grads: Sequence[Tensor | None],
         trainable_variables: Sequence[keras.Variable] | None,
     ) -> None:
-        # Without variables that a branch could assign to, both outcomes are computed.
+        # A branch would need every variable and gradient as an input: both outcomes are computed.
         kept = [
             v
             for v in [*self._trainable_variables, *self.variables]
             if v is not self.gradient_norm and v is not self.refused
         ]
-        before = [v.value for v in kept]
+        before = [ops.copy(v.value) for v in kept]
         super().apply(grads, trainable_variables)
         for variable, old in zip(kept, before, strict=True):
             variable.assign(ops.where(finite, variable.value, old))
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
-        if keras.backend.backend() != "tensorflow" or self.amsgrad:
+        if not self._fused:
             super().update_step(gradient, variable, learning_rate)
             return
         # The same update as one operation: a fraction of the graph, and one pass over memory.
@@ -168,14 +163,14 @@ class GuardedAdam(keras.optimizers.Adam):
 
         index = self._get_variable_index(variable)
         with self._in_turn() as turns:
+            scalars = self._scalars(variable.dtype, learning_rate)
             gradient = ops.cast(gradient, variable.dtype)
-            clip = self._shared.get("clip")
             update = tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=self._momentums[index].value.handle,
                 v=self._velocities[index].value.handle,
-                grad=gradient if clip is None else gradient * ops.cast(clip, gradient.dtype),
-                **self._scalars(gradient.dtype, learning_rate),
+                grad=tf.math.multiply_no_nan(gradient, scalars["clip"]),
+                **scalars["adam"],
             )
             turns.append(update)
 
@@ -192,29 +187,41 @@ class GuardedAdam(keras.optimizers.Adam):
             yield turns
         self._shared["turns"] = turns
 
-    def _scalars(self, dtype: Any, learning_rate: Tensor) -> dict[str, Tensor]:
-        """What the updates of all variables of a dtype share."""
+    def _scalars(self, dtype: Any, learning_rate: Tensor) -> dict[str, Any]:
+        """What the updates of all variables of a dtype share.
+
+        For a gradient that is refused it is 0 and moments keep all of themselves.
+        """
         if dtype not in self._shared:
+            finite = self._shared["finite"]
             step = ops.cast(self.iterations + 1, dtype)
-            beta_1, beta_2 = ops.cast(self.beta_1, dtype), ops.cast(self.beta_2, dtype)
+            betas = [ops.cast(beta, dtype) for beta in (self.beta_1, self.beta_2)]
+            kept = [ops.where(finite, beta, ops.ones_like(beta)) for beta in betas]
+            clip = ops.where(finite, self._clip_factor(), 0.0)
             self._shared[dtype] = {
-                "beta1": beta_1,
-                "beta2": beta_2,
-                "beta1_power": beta_1**step,
-                "beta2_power": beta_2**step,
-                "epsilon": ops.cast(self.epsilon, dtype),
-                "lr": ops.cast(learning_rate, dtype),
+                "clip": ops.cast(clip, dtype),
+                "adam": {
+                    "beta1": kept[0],
+                    "beta2": kept[1],
+                    "beta1_power": betas[0] ** step,
+                    "beta2_power": betas[1] ** step,
+                    "epsilon": ops.cast(self.epsilon, dtype),
+                    "lr": ops.cast(ops.where(finite, learning_rate, 0.0), dtype),
+                },
             }
         return self._shared[dtype]
 
+    def _clip_factor(self) -> Tensor:
+        if not self.global_clipnorm:
+            return ops.ones_like(self.gradient_norm)
+        return ops.minimum(1.0, self.global_clipnorm / self.gradient_norm.value)
+
     def _clip_gradients(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        if self._fused:
+            return grads
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)
-        factor = ops.minimum(1.0, self.global_clipnorm / self.gradient_norm.value)
-        if keras.backend.backend() == "tensorflow" and not self.amsgrad:
-            self._shared["clip"] = factor
-            return grads
-        factors = {dtype: ops.cast(factor, dtype) for dtype in _dtypes(grads)}
+        factors = {dtype: ops.cast(self._clip_factor(), dtype) for dtype in _dtypes(grads)}
         return [None if g is None else g * factors[g.dtype] for g in grads]
 
     def _update_model_variables_moving_average(
@@ -224,13 +231,22 @@ class GuardedAdam(keras.optimizers.Adam):
         warm = ops.minimum(self.ema_momentum, (1.0 + t) / (10.0 + t))
         share = 1.0 - ops.where(t > 0, warm, 0.0)  # the first average is the first weight
         shares = {dtype: ops.cast(share, dtype) for dtype in _dtypes(trainable_variables)}
-        for variable, average in self.averages():
-            if keras.backend.backend() == "tensorflow":
-                with self._in_turn() as turns:
-                    change = shares[variable.dtype] * (variable.value - average.value)
-                    turns.append(average.value.assign_add(change, read_value=False))
-            else:
+        if not self._fused:
+            for variable, average in self.averages():
                 average.assign_add(shares[variable.dtype] * (variable.value - average.value))
+            return
+        import tensorflow as tf
+
+        finite = self._shared["finite"]
+        descent = {dtype: ops.where(finite, -share, 0.0 * share) for dtype, share in shares.items()}
+        for variable, average in self.averages():
+            with self._in_turn() as turns:
+                update = tf.raw_ops.ResourceApplyGradientDescent(
+                    var=average.value.handle,
+                    alpha=descent[variable.dtype],
+                    delta=variable.value - average.value,
+                )
+                turns.append(update)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Leave the trained weights as they are at the end of `fit`."""
@@ -241,5 +257,10 @@ def _dtypes(tensors: Sequence[Any]) -> set[Any]:
 
 
 def _global_norm(gradients: Sequence[Tensor | None]) -> Tensor:
-    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients if g is not None]
-    return ops.sqrt(sum(squares))
+    found = [g for g in gradients if g is not None]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # half of the sum in one operation, and no square is kept
+
+        halves = [ops.cast(tf.nn.l2_loss(g), "float32") for g in found]
+        return tf.sqrt(2.0 * tf.add_n(halves))
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in found))
