@@ -1,5 +1,6 @@
 """The invertible layer: one face for every bijection and every composite."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from singlow.bijections.bound import Bindings, run_bound, values_of
-from singlow.bijections.loop import Tensor, vjp
+from singlow.bijections.loop import Tensor, cut, vjp
 
 Shape = tuple[int | None, ...]
 Fold = Callable[[Callable[[keras.Variable], Tensor]], Bindings]
@@ -220,7 +221,9 @@ def count_frames(x: Tensor, frame_mask: Tensor | None = None) -> Tensor:
     """How many positions of each item are valid: `(batch, time, channels)` -> `(batch,)`."""
     if frame_mask is not None:
         return sum_frames(ops.cast(frame_mask, x.dtype)[..., None])
-    return sum_frames(ops.ones_like(x[..., :1]))
+    batch, *positions = ops.shape(x)[:-1]
+    count = ops.cast(math.prod(positions), keras.backend.result_type(x.dtype, "float32"))
+    return ops.broadcast_to(count, (batch,))
 
 
 def masked(x: Tensor, frame_mask: Tensor | None) -> Tensor:
@@ -231,8 +234,7 @@ def masked(x: Tensor, frame_mask: Tensor | None) -> Tensor:
 def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     """The first and the last half of the channels; the first is larger when they are odd."""
     kept = x.shape[-1] - x.shape[-1] // 2
-    first, last = ops.split(x, [kept], axis=-1)
-    return first, last
+    return cut(x, kept)
 
 
 def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, count_frames
 from singlow.bijections.bound import Bindings
-from singlow.bijections.loop import product
+from singlow.bijections.loop import identity, product
 
 
 class Affine(NamedTuple):
@@ -38,7 +38,7 @@ class Affine(NamedTuple):
 
     def refined(self) -> "Affine":
         """The inverse after a Newton step, so that its rounding costs z -> x -> z nothing."""
-        one = ops.eye(self.matrix.shape[-1], dtype=self.matrix.dtype)
+        one = identity(self.matrix.shape[-1], self.matrix.dtype)
         left = one - product(self.matrix, self.inverse)
         return self._replace(inverse=self.inverse + product(self.inverse, left))
 
@@ -101,4 +101,4 @@ def transposed(matrix: Tensor) -> Tensor:
 
 def diagonal(values: Tensor) -> Tensor:
     """Diagonal matrices: `(..., channels)` -> `(..., channels, channels)`."""
-    return ops.eye(values.shape[-1], dtype=values.dtype) * values[..., None, :]
+    return identity(values.shape[-1], values.dtype) * values[..., None, :]

@@ -12,7 +12,7 @@ from keras import ops
 from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, count_frames
 from singlow.bijections.bound import read
 from singlow.bijections.fold import Affine, diagonal, merged, mixed, transposed
-from singlow.bijections.loop import product
+from singlow.bijections.loop import identity, product
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -87,8 +87,8 @@ class InvertibleConv(InvertibleLayer):
     def _plu(self, value: Callable[[keras.Variable], Tensor]) -> tuple[Tensor, Tensor]:
         """The matrix and its inverse."""
         permutation, below = value(self.permutation), value(self.lower)
-        one = ops.eye(below.shape[-1], dtype=below.dtype)
-        mask = ops.tril(ops.ones_like(one), -1)
+        one = identity(below.shape[-1], below.dtype)
+        mask = ops.cast(np.tri(below.shape[-1], k=-1), below.dtype)
         lower = below * mask + one
         signed = value(self.sign) * ops.exp(value(self.log_diagonal))
         upper = value(self.upper) * ops.transpose(mask) + diagonal(signed)

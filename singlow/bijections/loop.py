@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 Tensor = Any
 Body = Callable[[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Tensor]]]
@@ -154,7 +156,25 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         import jax
 
         return jax.numpy.matmul(a, b, precision="highest")
-    return keras.ops.matmul(a, b)
+    return ops.matmul(a, b)
+
+
+def identity(size: int, dtype: Any) -> Tensor:
+    """The identity matrix, as a single constant of the graph."""
+    return ops.cast(np.eye(size, dtype="float32"), dtype)
+
+
+def cut(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
+    """The first `at` channels and the others.
+
+    On TensorFlow one operation, whose gradient is another; Keras adds ten to find the sizes.
+    """
+    if keras.backend.backend() == "jax":
+        return x[..., :at], x[..., at:]
+    import tensorflow as tf
+
+    first, others = tf.split(x, [at, x.shape[-1] - at], axis=-1)
+    return first, others
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
@@ -187,7 +207,7 @@ def relu(x: Tensor) -> Tensor:
     same and three times as fast: whatever has its sign bit set is below 0.
     """
     if keras.backend.backend() == "jax" or x.dtype != "bfloat16":
-        return keras.ops.relu(x)
+        return ops.relu(x)
     import tensorflow as tf
 
     @tf.custom_gradient

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Shape, Tensor, masked
-from singlow.bijections.loop import relu
+from singlow.bijections.loop import cut, identity, relu
 from singlow.networks.base import Network
 from singlow.networks.weightnorm import Convolution
 
@@ -100,9 +100,9 @@ class HyperNet(Network):
 
     def _made(self, condition: Tensor, inputs: int) -> Tensor:
         """The first layer's matrix with its bias below it, `(batch, 3 * inputs + 1, width)`."""
-        kernel, bias = ops.split(self.adapter(condition), [_TAPS * self.width], axis=-1)
+        kernel, bias = cut(self.adapter(condition), _TAPS * self.width)
         kernel = ops.reshape(kernel, (-1, _TAPS, inputs, 1, self.width // inputs))
-        apart = ops.eye(inputs, dtype=kernel.dtype)[..., None]
+        apart = identity(inputs, kernel.dtype)[..., None]
         matrix = ops.reshape(kernel * apart, (-1, _TAPS * inputs, self.width))
         return ops.concatenate([matrix, bias], axis=-2)
 
