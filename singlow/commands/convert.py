@@ -166,7 +166,7 @@ class _Conversion:
                 before,
             )
             for (target, result), voice in zip(results.items(), voices, strict=True):
-                facts = (voice.level, voice.limit, len(audio))
+                facts = (voice.level, voice.limit, len(audio), voice.tail)
                 tag = Tag(source, target, fingerprint, self._call(path, target), *facts)
                 self._write(result, voice, rate, tag.comment)
         return list(results.values())

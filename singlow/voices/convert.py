@@ -26,12 +26,15 @@ class Converted:
         level: rms at which the flow gave it, in units of full scale.
         limit: what it was turned down by, so that nothing exceeds full scale; 1 for nothing.
         burst: share of the samples that the flow gave beyond full scale, which were cut there.
+        tail: what the flow gave after the end of the recording, up to a multiple of its frames, at
+            `level`: `(samples, channels that sound)`; None in frames and at another rate.
     """
 
     audio: np.ndarray
     level: float
     limit: float
     burst: float = 0.0
+    tail: np.ndarray | None = None
 
 
 def convert_recording(
@@ -54,8 +57,9 @@ def convert_recording(
     where `g` brings it to the level that the run hears (see `level.gain`). The result has exactly
     the level of the recording, as a listener expects. A flow changes the level a little, though,
     and is not linear, so that going back needs `y` at its own level, which the result no longer
-    has. Hence `level` is remembered beside the result: given what an earlier conversion returned
-    as `before`, `g` restores that level, and the way back, from target to source, returns `x`.
+    has. Hence `level` is remembered beside the result, and `tail`, what the last samples depend
+    on: given what an earlier conversion returned as `before`, `g` restores that level, and the way
+    back, from target to source, returns `x`.
 
     Where a flow meets what it was not trained on, its inverse for another speaker may burst: single
     samples a million times too loud, to which all others would be levelled. When one is beyond four
@@ -70,7 +74,7 @@ def convert_recording(
         targets: embeddings of who is to.
         level: rms in dBFS that the run's recordings were brought to; None if they were not.
         frames: `(window, hop)` for overlapping frames; the whole recording at once when None.
-        before: level and limit of the conversion that `audio` is the result of.
+        before: level, limit and tail of the conversion that `audio` is the result of.
 
     Returns:
         One after another, so that memory does not grow with the number of targets.
@@ -94,12 +98,13 @@ def convert_recording(
     if before is not None:
         factor = before.level / root_mean_square(heard)
     heard = heard * np.float32(factor)
-    voices = (
-        convert(flow, heard, source, targets)
-        if frames is None
-        else _in_groups(flow, heard, source, targets, *frames)
-    )
-    return (_levelled(flow, y, audio, sample_rate, sounding, ceiling) for y in voices)
+    if frames is None:
+        beyond = None if before is None or sample_rate != flow.sampling_rate else before.tail
+        voices = _whole(flow, heard, source, targets, beyond)
+    else:
+        voices = _in_groups(flow, heard, source, targets, *frames)
+    facts = (len(heard), audio, sample_rate, sounding, ceiling)
+    return (_levelled(flow, y, *facts) for y in voices)
 
 
 def _in_groups(
@@ -118,12 +123,14 @@ def _in_groups(
 def _levelled(
     flow: Any,
     y: np.ndarray,
+    length: int,
     audio: np.ndarray,
     sample_rate: int,
     sounding: np.ndarray,
     ceiling: float,
 ) -> Converted:
     y, burst = without_bursts(y)
+    y, tail = y[:length], y[length:]
     back = resample(y, flow.sampling_rate, sample_rate)[: len(audio)]
     result = np.zeros_like(audio)
     result[: len(back), sounding] = back
@@ -132,7 +139,8 @@ def _levelled(
         raise DataError("Expected a conversion with sound. Received: silence.")
     result *= np.float32(root_mean_square(audio) / rms)
     limit = min(1.0, ceiling / float(np.abs(result).max()))
-    return Converted(result * np.float32(limit), root_mean_square(y), limit, burst)
+    kept = tail if len(tail) and sample_rate == flow.sampling_rate else None
+    return Converted(result * np.float32(limit), root_mean_square(y), limit, burst, kept)
 
 
 def without_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
@@ -172,9 +180,23 @@ def convert(
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
         raw-audio voice conversion, 2019, https://arxiv.org/abs/1906.00794
     """
-    padded = np.pad(audio, ((0, -len(audio) % flow.multiple), (0, 0)))
+    for y in _whole(flow, audio, source, targets):
+        yield y[: len(audio)]
+
+
+def _whole(
+    flow: Any,
+    audio: np.ndarray,
+    source: np.ndarray,
+    targets: Sequence[np.ndarray],
+    beyond: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
+    """`convert` with what comes after the end; `beyond` follows `audio` where it has its shape."""
+    shape = (-len(audio) % flow.multiple, audio.shape[1])
+    fits = beyond is not None and beyond.shape == shape
+    padded = np.concatenate([audio, beyond if fits else np.zeros(shape, audio.dtype)])
     for y in _through(flow, padded.T[..., None], source, targets):
-        yield y[..., 0].T[: len(audio)]
+        yield y[..., 0].T
 
 
 def convert_frames(
