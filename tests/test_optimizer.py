@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from singlow.training.optimizer import GuardedAdam, WarmUp
+from singlow.training.optimizer import GuardedAdam
+from singlow.training.schedule import WarmUp
 
 COMPILED = keras.backend.backend() == "jax"
 to_numpy = keras.ops.convert_to_numpy

@@ -18,6 +18,7 @@ from singlow.commands.runs import open_run
 from singlow.errors import DataError, UsageError
 from singlow.latents.song import Song, read_song, write_song
 from singlow.voices import convert as voices
+from singlow.voices.hop import check_hop, hops
 from singlow.voices.identify import Identity, identify
 from singlow.voices.level import gain
 from singlow.voices.speakers import Speakers, speakers_of
@@ -148,10 +149,10 @@ class TestConversion:
         np.testing.assert_allclose(together, apart, atol=1e-5)
 
     def test_hops_divide_the_window(self):
-        assert voices.hops(4096) == [2048, 1024, 512, 256, 128]
-        assert voices.check_hop(None, 4096) == 2048
+        assert hops(4096) == [2048, 1024, 512, 256, 128]
+        assert check_hop(None, 4096) == 2048
         with pytest.raises(UsageError, match="2048, 1024, 512, 256, 128 for windows of 4096"):
-            voices.check_hop(3000, 4096)
+            check_hop(3000, 4096)
 
 
 class TestLevel:

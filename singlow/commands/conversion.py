@@ -66,7 +66,7 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
 def _systems(
     opened: Opened, speakers: Any, window: int, hops: Sequence[int]
 ) -> dict[str, Callable[..., Any]]:
-    from singlow.voices.convert import check_hop
+    from singlow.voices.hop import check_hop
 
     frames = {f"hop {hop}": (window, check_hop(hop, window)) for hop in hops}
     ways = {"whole": None, **frames}

@@ -60,7 +60,7 @@ def convert(
     opened = open_run(run, epoch, speakers=True)
 
     from singlow.training.fit import window_length
-    from singlow.voices.convert import check_hop
+    from singlow.voices.hop import check_hop
     from singlow.voices.speakers import speakers_of
 
     window = window_length(opened.config, opened.flow)

@@ -67,7 +67,8 @@ def compile_flow(flow: Any, training: Mapping[str, Any]) -> None:
     """Give the flow its optimizer, built, so that its state can be read and set."""
     import keras
 
-    from singlow.training.optimizer import GuardedAdam, WarmUp
+    from singlow.training.optimizer import GuardedAdam
+    from singlow.training.schedule import WarmUp
 
     schedule = WarmUp(training["learning_rate"], training["warmup_steps"], training["decay_steps"])
     optimizer = GuardedAdam(

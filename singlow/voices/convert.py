@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from singlow.audio import resample, root_mean_square
-from singlow.errors import DataError, UsageError
+from singlow.errors import DataError
 from singlow.frames import cut, overlap_add
 from singlow.voices.level import gain
 
-MOST_OVERLAP = 32  # frames over a sample
 _BATCH = 32
 _TOGETHER = 8  # targets that frames are encoded once for
 _BURST = 4.0  # of full scale: no voice is as loud
@@ -218,7 +217,7 @@ def convert_frames(
         source: embedding of who speaks.
         targets: embeddings of who is to.
         window: samples of a frame; a multiple of `flow.multiple`.
-        hop: samples between the starts of frames, one of `hops(window)`.
+        hop: samples between the starts of frames, one of `hop.hops(window)`.
 
     Returns:
         `(time, channels)` float32 for every target.
@@ -256,23 +255,3 @@ def _through(
     z = flow.encode({"x": np.ascontiguousarray(x, np.float32), "condition": condition(source)})
     for target in targets:
         yield ops.convert_to_numpy(flow.decode(z, condition(target)))
-
-
-def hops(window: int) -> list[int]:
-    """Hops that divide a window and overlap by half at least, largest first."""
-    return [window // n for n in range(2, MOST_OVERLAP + 1) if window % n == 0]
-
-
-def check_hop(hop: int | None, window: int) -> int:
-    """The hop to use, half a window when None.
-
-    Raises:
-        UsageError: it is none of `hops`, which are listed.
-    """
-    allowed = hops(window)
-    if hop is not None and hop not in allowed:
-        raise UsageError(
-            f"Expected --hop in {', '.join(map(str, allowed))} for windows of {window} samples. "
-            f"Received: {hop}."
-        )
-    return hop or allowed[0]
