@@ -74,6 +74,9 @@ CASES: dict[str, Case] = {
     "blow_original": Case(blow(), 16, 4096, True),
     "blow_original, inverted": Case(blow(backprop="inverted"), 16, 4096, True),
     "blow_original, float32": Case(blow(precision="float32"), 16, 4096),
+    "blow_original, float32, inverted": Case(
+        blow(precision="float32", backprop="inverted"), 16, 4096
+    ),
     "blow_original, 24 steps": Case(blow(k_glow=24), 16, 4096, True),
 }
 COLUMNS = {

@@ -13,15 +13,15 @@ class Bursting:
 
     multiple, sampling_rate = 4, RATE
 
-    def __init__(self, peak: float) -> None:
-        self.peak = peak
+    def __init__(self, peak: float, place: slice = slice(100, 104)) -> None:
+        self.peak, self.place = peak, place
 
     def encode(self, inputs):
         return [inputs["x"]]
 
     def decode(self, z, condition):
         y = z[0].copy()
-        y[:, 100:104] = self.peak
+        y[:, self.place] = self.peak
         return y
 
 
@@ -34,3 +34,13 @@ def test_a_burst_is_cut_and_told_and_the_rest_keeps_its_level(peak, burst):
     if burst:
         rest = np.r_[0:100, 104:4000]
         assert np.std(voice.audio[rest]) == pytest.approx(np.std(x[rest]), rel=0.1)
+
+
+@pytest.mark.parametrize("peak", [1e6, np.nan])
+def test_what_bursts_after_the_end_changes_nothing(peak):
+    x = (0.1 * np.random.default_rng(0).standard_normal((4001, 1))).astype(np.float32)
+    flow = Bursting(peak, slice(4001, None))
+    (voice,) = convert_recording(flow, x, RATE, np.zeros(2), [np.ones(2)])
+    assert voice.burst == 0
+    assert voice.tail is None
+    np.testing.assert_allclose(voice.audio, x, atol=1e-6)

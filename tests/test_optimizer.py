@@ -68,14 +68,21 @@ def test_a_gradient_that_is_not_finite_changes_nothing(poisoned):
         {"weight_decay": 0.1},
         {"clipnorm": 0.5},
         {"global_clipnorm": None},
+        {"epsilon": 0.0},
+        {"constraint": keras.constraints.UnitNorm()},
+        {"overwrite_with_gradient": True},
         {"gradient_accumulation_steps": 2},
         {"use_ema": True, "ema_overwrite_frequency": 1},
     ],
     ids=lambda options: next(iter(options)),
 )
 def test_a_refusal_holds_for_every_option(options):
-    optimizer = GuardedAdam(1e-2, **options, name="adam")
     variable = keras.Variable(np.linspace(-1, 1, 3, dtype="float32"), name="weight")
+    for name in ("constraint", "overwrite_with_gradient"):
+        if name in options:
+            setattr(variable, name, options[name])
+    options = {name: value for name, value in options.items() if not hasattr(variable, name)}
+    optimizer = GuardedAdam(1e-2, **options, name="adam")
     optimizer.build([variable])
     skip = (optimizer.gradient_norm.path, optimizer.refused.path)
 
@@ -109,6 +116,17 @@ def test_the_norm_is_the_one_before_clipping():
     variable = keras.Variable(np.zeros(2, "float32"), name="weight")
     optimizer.apply([keras.ops.convert_to_tensor(np.array([30.0, 40.0], "float32"))], [variable])
     assert float(to_numpy(optimizer.gradient_norm)) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_the_norm_does_not_overflow_where_gradients_do_not(dtype):
+    optimizer = GuardedAdam(1e-2, name="adam")
+    variable = keras.Variable(np.zeros(100), dtype=dtype, name="weight")
+    gradient = keras.ops.convert_to_tensor(np.full(100, 1000.0), dtype=dtype)
+    optimizer.apply([gradient], [variable])
+    assert float(to_numpy(optimizer.gradient_norm)) == pytest.approx(1e4, rel=1e-2)
+    optimizer.apply([], [])
+    assert int(to_numpy(optimizer.iterations)) == 1
 
 
 def test_averages_warm_up_and_stay_apart():

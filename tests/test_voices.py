@@ -111,8 +111,8 @@ class TestConversion:
         )
         assert same.shape == other.shape == x.shape
         assert snr_db(x, same) >= 80
-        whole = np.concatenate([*voices.convert(opened.coder, x, table[0], [table[1]])])
-        assert 10 < snr_db(whole, other) < 60
+        (whole,) = voices.convert(opened.coder, x, table[0], [table[1]])
+        assert 10 < snr_db(whole[: len(x)], other) < 60
 
     @pytest.mark.parametrize(
         ("rate", "channels", "length", "loud"),

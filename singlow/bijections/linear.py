@@ -88,7 +88,7 @@ class InvertibleConv(InvertibleLayer):
         """The matrix and its inverse."""
         permutation, below = value(self.permutation), value(self.lower)
         one = identity(below.shape[-1], below.dtype)
-        mask = ops.cast(np.tri(below.shape[-1], k=-1), below.dtype)
+        mask = ops.cast(np.tri(below.shape[-1], k=-1, dtype="float32"), below.dtype)
         lower = below * mask + one
         signed = value(self.sign) * ops.exp(value(self.log_diagonal))
         upper = value(self.upper) * ops.transpose(mask) + diagonal(signed)

@@ -91,9 +91,10 @@ class GuardedAdam(keras.optimizers.Adam):
     @property
     def _fused(self) -> bool:
         """Whether each update is one operation, guarded by what is multiplied with."""
-        others = (self.amsgrad, self.weight_decay, self.clipnorm, self.clipvalue)
+        others = (self.amsgrad, self.weight_decay, self.clipnorm, self.clipvalue, not self.epsilon)
         rare = (self.gradient_accumulation_steps, self.ema_overwrite_frequency)
-        return keras.backend.backend() == "tensorflow" and not any((*others, *rare))
+        own = (v.constraint or v.overwrite_with_gradient for v in self._trainable_variables)
+        return keras.backend.backend() == "tensorflow" and not any((*others, *rare, *own))
 
     def _apply_and_choose(
         self,
@@ -148,7 +149,7 @@ class GuardedAdam(keras.optimizers.Adam):
     def _scalars(self, dtype: Any, learning_rate: Tensor) -> dict[str, Any]:
         """What the updates of all variables of a dtype share.
 
-        For a gradient that is refused it is 0 and moments keep all of themselves.
+        Where the gradient is refused, `clip` and the rate are 0, and moments are kept whole.
         """
         if dtype not in self._shared:
             finite = self._shared["finite"]
@@ -216,9 +217,13 @@ def _dtypes(tensors: Sequence[Any]) -> set[Any]:
 
 def _global_norm(gradients: Sequence[Tensor | None]) -> Tensor:
     found = [g for g in gradients if g is not None]
-    if keras.backend.backend() == "tensorflow":
+    if found and keras.backend.backend() == "tensorflow":
         import tensorflow as tf  # half of the sum in one operation, and no square is kept
 
-        halves = [ops.cast(tf.nn.l2_loss(g), "float32") for g in found]
+        halves = [ops.cast(tf.nn.l2_loss(_at_least_float32(g)), "float32") for g in found]
         return tf.sqrt(2.0 * tf.add_n(halves))
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in found))
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))

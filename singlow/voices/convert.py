@@ -26,7 +26,8 @@ class Converted:
         limit: what it was turned down by, so that nothing exceeds full scale; 1 for nothing.
         burst: share of the samples that the flow gave beyond full scale, which were cut there.
         tail: what the flow gave after the end of the recording, up to a multiple of its frames, at
-            `level`: `(samples, channels that sound)`; None in frames and at another rate.
+            `level`: `(samples, channels that sound)`; None in frames, at another rate, and where
+            it bursts.
     """
 
     audio: np.ndarray
@@ -99,7 +100,7 @@ def convert_recording(
     heard = heard * np.float32(factor)
     if frames is None:
         beyond = None if before is None or sample_rate != flow.sampling_rate else before.tail
-        voices = _whole(flow, heard, source, targets, beyond)
+        voices = convert(flow, heard, source, targets, beyond)
     else:
         voices = _in_groups(flow, heard, source, targets, *frames)
     facts = (len(heard), audio, sample_rate, sounding, ceiling)
@@ -128,8 +129,8 @@ def _levelled(
     sounding: np.ndarray,
     ceiling: float,
 ) -> Converted:
-    y, burst = without_bursts(y)
     y, tail = y[:length], y[length:]
+    y, burst = without_bursts(y)
     back = resample(y, flow.sampling_rate, sample_rate)[: len(audio)]
     result = np.zeros_like(audio)
     result[: len(back), sounding] = back
@@ -138,8 +139,9 @@ def _levelled(
         raise DataError("Expected a conversion with sound. Received: silence.")
     result *= np.float32(root_mean_square(audio) / rms)
     limit = min(1.0, ceiling / float(np.abs(result).max()))
-    kept = tail if len(tail) and sample_rate == flow.sampling_rate else None
-    return Converted(result * np.float32(limit), root_mean_square(y), limit, burst, kept)
+    kept = len(tail) and sample_rate == flow.sampling_rate and np.abs(tail).max() <= _BURST
+    level = root_mean_square(y)
+    return Converted(result * np.float32(limit), level, limit, burst, tail if kept else None)
 
 
 def without_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
@@ -159,11 +161,15 @@ def without_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def convert(
-    flow: Any, audio: np.ndarray, source: np.ndarray, targets: Sequence[np.ndarray]
+    flow: Any,
+    audio: np.ndarray,
+    source: np.ndarray,
+    targets: Sequence[np.ndarray],
+    beyond: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """`f^-1(f(x, e_source), e_target)` of a whole recording, for one target after another.
 
-    It is padded with zeros to a multiple of `flow.multiple`. There are no joins.
+    It is padded to a multiple of `flow.multiple`. There are no joins.
 
     Args:
         flow: of a model that takes embeddings as its condition; `Flow.for_inference` makes one for
@@ -171,26 +177,15 @@ def convert(
         audio: `(time, channels)` float32 at the flow's rate; each channel is converted apart.
         source: embedding of who speaks, `(embedding_size,)`.
         targets: embeddings of who is to.
+        beyond: what it is padded with, where that has the right shape; zeros otherwise.
 
     Yields:
-        `(time, channels)` float32.
+        `(time, channels)` float32, and what comes after the end.
 
     References:
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
         raw-audio voice conversion, 2019, https://arxiv.org/abs/1906.00794
     """
-    for y in _whole(flow, audio, source, targets):
-        yield y[: len(audio)]
-
-
-def _whole(
-    flow: Any,
-    audio: np.ndarray,
-    source: np.ndarray,
-    targets: Sequence[np.ndarray],
-    beyond: np.ndarray | None = None,
-) -> Iterator[np.ndarray]:
-    """`convert` with what comes after the end; `beyond` follows `audio` where it has its shape."""
     shape = (-len(audio) % flow.multiple, audio.shape[1])
     fits = beyond is not None and beyond.shape == shape
     padded = np.concatenate([audio, beyond if fits else np.zeros(shape, audio.dtype)])
@@ -217,7 +212,7 @@ def convert_frames(
         source: embedding of who speaks.
         targets: embeddings of who is to.
         window: samples of a frame; a multiple of `flow.multiple`.
-        hop: samples between the starts of frames, one of `hop.hops(window)`.
+        hop: samples between the starts of frames, one of `singlow.voices.hop.hops(window)`.
 
     Returns:
         `(time, channels)` float32 for every target.
