@@ -245,8 +245,8 @@ def tolerance(exact: float = 1e-12, rough: float = 2e-5) -> float:
     return exact if keras.config.floatx() == "float64" else rough
 
 
-# Each has a like in the table that stays: what JAX is too slow to compile once more.
-LEFT_OUT_ON_JAX = (
+# Each has a like in the table that stays: what is too slow to trace and compile once more.
+HAVE_A_LIKE = (
     "multi-scale",
     "multi-scale, condition for all frames",
     "coupling, in tiles",

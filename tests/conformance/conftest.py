@@ -3,8 +3,10 @@ from collections.abc import Iterator
 import keras
 import pytest
 
-from tests.conformance.cases import CASES, LEFT_OUT_ON_JAX, Case, tried
+from tests.conformance.cases import CASES, HAVE_A_LIKE, Case, tried
 from tests.conftest import in_precision
+
+JAX = keras.backend.backend() == "jax"
 
 
 @pytest.fixture(params=tried(), ids="-".join)
@@ -16,8 +18,14 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
 
 
 @pytest.fixture
-def costly_case(case: Case) -> Case:
-    """A case for what JAX compiles slowly."""
-    if keras.backend.backend() == "jax" and case in [CASES[name] for name in LEFT_OUT_ON_JAX]:
-        pytest.skip("JAX compiles long: a like of this case stands for it")
+def compiled_case(case: Case) -> Case:
+    """A case for what is traced or compiled once more."""
+    if case in [CASES[name] for name in HAVE_A_LIKE]:
+        pytest.skip("slow to compile: a like of this case stands for it")
     return case
+
+
+@pytest.fixture
+def costly_case(case: Case, request: pytest.FixtureRequest) -> Case:
+    """A case for what JAX has to compile."""
+    return request.getfixturevalue("compiled_case") if JAX else case

@@ -23,9 +23,10 @@ def test_other_lengths_and_batch_sizes_invert(costly_case: Case):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX traces known shapes only")
-def test_one_trace_takes_every_length(case: Case):
+def test_one_trace_takes_every_length(compiled_case: Case):
     import tensorflow as tf
 
+    case = compiled_case
     layer = ready(case)
     spec = [
         tf.TensorSpec(
