@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from singlow.bijections.bound import Bindings, run_bound, values_of
-from singlow.bijections.loop import Tensor, cut, vjp
+from singlow.bijections.loop import Tensor, split_at, vjp
 
 Shape = tuple[int | None, ...]
 Fold = Callable[[Callable[[keras.Variable], Tensor]], Bindings]
@@ -234,7 +234,7 @@ def masked(x: Tensor, frame_mask: Tensor | None) -> Tensor:
 def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     """The first and the last half of the channels; the first is larger when they are odd."""
     kept = x.shape[-1] - x.shape[-1] // 2
-    return cut(x, kept)
+    return split_at(x, kept)
 
 
 def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:

@@ -164,7 +164,7 @@ def identity(size: int, dtype: Any) -> Tensor:
     return ops.cast(np.eye(size, dtype="float32"), dtype)
 
 
-def cut(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
+def split_at(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
     """The first `at` channels and the others.
 
     On TensorFlow one operation, whose gradient is another; Keras adds ten to find the sizes.

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Shape, Tensor, masked
-from singlow.bijections.loop import cut, identity, relu
+from singlow.bijections.loop import identity, relu, split_at
 from singlow.networks.base import Network
 from singlow.networks.weightnorm import Convolution
 
@@ -100,7 +100,7 @@ class HyperNet(Network):
 
     def _made(self, condition: Tensor, inputs: int) -> Tensor:
         """The first layer's matrix with its bias below it, `(batch, 3 * inputs + 1, width)`."""
-        kernel, bias = cut(self.adapter(condition), _TAPS * self.width)
+        kernel, bias = split_at(self.adapter(condition), _TAPS * self.width)
         kernel = ops.reshape(kernel, (-1, _TAPS, inputs, 1, self.width // inputs))
         apart = identity(inputs, kernel.dtype)[..., None]
         matrix = ops.reshape(kernel * apart, (-1, _TAPS * inputs, self.width))

@@ -13,6 +13,7 @@ LONGEST = 60  # characters of a name
 _ROOM = 1900  # libsndfile reads comments of up to 2,000 bytes
 _TEXTS = ("source", "target", "fingerprint", "call")
 _NUMBERS = ("level", "limit")
+_KEYS = {*_TEXTS, *_NUMBERS, "length", "tail"}
 _LEAST = 1e-6
 
 
@@ -67,12 +68,7 @@ def read_tag(path: Path) -> Tag | None:
         return None
     if not isinstance(facts, dict) or facts.pop("format", None) != FORMAT:
         return None
-    if facts.pop("version", None) != VERSION or set(facts) != {
-        *_TEXTS,
-        *_NUMBERS,
-        "length",
-        "tail",
-    }:
+    if facts.pop("version", None) != VERSION or set(facts) != _KEYS:
         return None
     fits = all(isinstance(facts[key], str) for key in _TEXTS)
     fits = fits and all(type(facts[key]) is float for key in _NUMBERS)
