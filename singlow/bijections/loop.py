@@ -159,6 +159,19 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return ops.matmul(a, b)
 
 
+def owned(x: Tensor) -> Tensor:
+    """`x` in memory of its own.
+
+    On TensorFlow a slice, a copy by Keras and a variable that is assigned either are views, which
+    keep the whole memory that they look into.
+    """
+    if keras.backend.backend() == "jax":
+        return x
+    import tensorflow as tf
+
+    return tf.raw_ops.DeepCopy(x=x)
+
+
 def identity(size: int, dtype: Any) -> Tensor:
     """The identity matrix, as a single constant of the graph."""
     return ops.cast(np.eye(size, dtype="float32"), dtype)

@@ -17,7 +17,7 @@ from singlow.bijections.base import (
     serialize,
 )
 from singlow.bijections.bound import Bindings, read, run_bound
-from singlow.bijections.loop import compiled, scan, with_backward
+from singlow.bijections.loop import compiled, owned, scan, with_backward
 from singlow.bijections.pattern import Pattern, folded_values
 
 BACKPROP = ("stored", "inverted")
@@ -229,12 +229,14 @@ class Repeat(InvertibleLayer):
         """The pattern with the weights of one step after another."""
         for index in range(self.times):
             for slot, stacked in zip(self._pattern.slots, self.stacked, strict=True):
-                slot.assign(stacked[index])
+                slot.assign(owned(stacked[index]))
             yield self.step
 
     def _assign(self, steps: list[list[np.ndarray]]) -> None:
         for stacked, values in zip(self.stacked, zip(*steps, strict=True), strict=True):
-            stacked.assign(np.stack(values))
+            after = np.stack(values)
+            if not np.array_equal(after, ops.convert_to_numpy(stacked)):
+                stacked.assign(after)  # others keep their memory: to move them fragments it
 
     def folded(
         self, tile: int | None = None, precision: str | None = None

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Tensor
+from singlow.bijections.loop import owned
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -38,7 +39,7 @@ class GuardedAdam(keras.optimizers.Adam):
         if self.anneals:
             self.rate_factor = self.add_variable((), initializer="ones", name="rate_factor")
         for variable, average in self.averages():
-            average.assign(ops.copy(variable.value))
+            average.assign(owned(variable.value))
         self.gradient_norm = self.add_variable((), initializer="zeros", name="gradient_norm")
         self.refused = self.add_variable((), initializer="zeros", dtype="int32", name="refused")
 

@@ -1,11 +1,14 @@
 """Repeat is the chain of its steps, and its two ways back through them agree."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
+from singlow.bijections import ActNorm, AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
+from singlow.networks import ConvNet
 from singlow.testing import nudge
 from tests.conformance.cases import CASES, data, ready, small_net, step, tolerance
 from tests.conformance.test_gradients import gradients
@@ -58,6 +61,29 @@ def test_adapt_walks_the_steps_in_order(finest: str):
     for index, each in enumerate(chain.layers):
         for stacked, expected in zip(repeat.stacked, each.weights, strict=True):
             _close(stacked[index], expected)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX's arrays never change")
+def test_no_weights_are_kept_twice_after_adapt():
+    repeat = Repeat(Chain([ActNorm(), AffineCoupling(ConvNet(width=256))]), times=8)
+    repeat.build((2, 8, 4))
+    weights = sum(4 * v.value.shape.num_elements() for v in repeat.stacked)
+    held = _allocated()
+    repeat.adapt(data((2, 8, 4)))
+    for variable in repeat.stacked:
+        variable.assign(variable + 1)
+    assert _allocated() < held + weights / 4
+
+
+def _allocated() -> int:
+    """Bytes of all tensors."""
+    import tensorflow as tf
+
+    gc.collect()
+    try:
+        return tf.config.experimental.get_memory_info("CPU:0")["current"]
+    except ValueError:
+        pytest.skip("this TensorFlow does not count the memory of its tensors on a CPU")
 
 
 @pytest.mark.parametrize(
