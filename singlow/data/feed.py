@@ -33,7 +33,9 @@ def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Da
         return dict(zip(form, arrays, strict=True))
 
     stop = tf.int64.max if steps is None else start + steps
-    return tf.data.Dataset.range(start, stop).map(load).prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # nothing to tune, and its thread holds up the end of `fit`
+    return tf.data.Dataset.range(start, stop).map(load).prefetch(4).with_options(options)
 
 
 def py_dataset(windows: "Windows", start: int, steps: int | None) -> "keras.utils.PyDataset":
