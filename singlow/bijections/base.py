@@ -76,6 +76,10 @@ class InvertibleLayer(keras.layers.Layer):
         """Set data-dependent weights from `x`, eagerly and once; return the layer's output."""
         return self(x, condition=condition, frame_mask=frame_mask)[0]
 
+    def _build_for(self, x: Tensor, condition: Tensor | None) -> None:
+        if not self.built:
+            self.build(tuple(x.shape), None if condition is None else tuple(condition.shape))
+
     def inversion_errors(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
     ) -> list[Tensor]:

@@ -155,8 +155,7 @@ class AffineCoupling(InvertibleLayer):
     def adapt(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
     ) -> Tensor:
-        if not self.built:
-            self.build(tuple(x.shape), None if condition is None else tuple(condition.shape))
+        self._build_for(x, condition)
         if hasattr(self.network, "adapt"):
             self.network.adapt(halves(ops.convert_to_tensor(x))[0], condition, frame_mask)
         return super().adapt(x, condition, frame_mask)

@@ -216,8 +216,7 @@ class Repeat(InvertibleLayer):
     def adapt(
         self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
     ) -> Tensor:
-        if not self.built:
-            self.build(tuple(x.shape), None if condition is None else tuple(condition.shape))
+        self._build_for(x, condition)
         adapted = []
         for step in self._steps():
             x = step.adapt(x, condition, frame_mask)
@@ -234,9 +233,8 @@ class Repeat(InvertibleLayer):
 
     def _assign(self, steps: list[list[np.ndarray]]) -> None:
         for stacked, values in zip(self.stacked, zip(*steps, strict=True), strict=True):
-            after = np.stack(values)
-            if not np.array_equal(after, ops.convert_to_numpy(stacked)):
-                stacked.assign(after)  # others keep their memory: to move them fragments it
+            if not np.array_equal(values, ops.convert_to_numpy(stacked)):
+                stacked.assign(np.stack(values))  # those that stay are not moved in memory
 
     def folded(
         self, tile: int | None = None, precision: str | None = None
