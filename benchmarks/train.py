@@ -64,6 +64,11 @@ def blow(**overrides: Any) -> Callable[[], Any]:
     return preset("blow_original", **{"speakers": 108, "precision": "bfloat16", **overrides})
 
 
+def deep(steps: int, backprop: str) -> Case:
+    """Of one size but for its depth: what memory grows by."""
+    return Case(preset("singlow_16k", width=128, k_glow=steps, backprop=backprop), 32, 16384)
+
+
 CASES: dict[str, Case] = {
     "singlow_16k": Case(preset("singlow_16k"), 4, 8192),
     "singlow_16k, inverted": Case(preset("singlow_16k", backprop="inverted"), 4, 8192),
@@ -78,6 +83,10 @@ CASES: dict[str, Case] = {
         blow(precision="float32", backprop="inverted"), 16, 4096
     ),
     "blow_original, 24 steps": Case(blow(k_glow=24), 16, 4096, True),
+    "128 wide, 12 steps": deep(12, "stored"),
+    "128 wide, 48 steps": deep(48, "stored"),
+    "128 wide, inverted, 12 steps": deep(12, "inverted"),
+    "128 wide, inverted, 48 steps": deep(48, "inverted"),
 }
 COLUMNS = {
     "weights": ("weights", "{:,.0f}"),
