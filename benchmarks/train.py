@@ -200,7 +200,7 @@ class Batches:
 
 
 def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
-    """Seconds of so many steps of `fit` on one batch, from the first's begin to the last's end."""
+    """Seconds of so many steps of `fit` on one batch, from the first's begin to the epoch's end."""
     import keras
 
     class Clock(keras.callbacks.Callback):
@@ -219,8 +219,8 @@ def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
 
 
 def moved(weight: Any, rng: Any) -> Any:
-    """A weight moved at random, so little that its products move by about a tenth."""
-    inputs = math.prod(weight.shape[1:-1])  # none of a vector; the first axis counts steps
+    """A weight moved at random by up to 0.01, and so that products move by up to about a tenth."""
+    inputs = math.prod(weight.shape[1:-1])  # the first axis is that of the steps in most
     by = min(0.01, 0.1 * inputs**-0.5)
     return weight + by * rng.standard_normal(weight.shape).astype("float32")
 

@@ -146,6 +146,13 @@ def test_averages_warm_up_and_stay_apart():
     assert (to_numpy(trained) != to_numpy(average)).all()
 
 
+def test_it_may_be_built_before_fit(poisoned):
+    model = small_model(GuardedAdam(0.1, use_ema=True, name="adam"))
+    model.optimizer.build(model.trainable_variables)
+    model.fit(*(part[:16] for part in poisoned), batch_size=8, verbose=0)
+    assert int(to_numpy(model.optimizer.iterations)) == 2
+
+
 def test_schedule_follows_its_formula_and_ignores_the_length_of_training():
     schedule = WarmUp(2e-3, warmup_steps=10, decay_steps=50)
     for t in (0, 4, 9, 10, 50, 1000):

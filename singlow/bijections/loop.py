@@ -163,10 +163,10 @@ def owned(x: Tensor) -> Tensor:
     """`x` in memory of its own.
 
     On TensorFlow a slice, a copy by Keras and a variable that is assigned either are views, which
-    keep the whole memory that they look into.
+    keep the whole memory that they look into; on JAX a variable is the array that it is assigned.
     """
     if keras.backend.backend() == "jax":
-        return x
+        return ops.copy(x)
     import tensorflow as tf
 
     return tf.raw_ops.DeepCopy(x=x)
