@@ -37,8 +37,9 @@ def _import_keras(name: str) -> None:
         with _silent():
             import keras  # noqa: F401
     except ImportError as error:
+        packages = "-r requirements.txt" if name == "tensorflow" else f"-r requirements.txt {name}"
         raise EnvironmentFault(
-            f"Keras on {name} does not load ({error}). Run: pip3 install -r requirements.txt; then "
+            f"Keras on {name} does not load ({error}). Run: pip3 install {packages}; then "
             "python3 -m singlow doctor says what else is missing."
         ) from error
 
