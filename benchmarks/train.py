@@ -189,19 +189,12 @@ class Batches:
         """The batch of any step."""
         return self._inputs
 
-    def as_dataset(self, steps: int) -> Any:
-        """So many of them, as training would be given them."""
-        import keras
-
-        from singlow.data import feed
-
-        make = feed.tf_dataset if keras.backend.backend() == "tensorflow" else feed.py_dataset
-        return make(self, 0, steps)
-
 
 def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
     """Seconds of so many steps of `fit` on one batch, from the first's begin to the epoch's end."""
     import keras
+
+    from singlow.data import feed
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -214,7 +207,8 @@ def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
             self.seconds = time.perf_counter() - self.began
 
     clock = Clock()
-    flow.fit(Batches(inputs).as_dataset(steps), verbose=0, shuffle=False, callbacks=[clock])
+    batches = feed.dataset(Batches(inputs), 0, steps)
+    flow.fit(batches, verbose=0, shuffle=False, callbacks=[clock])
     return clock.seconds
 
 

@@ -10,14 +10,22 @@ if TYPE_CHECKING:
     from singlow.data.pipeline import Windows
 
 
-def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Dataset":
-    """Batches `start`, `start + 1`, ... as dictionaries of tensors, prefetched.
+def dataset(windows: "Windows", start: int, steps: int | None) -> Any:
+    """Batches `start`, `start + 1`, ... as the Keras backend likes them.
 
     Args:
         windows: what to read.
         start: the first step.
         steps: how many; None is endless.
     """
+    import keras
+
+    make = tf_dataset if keras.config.backend() == "tensorflow" else py_dataset
+    return make(windows, start, steps)
+
+
+def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Dataset":
+    """Batches as dictionaries of tensors, prefetched; arguments as for `dataset`."""
     import tensorflow as tf
 
     form = windows.batch_form()
@@ -39,7 +47,7 @@ def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Da
 
 
 def py_dataset(windows: "Windows", start: int, steps: int | None) -> "keras.utils.PyDataset":
-    """The same batches as numpy dictionaries; arguments as for `tf_dataset`."""
+    """The same batches as numpy dictionaries; arguments as for `dataset`."""
     import keras
 
     class Batches(keras.utils.PyDataset):

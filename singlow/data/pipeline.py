@@ -206,14 +206,11 @@ class Windows:
             A `tf.data.Dataset` under TensorFlow, else a `keras.utils.PyDataset`, which must be
             given to `fit` with `shuffle=False`.
         """
-        import keras
-
         from singlow.data import feed
 
         if steps is None and not self.training:
             steps = self.steps - start_step
-        make = feed.tf_dataset if keras.config.backend() == "tensorflow" else feed.py_dataset
-        return make(self, start_step, steps)
+        return feed.dataset(self, start_step, steps)
 
     def batch_form(self) -> dict[str, tuple[tuple[int | None, ...], type]]:
         """The keys of a batch with their shapes, None where batches differ, and their types."""
