@@ -60,7 +60,7 @@ def load(options: Options) -> None:
             raise UsageError(
                 "Expected --verify DIR or --recover DIR alone. Received: other arguments with it."
             )
-        from singlow.data.repair import recover_dataset, verify_dataset
+        from singlow.data.store.repair import recover_dataset, verify_dataset
 
         if options.verify:
             verify_dataset(options.verify)
@@ -72,14 +72,14 @@ def load(options: Options) -> None:
             "Expected SRC... and --out DIR. Received: "
             f"{'no SRC' if not options.sources else 'no --out'}. Run: python3 data_loader.py --help"
         )
-    from singlow.data.build import build_dataset
+    from singlow.data.prepare.build import build_dataset
 
     build_dataset(
         options.sources,
         options.out,
         layout=options.layout,
-        sampling_rate=options.sampling_rate,
-        channel_size=options.channel_size,
+        sample_rate=options.sampling_rate,
+        channels=options.channel_size,
         workers=options.workers,
         seed=options.seed,
         level=options.level,

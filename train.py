@@ -7,8 +7,8 @@ def main() -> None:
     # Here, so that Ctrl-C while they load is told as any other.
     from common_definitions import CHECKPOINTS, LOGS, Settings
     from singlow.commands.flags import parse
-    from singlow.training.run import locate
-    from singlow.training.settings import default_name, given, resolve
+    from singlow.runs.run import locate
+    from singlow.runs.settings import default_name, given, resolve
 
     flags = parse(Settings)
     wanted = given(flags)

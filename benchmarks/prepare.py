@@ -56,7 +56,7 @@ def measure(source: Path, runs: int) -> tuple[float, np.ndarray]:
 
     The three take turns, so that what else the machine does falls on all of them.
     """
-    from singlow.data.corpora import find_clips
+    from singlow.data.sources.layouts import find_clips
 
     paths = [clip.path for clip in find_clips([source])[0]]
     hours = sum(soundfile.info(path).duration for path in paths) / 3600

@@ -194,7 +194,7 @@ def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
     """Seconds of so many steps of `fit` on one batch, from the first's begin to the epoch's end."""
     import keras
 
-    from singlow.data import feed
+    from singlow.data.feed import backends
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -207,7 +207,7 @@ def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
             self.seconds = time.perf_counter() - self.began
 
     clock = Clock()
-    batches = feed.dataset(Batches(inputs), 0, steps)
+    batches = backends.dataset(Batches(inputs), 0, steps)
     flow.fit(batches, verbose=0, shuffle=False, callbacks=[clock])
     return clock.seconds
 
@@ -252,7 +252,7 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     flow.adapt(few)
     for variable in flow.trainable_variables:
         variable.assign(moved(variable, rng))
-    rate = flow.sampling_rate
+    rate = flow.sample_rate
     length = max(1, 10 * rate // flow.multiple) * flow.multiple
     song = (0.1 * rng.standard_normal((1, length, 1))).astype("float32")
 
@@ -298,7 +298,7 @@ def main() -> None:
     if unknown:
         parser.error(f"Expected cases in {'; '.join(CASES)}. Received: {'; '.join(unknown)}.")
     if given.alone:
-        from singlow.training.backend import start_backend
+        from singlow.backend import start_backend
 
         start_backend()
         print(json.dumps(measure(CASES[given.cases[0]], given.steps)))

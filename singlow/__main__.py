@@ -9,6 +9,7 @@ def main() -> None:
     from singlow.commands.check import check
     from singlow.commands.convert import convert
     from singlow.commands.doctor import doctor
+    from singlow.commands.encode import decode, encode
     from singlow.commands.enroll import enroll
     from singlow.commands.evaluate import evaluate
     from singlow.commands.flags import run_verb
@@ -16,7 +17,6 @@ def main() -> None:
     from singlow.commands.migrate import migrate
     from singlow.commands.project import project
     from singlow.commands.sample import sample
-    from singlow.commands.songs import decode, encode
     from singlow.commands.votes import votes
 
     verbs = (check, sample, encode, decode, migrate, interpolate, convert, enroll, evaluate)

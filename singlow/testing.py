@@ -20,7 +20,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Tensor
+from singlow.bijections.base import InvertibleLayer
+from singlow.ops.tensors import Tensor
 
 _INVERSION = {"float32": 1e-4, "float64": 1e-10}
 _LOG_DET = {"float32": 1e-4, "float64": 1e-10}

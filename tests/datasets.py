@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from singlow.data.build import build_dataset
+from singlow.data.prepare.build import build_dataset
 from tests.sounds import save, song
 
 
@@ -36,8 +36,8 @@ def write_noise(
 
     The singers take turns, clip by clip.
     """
-    from singlow.data.assemble import write_dataset
-    from singlow.data.clip import Clip
+    from singlow.data.prepare.assemble import write_dataset
+    from singlow.data.sources.clip import Clip
 
     rng = np.random.default_rng(0)
     clips, held = [], {}

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from singlow.models.presets import preset
-from singlow.training.checkpoint import Checkpoint
-from singlow.training.config import FORMAT, VERSION
-from singlow.training.limits import DEFAULTS
-from singlow.training.run import Run, locate
+from singlow.runs.checkpoint import Checkpoint
+from singlow.runs.run import Run, locate
+from singlow.runs.settings import DEFAULTS, FORMAT, VERSION
 
 CONFIG = {
     "format": FORMAT,
@@ -45,7 +44,7 @@ BLOW = {
         "squeeze": 8,
         "width": 16,
         "embedding_size": 4,
-        "sampling_rate": 8000,
+        "sample_rate": 8000,
     },
     "data": {"dataset": "voices", "directory": "", "singers": list(VOICES)},
     "training": {**CONFIG["training"], "window_size": 0.128},
@@ -54,8 +53,9 @@ BLOW = {
 
 def blow_in(folder: Path) -> Run:
     """The run `b` of a Blow that three speakers make different maps, as one that was trained."""
+    from singlow.runs.opening import build_flow
     from singlow.testing import nudge
-    from singlow.training.state import build_flow, capture, compile_flow
+    from singlow.training.state import capture, compile_flow
 
     run = locate("b", folder / "checkpoints", folder / "logs")
     run.directory.mkdir(parents=True)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singlow import audio as sound
+from singlow.audio.frames import cut, overlap_add
 from singlow.errors import DataError
-from singlow.frames import cut, overlap_add
 from tests.sounds import FORMATS, save, song
 
 LOSSLESS = {"wav": 2**-15, "flac": 2**-15, "aiff": 2**-15, "w64": 2**-23, "rf64": 2**-15}

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from singlow.data.augmentations import augmented
-from singlow.data.pipeline import Windows
+from singlow.data.feed.augmentations import augmented
+from singlow.data.feed.windows import Windows
 from tests.datasets import write_noise
 
 LENGTHS = {"train": [4000, 600, 3000, 700], "validation": [700, 600]}
@@ -82,8 +82,8 @@ def test_balanced_windows_are_as_many_of_each(voices):
 
 
 def test_quiet_stretches_are_drawn_less(tmp_path):
-    from singlow.data.assemble import write_dataset
-    from singlow.data.clip import Clip
+    from singlow.data.prepare.assemble import write_dataset
+    from singlow.data.sources.clip import Clip
 
     audio = np.zeros((20000, 1), np.int16)
     audio[10000:] = np.random.default_rng(0).integers(-9999, 9999, (10000, 1))

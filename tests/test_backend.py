@@ -47,5 +47,5 @@ print(sorted({"jax", "tensorflow"} & set(sys.modules)))
 
 
 def test_an_empty_backend_is_tensorflow():
-    program = "from singlow.training.backend import start_backend; print(start_backend())"
+    program = "from singlow.backend import start_backend; print(start_backend())"
     assert python(program, KERAS_BACKEND="") == "tensorflow"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from singlow.data.pipeline import Windows
-from singlow.data.records import read_shard
+from singlow.data.feed.windows import Windows
+from singlow.data.store.records import read_shard
 from singlow.errors import DataError, Interrupted, UsageError
-from singlow.training.run import locate
+from singlow.runs.run import locate
 from tests.datasets import write_noise
 from tests.runs import CONFIG, run_in, save
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from singlow.audio import load_audio, quantize
-from singlow.data.build import build_dataset
-from singlow.data.dataset import read_info
-from singlow.data.example import write_example
-from singlow.data.pipeline import Windows
-from singlow.data.records import frame, read_shard
-from singlow.data.repair import verify_dataset
+from singlow.data.feed.windows import Windows
+from singlow.data.prepare.build import build_dataset
+from singlow.data.store.dataset import read_info
+from singlow.data.store.example import write_example
+from singlow.data.store.records import frame, read_shard
+from singlow.data.store.repair import verify_dataset
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from tests.datasets import build, corpus, shard_bytes
 from tests.sounds import save, song
@@ -54,7 +54,7 @@ def test_who_is_held_out_in_stretches_is_told(tmp_path):
 
 def test_settings_reach_the_records(tmp_path):
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]}, rate=22050)
-    info = build(source, tmp_path / "out", sampling_rate=8000, channel_size=2, level=-20.0)
+    info = build(source, tmp_path / "out", sample_rate=8000, channels=2, level=-20.0)
     windows = Windows(tmp_path / "out", "train", 100, 1)
     assert (windows.sample_rate, windows.channels) == (8000, 2)
     audio = windows.clip(0)[1] / 32768
@@ -202,8 +202,8 @@ def test_nothing_usable_is_one_clear_line(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"sampling_rate": 10}, "sampling_rate"),
-        ({"channel_size": 0}, "channel_size"),
+        ({"sample_rate": 10}, "sampling_rate"),
+        ({"channels": 0}, "channel_size"),
         ({"workers": 0}, "worker"),
         ({"level": 3.0}, "level"),
     ],
@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
 
 
 def test_two_builders_are_refused(tmp_path):
-    from singlow.data.folder import own_folder
+    from singlow.data.prepare.folder import own_folder
 
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
     with own_folder(tmp_path / "out"), pytest.raises(EnvironmentFault, match="another process"):
@@ -242,8 +242,8 @@ def test_real_singing_at_44100_in_stereo(recordings, tmp_path):
     info = build_dataset(
         [recordings / "singing"],
         tmp_path,
-        sampling_rate=44100,
-        channel_size=2,
+        sample_rate=44100,
+        channels=2,
         workers=2,
         report=lambda _: None,
     )

@@ -11,7 +11,7 @@ RATE = 8000
 class Bursting:
     """A flow whose every conversion is the recording, but for some samples."""
 
-    multiple, sampling_rate = 4, RATE
+    multiple, sample_rate = 4, RATE
 
     def __init__(self, peak: float, place: slice = slice(100, 104)) -> None:
         self.peak, self.place = peak, place

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from singlow.data.pipeline import Windows
+from singlow.data.feed.windows import Windows
+from singlow.runs.events import EventLog
+from singlow.runs.opening import build_flow, load_flow
+from singlow.runs.run import locate
 from singlow.training import samples
 from singlow.training.callbacks import Patience
-from singlow.training.events import EventLog
 from singlow.training.optimizer import GuardedAdam
-from singlow.training.run import locate
-from singlow.training.state import build_flow, capture, compile_flow, load_flow, restore
+from singlow.training.state import capture, compile_flow, restore
 from tests.songs import TINY, train, trained, write_songs
 
 SHORT = [*TINY, "--steps_per_epoch", "4", "--dataset", "songs", "--run", "t"]

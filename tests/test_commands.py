@@ -12,7 +12,7 @@ import soundfile
 
 from singlow.audio import load_audio, snr_db
 from singlow.errors import DataError
-from singlow.latents.song import read_song, write_song
+from singlow.latents.codes import read_song, write_song
 from tests import songs
 from tests.songs import coloured_noise, singlow, trained
 
@@ -318,16 +318,16 @@ def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
 
 @pytest.mark.usefixtures("loaded_anew")
 def test_check_tells_of_weights_that_are_not_finite(place, monkeypatch):
-    from singlow.training import state
+    from singlow.runs import opening
 
-    load = state.load_averages
+    load = opening.load_averages
 
     def spoilt(flow, checkpoint):
         load(flow, checkpoint)
         variable = flow.trainable_variables[0]
         variable.assign(np.full(variable.shape, np.nan))
 
-    monkeypatch.setattr(state, "load_averages", spoilt)
+    monkeypatch.setattr(opening, "load_averages", spoilt)
     said = singlow(["check", "t"], place)
     assert said.code == 1
     for words in ("x -> z -> x is off by nan", "z -> x -> z is off by", "log_det is off by nan"):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlow.containers import Fault, inspect
-from singlow.containers.mpeg import parse_frame
-from singlow.containers.ogg import page_checksum
+from singlow.audio.containers import Fault, inspect
+from singlow.audio.containers.mpeg import parse_frame
+from singlow.audio.containers.ogg import page_checksum
 from tests.sounds import FORMATS, save, song
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from singlow.data.clip import Clip
-from singlow.data.corpora import find_clips
-from singlow.data.heldout import split
+from singlow.data.sources.clip import Clip
+from singlow.data.sources.layouts import find_clips
+from singlow.data.sources.splits import split
 from singlow.errors import DataError, UsageError
 
 

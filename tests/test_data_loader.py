@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from singlow.data.dataset import read_info
-from singlow.data.records import index_shard
+from singlow.data.store.dataset import read_info
+from singlow.data.store.records import index_shard
 from tests.datasets import corpus
 from tests.sounds import save, song
 

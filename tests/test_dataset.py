@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from singlow.data import dataset
-from singlow.data.dataset import INFO, read_info, write_info
+from singlow.data.store import dataset
+from singlow.data.store.dataset import INFO, read_info, write_info
 from singlow.errors import DataError
 from tests.datasets import write_noise
 

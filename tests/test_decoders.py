@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from singlow.data import decoders
+from singlow.data.prepare import decoders
 from singlow.errors import EnvironmentFault
 from tests.datasets import build, corpus, shard_bytes
 from tests.sounds import save, song
@@ -118,7 +118,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(moment, tmp_path):
 
 
 def test_interrupting_leaves_no_process(tmp_path, monkeypatch):
-    from singlow.data import staging
+    from singlow.data.prepare import staging
 
     pids = []
     real = decoders.decode_all

@@ -8,12 +8,12 @@ import soundfile
 
 from singlow.audio import load_audio, snr_db
 from singlow.commands.migrate import attributes
-from singlow.commands.runs import open_run
 from singlow.evaluation.migration import STRENGTHS, measure_migration
 from singlow.evaluation.originals import builtin_originals
+from singlow.latents.codes import decode_song, encode_song
 from singlow.latents.migrate import migrate
-from singlow.latents.song import decode_song, encode_song
-from singlow.training.fit import prepare_data
+from singlow.runs.data import prepare_data
+from singlow.runs.opening import open_run
 from tests.songs import singlow, train
 
 ROOT = Path(__file__).resolve().parents[1]

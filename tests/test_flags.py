@@ -12,8 +12,8 @@ import pytest
 from common_definitions import Settings
 from singlow.commands.flags import parse
 from singlow.errors import UsageError
-from singlow.training.run import Run, locate
-from singlow.training.settings import absolute_source, default_name, given, resolve
+from singlow.runs.run import Run, locate
+from singlow.runs.settings import absolute_source, default_name, given, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--preset", "singlow_tiny"]
@@ -30,8 +30,8 @@ def settled(flags: list[str], folder: Path) -> dict:
         (["--k_glow", "3"], "arguments", "k_glow", 3),
         (["--k-glow", "3"], "arguments", "k_glow", 3),
         (["--l_glow", "4"], "arguments", "l_glow", 4),
-        (["--sampling_rate", "22050"], "arguments", "sampling_rate", 22050),
-        (["--channel_size", "2"], "arguments", "channel_size", 2),
+        (["--sampling_rate", "22050"], "arguments", "sample_rate", 22050),
+        (["--channel_size", "2"], "arguments", "channels", 2),
         (["--precision", "bfloat16"], "arguments", "precision", "bfloat16"),
         (["--backprop", "inverted"], "arguments", "backprop", "inverted"),
         (["--window_size", "0.5"], "training", "window_size", 0.5),

@@ -131,11 +131,11 @@ def test_presets_build_invert_and_see_50_ms(name: str):
     assert model.get_config().items() >= json.loads(json.dumps({**arguments, **fewer})).items()
     if name == "singlow_16k":
         before, after = model.receptive_field
-        assert before + after >= 0.050 * model.sampling_rate
+        assert before + after >= 0.050 * model.sample_rate
 
 
 def test_stereo_is_two_channels():
-    model = tiny(channel_size=2, k_glow=1, l_glow=1)
+    model = tiny(channels=2, k_glow=1, l_glow=1)
     nudge(model)
     x = noise((2, 64, 2))
     np.testing.assert_allclose(to_numpy(model.decode(model.encode(x))), x, atol=1e-4)
@@ -265,7 +265,7 @@ def test_the_multiple_is_the_least_length_that_fits(given):
         {"squeeze": 10**8},
         {"squeeze": 8192, "l_glow": 1},
         {"level_squeeze": 64, "l_glow": 3},
-        {"sampling_rate": 10**400},
+        {"sample_rate": 10**400},
         {"network": "wavenet", "kernel_sizes": []},
         {"network": "wavenet", "layers": 60},
         {"kernel_sizes": [3, 0, 3]},

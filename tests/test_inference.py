@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from singlow.latents import song
+from singlow.latents import codes
 from singlow.models import SinGlow
 from singlow.testing import nudge
 
@@ -53,7 +53,7 @@ def test_it_is_the_flow_it_was_made_from():
     np.testing.assert_allclose(flow.decode(flow.encode(x)), x, atol=1e-5)
     sampled = flow.sample(1, 500, seed=1)
     np.testing.assert_allclose(sampled, model.sample(1, 500, seed=1), atol=1e-5)
-    assert flow.sampling_rate == model.sampling_rate
+    assert flow.sample_rate == model.sample_rate
     assert not flow.trainable_variables or not any("gain" in v.path for v in flow.weights)
 
 
@@ -62,16 +62,16 @@ def test_songs_are_coded_in_pieces_that_see_their_context_and_no_more(monkeypatc
     nudge(model)
     flow, (before, after) = model.for_inference(), model.context
     audio = 0.1 * np.random.default_rng(0).standard_normal((4001, 1)).astype("float32")
-    monkeypatch.setattr(song, "_PIECE", 1)
-    pieces = song.encode_song(flow, audio)
-    back = song.decode_song(flow, pieces)
+    monkeypatch.setattr(codes, "_PIECE", 1)
+    pieces = codes.encode_song(flow, audio)
+    back = codes.decode_song(flow, pieces)
     np.testing.assert_allclose(back, audio, atol=1e-5)
     assert flow.context == (before, after)
     flow.context = None
-    whole = song.encode_song(flow, audio)
-    np.testing.assert_allclose(back, song.decode_song(flow, whole), atol=1e-6)
+    whole = codes.encode_song(flow, audio)
+    np.testing.assert_allclose(back, codes.decode_song(flow, whole), atol=1e-6)
     audio[2000] += 1
-    moved = song.encode_song(flow, audio)
+    moved = codes.encode_song(flow, audio)
     levels = zip(whole.latents, pieces.latents, moved.latents, strict=True)
     for level, (z, found, other) in enumerate(levels):
         np.testing.assert_allclose(found, z, atol=1e-5)

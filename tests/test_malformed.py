@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from singlow.audio import AudioError, load_audio
-from singlow.data.build import build_dataset
-from singlow.data.corpora import SUFFIXES
-from singlow.data.pipeline import Windows
+from singlow.data.feed.windows import Windows
+from singlow.data.prepare.build import build_dataset
+from singlow.data.sources.layouts import SUFFIXES
 from tests.sounds import FORMATS, mutate, save, song
 
 MUTATED = ("wav", "flac", "ogg", "mp3")

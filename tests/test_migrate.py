@@ -55,8 +55,8 @@ def place(tmp_path):
 
 @pytest.fixture(scope="module")
 def flow():
-    from singlow.training.run import find
-    from singlow.training.state import load_flow
+    from singlow.runs.opening import load_flow
+    from singlow.runs.run import find
 
     run = find("t", trained()[0] / "checkpoints")
     return load_flow(run.config, run.checkpoint())
@@ -181,7 +181,7 @@ def test_more_strength_moves_further(flow, sides, method):
 
 def test_latents_arrive_at_the_target(flow, sides):
     """All but their level, which is the song's, where nothing of the change is held back."""
-    from singlow.latents.song import encode_song
+    from singlow.latents.codes import encode_song
 
     def away(features):
         pairs = zip(features.levels, sides[1].levels, strict=True)
@@ -217,7 +217,7 @@ def test_silence_stays_silent(flow, sides):
 
 
 def test_levels_that_are_not_named_stay(flow, sides):
-    from singlow.latents.song import encode_song
+    from singlow.latents.codes import encode_song
 
     latents = encode_song(flow, coloured_noise(9, 0.7)).latents
     moved = move(latents, *sides, levels=[1])
@@ -336,7 +336,7 @@ class TestFeaturesKept:
 
     def test_follow_weights_and_data(self, flow, tmp_path, monkeypatch):
         from singlow.latents import attributes
-        from singlow.training.run import find
+        from singlow.runs.run import find
 
         data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
         known = Attributes(flow, data, tmp_path / "kept", "one")
@@ -359,7 +359,7 @@ class TestFeaturesKept:
         assert path.read_bytes() != written
 
     def test_are_used_where_they_cannot_be_kept(self, flow, tmp_path):
-        from singlow.training.run import find
+        from singlow.runs.run import find
 
         data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
         (tmp_path / "kept").write_text("a file")

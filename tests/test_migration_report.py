@@ -10,7 +10,7 @@ import soundfile
 from matplotlib import image
 
 from singlow.audio import load_audio
-from singlow.data import synthetic
+from singlow.choir import corpus
 from singlow.evaluation import originals
 from singlow.evaluation.migration import STRENGTHS, measure_migration, steps
 from singlow.evaluation.migration_page import write_page
@@ -24,7 +24,7 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def clips():
     """Songs, and originals of both styles."""
-    found = list(synthetic.clips(3, 5, 2.0))
+    found = list(corpus.clips(3, 5, 2.0))
     named = {
         style: [(c.id, c.audio.astype(np.float32) / 32768) for c in found if c.style == style]
         for style in ("virtual", "human")
@@ -87,7 +87,7 @@ def test_builtin_originals_are_not_those_that_runs_are_trained_on(monkeypatch):
     assert [name for name, _ in songs] == ["nova-001", "nova-002", "orion-001", "orion-002"]
     assert [name for name, _ in source] == ["nova-000", "orion-000"]
     assert [name for name, _ in target] == ["alma-000", "alma-001", "alma-002"]
-    trained_on = next(synthetic.clips(0, 1))
+    trained_on = next(corpus.clips(0, 1))
     assert all(audio.shape == (40000, 1) for _, audio in songs)
     fresh = np.round(target[0][1][:, 0] * 32768)
     assert (np.resize(trained_on.audio[::2, 0], fresh.shape) != fresh).any()

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from singlow.bijections.loop import relu, vjp
 from singlow.networks import Convolution
+from singlow.ops.control import vjp
+from singlow.ops.tensors import relu
 from tests.conformance.cases import tolerance
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from singlow.training.optimizer import GuardedAdam
-from singlow.training.schedule import WarmUp
+from singlow.training.schedules import WarmUp
 
 COMPILED = keras.backend.backend() == "jax"
 to_numpy = keras.ops.convert_to_numpy

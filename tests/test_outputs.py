@@ -10,7 +10,7 @@ import soundfile
 
 from singlow.audio import write_audio
 from singlow.errors import UsageError
-from singlow.whole import require_writable, whole, write_whole
+from singlow.files import require_writable, whole, write_whole
 from tests.songs import TINY, coloured_noise, command, singlow, train, trained
 
 NOWHERE = Path("/proc")  # a folder in which not even root may make anything

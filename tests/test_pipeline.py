@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from singlow.data.pipeline import Windows
+from singlow.data.feed.windows import Windows
 from singlow.errors import DataError, UsageError
 from tests.conftest import BACKEND
 from tests.datasets import write_noise
@@ -216,7 +216,7 @@ def test_jax_reads_the_same_batches_without_tensorflow(short):
     code = f"""
 import sys; sys.modules["tensorflow"] = None
 import numpy as np
-from singlow.data.pipeline import Windows
+from singlow.data.feed.windows import Windows
 import keras
 windows = Windows({str(short)!r}, "train", 256, 4)
 data = windows.as_dataset(2, 3)

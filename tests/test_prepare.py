@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import data_loader
-from singlow.data import build, builtin
-from singlow.data.build import prepare
-from singlow.data.pipeline import Windows
-from singlow.data.records import read_shard
-from singlow.data.repair import recover_dataset
+from singlow.data.feed.windows import Windows
+from singlow.data.prepare import build, builtin
+from singlow.data.prepare.build import prepare
+from singlow.data.store.records import read_shard
+from singlow.data.store.repair import recover_dataset
 from singlow.errors import DataError
-from singlow.training.fit import prepare_data
+from singlow.runs.data import prepare_data
 from tests.datasets import corpus
 from tests.songs import command
 
@@ -27,7 +27,7 @@ def test_prepare_builds_beside_a_folder_and_reuses(tmp_path):
     assert out.parent == source / ".singlow"
     assert prepare(source, report=lines.append, workers=1) == out
     assert "reused" in lines[-1]
-    assert prepare(source, report=lines.append, sampling_rate=8000, workers=1) != out
+    assert prepare(source, report=lines.append, sample_rate=8000, workers=1) != out
     assert Windows(out, "train", 256, 1).clips == 5
 
 
@@ -38,7 +38,7 @@ def test_prepare_builds_under_data_dir_and_passes_datasets_through(tmp_path):
     assert not (source / ".singlow").exists()
     assert prepare(out) == out
     with pytest.raises(DataError, match="--sampling_rate 16000"):
-        prepare(out, sampling_rate=8000)
+        prepare(out, sample_rate=8000)
 
 
 def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_prepare_falls_back_where_the_folder_is_read_only(tmp_path, monkeypatch)
 def test_a_run_gets_back_what_was_lost_to_damage(tmp_path):
     settings = {
         "data": {"dataset": str(corpus(tmp_path / "my songs"))},
-        "arguments": {"sampling_rate": 8000, "channel_size": 2},
+        "arguments": {"sample_rate": 8000, "channels": 2},
     }
     run = prepare_data(settings)
     path = next(Path(run["data"]["directory"]).glob("train.*-00000-*"))

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from matplotlib import image
 
-from singlow.data.recordings import (
+from singlow.data.feed.recordings import (
     find_recordings,
     label,
     read_recordings,
@@ -16,8 +16,8 @@ from singlow.data.recordings import (
     texts_as_styles,
 )
 from singlow.errors import DataError, UsageError
+from singlow.latents.codes import encode_song
 from singlow.latents.pool import pool, pool_recordings
-from singlow.latents.song import encode_song
 from tests.datasets import build
 from tests.songs import coloured_noise, singlow, trained
 
@@ -44,7 +44,7 @@ def place(tmp_path):
 
 @functools.cache
 def flow():
-    from singlow.commands.runs import open_run
+    from singlow.runs.opening import open_run
 
     return open_run(str(trained()[0] / "checkpoints" / "t")).flow
 
@@ -194,7 +194,7 @@ def test_silent_stretches_of_a_recording_are_no_points(tmp_path):
 
 def test_records_keep_labels_and_samples(tmp_path):
     write_voices(tmp_path / "v")
-    info = build(tmp_path / "v", tmp_path / "out", sampling_rate=16000)
+    info = build(tmp_path / "v", tmp_path / "out", sample_rate=16000)
     found = {recording.id: recording for recording in read_recordings(tmp_path / "out")}
     files = find_recordings([str(tmp_path / "v")], 16000, 1)
     assert len(found) == len(files) == 10
@@ -225,7 +225,7 @@ def test_labels_come_from_names():
 
 
 def find_and_label(pattern, ids):
-    from singlow.data.recordings import Recording
+    from singlow.data.feed.recordings import Recording
 
     return label([Recording(id, "s", "", "", lambda: None) for id in ids], pattern)
 

@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singlow.data.example import read_example, write_example
-from singlow.data.records import FOOTER, HEADER, index_shard, masked_crc, read_shard, write_shard
+from singlow.data.store.example import read_example, write_example
+from singlow.data.store.records import (
+    FOOTER,
+    HEADER,
+    index_shard,
+    masked_crc,
+    read_shard,
+    write_shard,
+)
 from singlow.errors import DataError
 from tests.conftest import BACKEND
 
@@ -179,7 +186,7 @@ def test_neither_tensorflow_nor_keras_is_imported():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
         "from singlow.data import build, corpora, pipeline, records, repair\n"
-        "from singlow.data.example import *\n"
+        "from singlow.data.store.example import *\n"
         "assert read_example(write_example({'a': 1})) == {'a': 1}\n"
         "assert not {'librosa', 'matplotlib', 'rich', 'scipy'} & set(sys.modules)\n"
     )

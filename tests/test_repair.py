@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from singlow.audio import load_audio, quantize
-from singlow.data import repair
-from singlow.data.dataset import INFO, read_info
-from singlow.data.example import read_example, write_example
-from singlow.data.pipeline import Windows
-from singlow.data.records import frame, index_shard
-from singlow.data.repair import recover_dataset, verify_dataset
+from singlow.data.feed.windows import Windows
+from singlow.data.store import repair
+from singlow.data.store.dataset import INFO, read_info
+from singlow.data.store.example import read_example, write_example
+from singlow.data.store.records import frame, index_shard
+from singlow.data.store.repair import recover_dataset, verify_dataset
 from singlow.errors import DataError
 from tests.datasets import build, corpus, shard_bytes
 

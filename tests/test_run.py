@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from singlow import files
 from singlow.errors import DataError, EnvironmentFault, UsageError
-from singlow.training import checkpoint as checkpoint_module
-from singlow.training import tensors
-from singlow.training.config import read_config
-from singlow.training.run import find, locate
+from singlow.runs import checkpoint as checkpoint_module
+from singlow.runs import tensors
+from singlow.runs.run import find, locate
+from singlow.runs.settings import read_config
 from tests.runs import CONFIG, run_in, save
 
 
@@ -31,7 +32,7 @@ def test_tensors_come_back_as_they_were(tmp_path):
         "double": np.array([np.pi]),
     }
     digest = tensors.write_tensors(path, given)
-    assert digest == tensors.sha256(path)
+    assert digest == files.sha256(path)
     described = {name: (str(a.dtype), a.shape) for name, a in given.items()}
     read = tensors.read_tensors(path, described)
     for name, array in given.items():
@@ -90,7 +91,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(run, monkeypatch, failin
         if calls == failing:
             raise OSError(code, "No space left on device")
 
-    for module in (tensors, checkpoint_module):
+    for module in (tensors, files):
         monkeypatch.setattr(module, "sync", full)
     with pytest.raises(EnvironmentFault) as told:
         save(run, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from singlow.data.folder import own_folder
+from singlow.data.prepare.folder import own_folder
 from tests.songs import command
 
 ROOT = Path(__file__).resolve().parents[1]

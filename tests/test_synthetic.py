@@ -9,23 +9,23 @@ import soundfile
 import soxr
 from scipy.signal import butter, hilbert, sosfiltfilt
 
-from singlow.data import synthetic
-from singlow.data.melody import Note
-from singlow.data.singers import SINGERS
+from singlow.choir import corpus
+from singlow.choir.melody import Note
+from singlow.choir.singers import SINGERS
 from singlow.errors import UsageError
 
-RATE = synthetic.SAMPLE_RATE
+RATE = corpus.SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    return synthetic.corpus(seed=0, clips_per_singer=2, seconds=4.0)
+    return corpus.corpus(seed=0, clips_per_singer=2, seconds=4.0)
 
 
 def _long_note(singer, seed=0):
     pitch = float(sum(singer.compass) // 2)
     notes = (Note("", 0, 0.2), Note("a", pitch, 2.6), Note("", 0, 0.2))
-    return synthetic.synthesize(singer, notes, seed), 440 * 2 ** ((pitch - 69) / 12)
+    return corpus.synthesize(singer, notes, seed), 440 * 2 ** ((pitch - 69) / 12)
 
 
 def _steady(clip):
@@ -48,7 +48,7 @@ def _harmonicity(audio, f0):
 
 
 def test_same_seed_same_bytes_and_clips_do_not_depend_on_each_other(corpus):
-    more = synthetic.clips(seed=0, clips_per_singer=3, seconds=4.0)
+    more = corpus.clips(seed=0, clips_per_singer=3, seconds=4.0)
     known = {clip.id: clip for clip in corpus}
     seen = 0
     for clip in more:
@@ -57,7 +57,7 @@ def test_same_seed_same_bytes_and_clips_do_not_depend_on_each_other(corpus):
             assert clip.audio.tobytes() == known[clip.id].audio.tobytes()
             assert clip.text == known[clip.id].text
     assert seen == len(corpus) == 8
-    other = next(synthetic.clips(seed=1, clips_per_singer=1, seconds=4.0))
+    other = next(corpus.clips(seed=1, clips_per_singer=1, seconds=4.0))
     assert other.audio.tobytes() != corpus[0].audio.tobytes()
 
 
@@ -102,7 +102,7 @@ def test_pitch_and_vibrato_are_the_singers_own(name):
     around = butter(2, (0.75 * note, 1.35 * note), "bandpass", fs=RATE, output="sos")
     fundamental = hilbert(sosfiltfilt(around, clip.audio[:, 0].astype(np.float64)))
     turned = np.unwrap(np.angle(fundamental)) / (2 * np.pi)
-    step = RATE // synthetic.F0_RATE
+    step = RATE // corpus.F0_RATE
     track = (turned[2 * step :] - turned[: -2 * step])[::step][99:259] / (2 * step) * RATE
     truth = clip.f0[100:260]
     assert np.median(np.abs(1200 * np.log2(track / truth))) < 12
@@ -110,7 +110,7 @@ def test_pitch_and_vibrato_are_the_singers_own(name):
     assert abs(1200 * np.log2(np.median(track) / note)) < 40
     cents -= np.polyval(np.polyfit(np.arange(160), cents, 2), np.arange(160))
     rates = np.arange(3.0, 9.0, 0.1)
-    turns = np.exp(-2j * np.pi * rates[:, None] * np.arange(160) / synthetic.F0_RATE)
+    turns = np.exp(-2j * np.pi * rates[:, None] * np.arange(160) / corpus.F0_RATE)
     depth = np.abs(turns @ (cents * np.hanning(160))) * 2 / np.hanning(160).sum()
     if singer.vibrato_depth == 0:
         assert depth.max() < 6
@@ -146,8 +146,8 @@ def test_each_irregularity_can_be_heard_alone(attribute, silent):
 
 
 def test_both_sing_the_same_melody():
-    notes = synthetic.melody(3.0, seed=5, compass=(57, 66))
-    alma, nova = (synthetic.synthesize(name, notes, 1) for name in ("alma", "nova"))
+    notes = corpus.melody(3.0, seed=5, compass=(57, 66))
+    alma, nova = (corpus.synthesize(name, notes, 1) for name in ("alma", "nova"))
     assert alma.text == nova.text
     both = (alma.f0 > 0) & (nova.f0 > 0)
     assert both.mean() > 0.4
@@ -157,7 +157,7 @@ def test_both_sing_the_same_melody():
 @pytest.mark.parametrize("seconds", [1.0, 2.37, 9.0])
 def test_melodies_have_their_length_and_compass(seconds):
     for seed in range(20):
-        notes = synthetic.melody(seconds, seed, (50, 62))
+        notes = corpus.melody(seconds, seed, (50, 62))
         assert sum(note.seconds for note in notes) == pytest.approx(seconds)
         assert all(50 <= note.pitch <= 62 for note in notes if note.syllable)
         assert all(note.seconds > 0 for note in notes)
@@ -167,10 +167,10 @@ def test_melodies_have_their_length_and_compass(seconds):
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: synthetic.synthesize("caruso", [Note("a", 60, 1.0)]), "caruso"),
-        (lambda: synthetic.synthesize("nova", [Note("xq", 60, 1.0)]), "xq"),
-        (lambda: synthetic.synthesize("nova", [Note("", 60, 1.0)]), "rests only"),
-        (lambda: synthetic.melody(0.5), "at least 1 second"),
+        (lambda: corpus.synthesize("caruso", [Note("a", 60, 1.0)]), "caruso"),
+        (lambda: corpus.synthesize("nova", [Note("xq", 60, 1.0)]), "xq"),
+        (lambda: corpus.synthesize("nova", [Note("", 60, 1.0)]), "rests only"),
+        (lambda: corpus.melody(0.5), "at least 1 second"),
     ],
 )
 def test_what_cannot_be_sung_is_refused(call, match):

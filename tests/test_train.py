@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlow.training.run import locate
+from singlow.runs.run import locate
 from tests.songs import TINY, train, trained, write_songs
 
 QUICK = [*TINY, "--epochs", "1", "--steps_per_epoch", "2"]
@@ -104,7 +104,7 @@ def test_samples_can_be_heard_and_seen():
 
 def test_reconstruction_is_the_held_out_clip():
     from singlow.audio import dequantize, snr_db
-    from singlow.data.pipeline import Windows
+    from singlow.data.feed.windows import Windows
 
     folder, _ = trained()
     config = locate("t", folder / "checkpoints", folder / "logs").config

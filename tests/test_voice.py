@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from singlow.data import synthetic
-from singlow.data.melody import Note
-from singlow.data.singers import SINGERS
+from singlow.choir import corpus
+from singlow.choir.melody import Note
+from singlow.choir.singers import SINGERS
 from singlow.errors import DataError
-from singlow.evaluation import voice
+from singlow.evaluation import measures
 from singlow.evaluation.styles import Classifier, describe_clip
 
-RATE = synthetic.SAMPLE_RATE
+RATE = corpus.SAMPLE_RATE
 NOTES = (Note("", 0, 0.2), Note("a", 57, 1.6), Note("", 0, 0.2))
 
 
@@ -27,19 +27,19 @@ def still():
 
 
 def sung(singer, seed=0):
-    clip = synthetic.synthesize(singer, NOTES, seed)
+    clip = corpus.synthesize(singer, NOTES, seed)
     return clip.audio[:, 0] / 32768, clip
 
 
 @pytest.fixture(scope="module")
 def steady(still):
     audio, clip = sung(still)
-    return audio, voice.pitch(audio, RATE), clip
+    return audio, measures.pitch(audio, RATE), clip
 
 
 def test_pitch_is_that_of_the_note(steady):
     audio, f0, clip = steady
-    assert len(f0) == len(audio) // (RATE // voice.HOP) + 1
+    assert len(f0) == len(audio) // (RATE // measures.HOP) + 1
     cents = 1200 * np.log2(f0[40:160] / clip.f0[40:160])
     assert np.abs(cents).max() < 10
     assert np.isnan(f0[:10]).all()
@@ -47,7 +47,7 @@ def test_pitch_is_that_of_the_note(steady):
 
 def test_a_still_voice_has_neither_vibrato_nor_jitter_nor_breath(steady):
     audio, f0, _ = steady
-    measured = voice.measure_voice(audio, RATE, f0)
+    measured = measures.measure_voice(audio, RATE, f0)
     assert measured.vibrato_depth < 3
     assert np.isnan(measured.vibrato_rate)
     assert measured.jitter < 5e-4
@@ -57,59 +57,61 @@ def test_a_still_voice_has_neither_vibrato_nor_jitter_nor_breath(steady):
 
 
 def test_vibrato_is_found_with_its_rate_and_depth():
-    time = np.arange(200) / voice.HOP
+    time = np.arange(200) / measures.HOP
     cents = 60 * np.sin(2 * np.pi * 5.5 * time) + 30 * time
-    rate, depth = voice.vibrato(np.r_[np.full(20, np.nan), 220 * 2 ** (cents / 1200)])
+    rate, depth = measures.vibrato(np.r_[np.full(20, np.nan), 220 * 2 ** (cents / 1200)])
     assert rate == pytest.approx(5.5, abs=0.1)
     assert depth == pytest.approx(60, rel=0.1)
-    assert np.isnan(voice.vibrato(np.full(100, np.nan))).all()
+    assert np.isnan(measures.vibrato(np.full(100, np.nan))).all()
 
 
 def test_jitter_is_told_in_proportion(still, steady):
     _, f0, _ = steady
     small, large = (
-        voice.jitter(sung(replace(still, jitter=amount))[0], RATE, f0) for amount in (0.004, 0.012)
+        measures.jitter(sung(replace(still, jitter=amount))[0], RATE, f0)
+        for amount in (0.004, 0.012)
     )
-    assert small > 2 * voice.jitter(*steady[:1], RATE, f0)
+    assert small > 2 * measures.jitter(*steady[:1], RATE, f0)
     assert large / small == pytest.approx(3, rel=0.3)
 
 
 def test_breath_is_told_in_decibels(still, steady):
     _, f0, _ = steady
     quiet, loud = (
-        voice.breath(sung(replace(still, breath=amount))[0], RATE, f0) for amount in (-40.0, -25.0)
+        measures.breath(sung(replace(still, breath=amount))[0], RATE, f0)
+        for amount in (-40.0, -25.0)
     )
     assert 8 < loud - quiet < 17
 
 
 def test_notes_end_where_the_pitch_jumps_or_stops():
     f0 = np.r_[np.full(60, 220.0), np.full(50, 247.0), np.full(30, np.nan), np.full(30, 220.0)]
-    assert list(voice.notes(f0)) == [slice(0, 60), slice(60, 110)]
-    assert list(voice.notes(np.full(300, 200.0))) == [slice(0, 300)]
+    assert list(measures.notes(f0)) == [slice(0, 60), slice(60, 110)]
+    assert list(measures.notes(np.full(300, 200.0))) == [slice(0, 300)]
 
 
 def test_correlation_of_pitch():
     f0 = 220 * 2 ** (np.sin(np.arange(100) / 10) / 12)
-    assert voice.pitch_correlation(f0, f0) == pytest.approx(1)
-    assert voice.pitch_correlation(f0, 1.5 * f0[:80]) == pytest.approx(1)
-    assert voice.pitch_correlation(f0, 1 / f0) == pytest.approx(-1)
-    assert np.isnan(voice.pitch_correlation(f0, np.full(100, np.nan)))
-    assert voice.pitch_deviation(f0, 2 ** (0.1 / 12) * f0[:80]) == pytest.approx(10)
-    assert np.isnan(voice.pitch_deviation(f0, np.full(100, np.nan)))
+    assert measures.pitch_correlation(f0, f0) == pytest.approx(1)
+    assert measures.pitch_correlation(f0, 1.5 * f0[:80]) == pytest.approx(1)
+    assert measures.pitch_correlation(f0, 1 / f0) == pytest.approx(-1)
+    assert np.isnan(measures.pitch_correlation(f0, np.full(100, np.nan)))
+    assert measures.pitch_deviation(f0, 2 ** (0.1 / 12) * f0[:80]) == pytest.approx(10)
+    assert np.isnan(measures.pitch_deviation(f0, np.full(100, np.nan)))
 
 
 def test_cepstral_distance_does_not_hear_level(steady):
     audio, _, _ = steady
-    loud, soft = (voice.mel_cepstra(voice.mel_spectrum(g * audio, RATE)) for g in (1.0, 0.3))
-    heard = voice.sounding(voice.mel_spectrum(audio, RATE))
-    assert voice.cepstral_distance(loud[heard], soft[heard]) < 0.1
-    bright = voice.mel_spectrum(np.diff(audio, prepend=0), RATE)
-    assert voice.cepstral_distance(loud[heard], voice.mel_cepstra(bright)[heard]) > 3
+    loud, soft = (measures.mel_cepstra(measures.mel_spectrum(g * audio, RATE)) for g in (1.0, 0.3))
+    heard = measures.sounding(measures.mel_spectrum(audio, RATE))
+    assert measures.cepstral_distance(loud[heard], soft[heard]) < 0.1
+    bright = measures.mel_spectrum(np.diff(audio, prepend=0), RATE)
+    assert measures.cepstral_distance(loud[heard], measures.mel_cepstra(bright)[heard]) > 3
 
 
 @pytest.fixture(scope="module")
 def groups():
-    clips = list(synthetic.clips(3, 5, 2.0))
+    clips = list(corpus.clips(3, 5, 2.0))
     return [
         [clip.audio[:, 0] / 32768 for clip in clips if clip.style == style]
         for style in ("virtual", "human")

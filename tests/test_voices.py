@@ -14,17 +14,17 @@ from singlow.audio import load_audio, root_mean_square, snr_db
 from singlow.commands import convert as verb
 from singlow.commands import enroll as enroll_verb
 from singlow.commands import speaking
-from singlow.commands.runs import open_run
 from singlow.errors import DataError, UsageError
-from singlow.latents.song import Song, read_song, write_song
+from singlow.latents.codes import Song, read_song, write_song
+from singlow.runs.opening import open_run
 from singlow.voices import convert as voices
+from singlow.voices.enrolled import read_voice
+from singlow.voices.excerpts import windows_of
 from singlow.voices.hop import check_hop, hops
 from singlow.voices.identify import Identity, identify
 from singlow.voices.level import gain
 from singlow.voices.speakers import Speakers, speakers_of
 from singlow.voices.tag import Tag, read_tag
-from singlow.voices.voice import read_voice
-from singlow.voices.windows import windows_of
 from tests.runs import VOICES, blow_in
 from tests.songs import coloured_noise, singlow
 
@@ -61,7 +61,7 @@ def place(home, opened, tmp_path, monkeypatch):
         again.flow, again.coder = flow, coder
         return again
 
-    monkeypatch.setattr("singlow.training.state.load_flow", lambda *_: flow)
+    monkeypatch.setattr("singlow.runs.opening.load_flow", lambda *_: flow)
     for module in (verb, enroll_verb, speaking):
         monkeypatch.setattr(module, "open_run", once)
     return tmp_path

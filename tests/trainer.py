@@ -19,7 +19,7 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import tensorboardX  # noqa: F401
 
 import singlow.commands.flags
-import singlow.data.build
+import singlow.data.prepare.build
 import singlow.evaluation.likelihood
 import singlow.models.registry
 import singlow.training.callbacks  # noqa: F401
@@ -28,8 +28,9 @@ import singlow.training.callbacks  # noqa: F401
 def train(task: dict) -> None:
     """Run train.py in this process, with the task's traps set."""
     import train as script
+    from singlow import files
     from singlow.errors import run_command
-    from singlow.training import checkpoint, tensors
+    from singlow.runs import tensors
     from singlow.training.callbacks import Guard
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
@@ -53,7 +54,7 @@ def train(task: dict) -> None:
         if writes == task.get("kill_at_sync"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    checkpoint.sync = tensors.sync = sync
+    files.sync = tensors.sync = sync
     sys.argv = ["train.py", *task["flags"]]
     run_command(script.main)
 

@@ -4,8 +4,7 @@ from singlow.bijections.actnorm import ActNorm, PositionalAffine
 from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.compose import Chain
 from singlow.bijections.coupling import AffineCoupling
-from singlow.bijections.fold import FoldedLinear
-from singlow.bijections.linear import Flip, InvertibleConv, Permutation
+from singlow.bijections.linear import Flip, FoldedLinear, InvertibleConv, Permutation
 from singlow.bijections.multiscale import MultiScale
 from singlow.bijections.repeat import Repeat
 from singlow.bijections.shift import ConditionalShift

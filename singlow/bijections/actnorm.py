@@ -6,9 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Shape, Tensor, count_frames, sum_frames
+from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.coupling import bound
-from singlow.bijections.fold import Affine, diagonal
+from singlow.bijections.linear import Affine, diagonal
+from singlow.ops.masks import count_frames, sum_frames
+from singlow.ops.tensors import Shape, Tensor
 
 _EPSILON = 1e-6
 

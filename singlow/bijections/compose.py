@@ -6,9 +6,10 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from singlow.bijections.base import Fold, InvertibleLayer, Shape, Tensor, deserialize, serialize
-from singlow.bijections.bound import Bindings
-from singlow.bijections.fold import merged
+from singlow.bijections.base import Fold, InvertibleLayer, deserialize, serialize
+from singlow.bijections.linear import merged
+from singlow.ops.stateless import Bindings
+from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")

@@ -6,21 +6,12 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from singlow.bijections.base import (
-    Fold,
-    InvertibleLayer,
-    Shape,
-    Tensor,
-    deserialize,
-    halves,
-    masked,
-    rebuilt,
-    serialize,
-    sum_frames,
-)
-from singlow.bijections.bound import Bindings, run_bound, values_of
-from singlow.bijections.loop import vjp
+from singlow.bijections.base import Fold, InvertibleLayer, deserialize, rebuilt, serialize
 from singlow.bijections.tiles import in_tiles
+from singlow.ops.control import vjp
+from singlow.ops.masks import halves, masked, sum_frames
+from singlow.ops.stateless import Bindings, run_bound, values_of
+from singlow.ops.tensors import Shape, Tensor
 
 SCALES = ("bounded", "sigmoid", "exp", "additive")
 

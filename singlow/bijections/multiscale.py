@@ -8,14 +8,13 @@ from keras import ops
 from singlow.bijections.base import (
     Fold,
     InvertibleLayer,
-    Shape,
-    Tensor,
     deserialize,
-    halves,
     inversion_error,
     rebuilt,
     serialize,
 )
+from singlow.ops.masks import halves
+from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")

@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Shape, Tensor, count_frames
+from singlow.bijections.base import InvertibleLayer
+from singlow.ops.masks import count_frames
+from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")

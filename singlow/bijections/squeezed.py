@@ -5,8 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer, Shape, Tensor
+from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.wrappers import Wrapper
+from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")

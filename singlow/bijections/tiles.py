@@ -5,8 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from singlow.bijections.base import Tensor, count_frames
-from singlow.bijections.loop import scan
+from singlow.ops.control import scan
+from singlow.ops.masks import count_frames
+from singlow.ops.tensors import Tensor
 
 
 def in_tiles(

@@ -5,16 +5,9 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from singlow.bijections.base import (
-    Fold,
-    InvertibleLayer,
-    Shape,
-    Tensor,
-    deserialize,
-    rebuilt,
-    serialize,
-)
-from singlow.bijections.bound import Bindings
+from singlow.bijections.base import Fold, InvertibleLayer, deserialize, rebuilt, serialize
+from singlow.ops.stateless import Bindings
+from singlow.ops.tensors import Shape, Tensor
 
 
 class Wrapper(InvertibleLayer):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from singlow.commands.runs import Epoch, Opened, RunName, open_run
+from singlow.commands.places import Epoch, RunName
 from singlow.errors import DataError, SinglowError, UsageError
+from singlow.runs.opening import Opened, open_run
 
 LARGEST_ERROR = 1e-4
 LEAST_RATIO = 80.0
@@ -28,11 +29,11 @@ def check(run: RunName, epoch: Epoch = "newest") -> None:
         run: name under checkpoints/, or a path.
         epoch: which checkpoint.
     """
-    from singlow.training.backend import start_backend
+    from singlow.backend import start_backend
 
     if start_backend() != "tensorflow":
         raise UsageError("check needs float64, hence TensorFlow: run it without KERAS_BACKEND=jax.")
-    from singlow.training.state import load_flow
+    from singlow.runs.opening import load_flow
 
     opened = open_run(run, epoch)
     exact = load_flow(opened.config, opened.checkpoint, "float64")
@@ -98,9 +99,9 @@ def _log_det(exact: Any, given: Given) -> list[str]:
 
 def _clips(opened: Opened) -> tuple[Given, str]:
     """Held-out windows of the run's data, or of the built-in corpus when those are gone."""
-    from singlow.data.corpora import sources_of
-    from singlow.data.pipeline import Windows
-    from singlow.training.fit import window_length
+    from singlow.data.feed.windows import Windows
+    from singlow.data.sources.layouts import sources_of
+    from singlow.runs.data import window_length
 
     flow, training = opened.flow, opened.config["training"]
     window = window_length(opened.config, flow)
@@ -116,9 +117,9 @@ def _clips(opened: Opened) -> tuple[Given, str]:
             training=False,
             speakers=True,
         )
-        if (held_out.sample_rate, held_out.channels) != (flow.sampling_rate, flow.channel_size):
+        if (held_out.sample_rate, held_out.channels) != (flow.sample_rate, flow.channels):
             raise DataError(
-                f"{directory}: Expected {flow.sampling_rate} Hz and {flow.channel_size} "
+                f"{directory}: Expected {flow.sample_rate} Hz and {flow.channels} "
                 f"channel(s). Received: {held_out.sample_rate} Hz and {held_out.channels}. Build "
                 "it again as the run began, or move it away to check on a synthetic clip."
             )
@@ -134,12 +135,12 @@ def _clips(opened: Opened) -> tuple[Given, str]:
 
 def _synthetic(flow: Any, window: int) -> np.ndarray:
     from singlow.audio import dequantize, resample, to_channels
-    from singlow.data import synthetic
+    from singlow.choir import corpus
 
-    clip = next(synthetic.clips(clips_per_singer=1))
-    audio = resample(dequantize(clip.audio), clip.sample_rate, flow.sampling_rate)
-    audio = np.resize(to_channels(audio, flow.channel_size), (_CLIPS * window, flow.channel_size))
-    return audio.reshape(_CLIPS, window, flow.channel_size).astype(np.float32)
+    clip = next(corpus.clips(clips_per_singer=1))
+    audio = resample(dequantize(clip.audio), clip.sample_rate, flow.sample_rate)
+    audio = np.resize(to_channels(audio, flow.channels), (_CLIPS * window, flow.channels))
+    return audio.reshape(_CLIPS, window, flow.channels).astype(np.float32)
 
 
 def _largest(latents: list[Any], expected: list[np.ndarray]) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from singlow.commands.runs import Opened
 from singlow.errors import DataError
+from singlow.runs.opening import Opened
 
 LEARNT = 200  # training clips of a speaker that the classifier learns from
 
@@ -30,12 +30,12 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
     """
     from rich.console import Console
 
-    from singlow.data.corpora import sources_of
-    from singlow.data.progress import progress
+    from singlow.data.sources.layouts import sources_of
     from singlow.evaluation.conversion import evaluate_conversions
     from singlow.evaluation.conversion_page import write_conversions
     from singlow.evaluation.conversion_report import table
-    from singlow.training.fit import window_length
+    from singlow.progress import progress
+    from singlow.runs.data import window_length
     from singlow.voices.speakers import speakers_of
 
     window = window_length(opened.config, opened.flow)
@@ -47,7 +47,7 @@ def evaluate_conversion(opened: Opened, pairs: int, hops: Sequence[int], output:
             systems,
             held_out,
             train,
-            opened.flow.sampling_rate,
+            opened.flow.sample_rate,
             pairs,
             opened.config["training"]["seed"],
             done=converted,
@@ -90,7 +90,7 @@ def _converted(
 
     made, burst = [], 0
     for audio, source, target in zip(clips, sources, targets, strict=True):
-        given = flow, audio[:, None], flow.sampling_rate, speakers[source], [speakers[target]]
+        given = flow, audio[:, None], flow.sample_rate, speakers[source], [speakers[target]]
         (voice,) = convert_recording(*given, level, frames)
         made.append(voice.audio[:, 0])
         burst += voice.burst > 0
@@ -104,8 +104,8 @@ def _converted(
 def _utterances(opened: Opened, split: str, least: int) -> list[Any]:
     """Clips of at least so many samples; of every speaker at most `LEARNT`, spread over all."""
     from singlow.audio import dequantize
-    from singlow.data.clips import Clips
-    from singlow.data.dataset import read_info
+    from singlow.data.store.clips import Clips
+    from singlow.data.store.dataset import read_info
     from singlow.evaluation.conversion_report import Utterance
     from singlow.evaluation.originals import evenly
 

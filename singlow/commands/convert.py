@@ -9,22 +9,21 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from tyro.conf import arg
 
-from singlow.commands.runs import (
+from singlow.commands.places import (
     Epoch,
     Files,
-    Opened,
     Output,
     RunName,
     check_results,
     each,
     inputs,
     one_file,
-    open_run,
 )
 from singlow.commands.speaking import AUTO, file_name, tell_burst, who_speaks
-from singlow.data.corpora import SUFFIXES
-from singlow.data.settings import hash_of, stamp
+from singlow.data.prepare.settings import hash_of, stamp
+from singlow.data.sources.layouts import SUFFIXES
 from singlow.errors import UsageError, naming
+from singlow.runs.opening import Opened, open_run
 
 
 def convert(
@@ -59,7 +58,7 @@ def convert(
     _check_apart(files, output)
     opened = open_run(run, epoch, speakers=True)
 
-    from singlow.training.fit import window_length
+    from singlow.runs.data import window_length
     from singlow.voices.hop import check_hop
     from singlow.voices.speakers import speakers_of
 

@@ -73,7 +73,7 @@ def _package(name: str, least: tuple[int, int]) -> Finding:
 
 
 def _backend() -> Finding:
-    from singlow.training.backend import start_backend
+    from singlow.backend import start_backend
 
     try:
         name = start_backend()

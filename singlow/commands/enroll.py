@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from singlow.commands.runs import Epoch, Files, Opened, RunName, inputs, open_run
-from singlow.data.corpora import SUFFIXES
+from singlow.commands.places import Epoch, Files, RunName, inputs
+from singlow.data.sources.layouts import SUFFIXES
 from singlow.errors import DataError, UsageError, naming
-from singlow.whole import require_writable
+from singlow.files import require_writable
+from singlow.runs.opening import Opened, open_run
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 
@@ -40,12 +41,12 @@ def enroll(
     found = [path for path, _ in inputs(files, SUFFIXES)]
     opened = open_run(run, epoch, speakers=True)
 
-    from singlow.data.progress import progress
-    from singlow.training.fit import window_length
+    from singlow.progress import progress
+    from singlow.runs.data import window_length
     from singlow.voices.enroll import MOST_STEPS, fit_embedding
+    from singlow.voices.enrolled import Voice, write_voice
+    from singlow.voices.excerpts import windows_of
     from singlow.voices.speakers import speakers_of
-    from singlow.voices.voice import Voice, write_voice
-    from singlow.voices.windows import windows_of
 
     speakers = speakers_of(opened)
     speakers.require_new(name)
@@ -58,7 +59,7 @@ def enroll(
     table = np.stack([speakers[trained] for trained in speakers.trained])
     with progress(f"Fitting {name}", MOST_STEPS) as done:
         fitted = fit_embedding(flow, windows, table, seed, done)
-    seconds = float(windows.samples.sum()) / flow.sampling_rate
+    seconds = float(windows.samples.sum()) / flow.sample_rate
     sources = tuple(source.name for source in clips)
     voice = Voice(
         fitted.embedding, opened.fingerprint, sources, seconds, fitted.before, fitted.after
@@ -83,7 +84,7 @@ def _clips(opened: Opened, paths: list[Path]) -> dict[Path, Any]:
     clips, faults = {}, []
     for path in paths:
         try:
-            audio, _ = load_audio(path, opened.flow.sampling_rate, 1)
+            audio, _ = load_audio(path, opened.flow.sample_rate, 1)
             with naming(path):
                 factor = gain(audio, opened.config["data"].get("level"))
             clips[path] = audio * np.float32(factor)

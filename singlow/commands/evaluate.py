@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from singlow.commands.migrate import check_strength
-from singlow.commands.runs import CHECKPOINTS, Epoch, Opened, RunName, check_place, open_run
+from singlow.commands.places import Epoch, RunName, check_place
 from singlow.errors import DataError, UsageError
-from singlow.training.run import find
+from singlow.runs.opening import CHECKPOINTS, Opened, open_run
+from singlow.runs.run import find
 
 _PAIRS = 100
 _CONVERSION, _MIGRATION = ("pairs", "hop"), ("from", "to", "strength", "method")
@@ -62,8 +63,8 @@ def evaluate(
     check_strength(share)
     output = _place(run, migration, conversion, output)
 
-    from singlow.training.fit import prepare_data
-    from singlow.training.settings import absolute_sources
+    from singlow.runs.data import prepare_data
+    from singlow.runs.settings import absolute_sources
     from singlow.voices.speakers import speakers_of
 
     wanted = {(True, False): False, (False, True): True}.get((migration, conversion))
@@ -106,10 +107,10 @@ def _place(run: str, migration: bool, conversion: bool, output: Path | None) -> 
 def _likelihood(opened: Opened) -> None:
     from rich.console import Console
 
-    from singlow.data.corpora import sources_of
+    from singlow.data.sources.layouts import sources_of
     from singlow.evaluation.likelihood import measure, table
     from singlow.models.flow import STEPS_OF_16_BIT
-    from singlow.training.fit import open_windows
+    from singlow.runs.data import open_windows
 
     measured = measure(opened.flow, *open_windows(opened.config, opened.flow))
     Console().print(table(measured, opened.run.name))

@@ -5,17 +5,10 @@ from typing import Annotated
 
 import tyro
 
-from singlow.commands.runs import (
-    Epoch,
-    Output,
-    RunName,
-    check_folder,
-    check_place,
-    inputs,
-    open_run,
-)
-from singlow.data.corpora import SUFFIXES
+from singlow.commands.places import Epoch, Output, RunName, check_folder, check_place, inputs
+from singlow.data.sources.layouts import SUFFIXES
 from singlow.errors import UsageError
+from singlow.runs.opening import open_run
 
 _MOST_STEPS = 1000
 
@@ -56,8 +49,8 @@ def interpolate(
     from singlow.audio import load_audio, write_audio
     from singlow.latents.interpolate import interpolate as between
 
-    rate = opened.flow.sampling_rate
-    ends = [load_audio(path, rate, opened.flow.channel_size)[0] for path in (first, second)]
+    rate = opened.flow.sample_rate
+    ends = [load_audio(path, rate, opened.flow.channels)[0] for path in (first, second)]
     for name, audio in zip(names, between(opened.coder, *ends, steps), strict=True):
         write_audio(output / name, audio, rate, subtype="FLOAT")
         print(output / name)

@@ -9,21 +9,20 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from tyro.conf import arg
 
-from singlow.commands.runs import (
+from singlow.commands.places import (
     Epoch,
     Files,
-    Opened,
     Output,
     RunName,
     check_place,
     each,
     inputs,
     one_file,
-    open_run,
     outputs,
 )
-from singlow.data.corpora import SUFFIXES
+from singlow.data.sources.layouts import SUFFIXES
 from singlow.errors import DataError, UsageError, naming
+from singlow.runs.opening import Opened, open_run
 
 Change = Any  # audio at the flow's rate -> audio at the flow's rate
 
@@ -74,12 +73,12 @@ def migrate(
     change = _change(opened, source, target, given, strength, method, levels, data_dir)
 
     from singlow.audio import load_audio, write_blocks
-    from singlow.decoding import stream_audio
+    from singlow.audio.decoding import stream_audio
     from singlow.latents.change import changed_blocks
 
     def work(path: Path, result: Path) -> None:
-        rate = opened.flow.sampling_rate
-        audio, _ = load_audio(path, rate, opened.flow.channel_size)
+        rate = opened.flow.sample_rate
+        audio, _ = load_audio(path, rate, opened.flow.channels)
         with naming(path):
             changed = change(audio) - audio
         del audio
@@ -158,7 +157,7 @@ def _change(
         return lambda audio: towards(flow, audio, other, strength, chosen)
     known = None
     if source is not None or target is not None:
-        from singlow.training.fit import prepare_data
+        from singlow.runs.data import prepare_data
 
         opened.config = prepare_data(opened.config, data_dir)
         known = attributes(opened)
@@ -186,7 +185,7 @@ def heard(flow: Any, path: Path) -> np.ndarray:
     """
     from singlow.audio import is_silent, load_audio
 
-    audio, _ = load_audio(path, flow.sampling_rate, flow.channel_size)
+    audio, _ = load_audio(path, flow.sample_rate, flow.channels)
     if is_silent(audio):
         raise DataError(f"{path}: Expected a recording with sound. Received: silence.")
     return audio

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from singlow.commands.runs import CHECKPOINTS, Epoch, Opened, RunName, check_place, open_run
+from singlow.commands.places import Epoch, RunName, check_place
 from singlow.errors import UsageError
-from singlow.training.run import find
+from singlow.runs.opening import CHECKPOINTS, Opened, open_run
+from singlow.runs.run import find
 
 if TYPE_CHECKING:
-    from singlow.data.recordings import Recording
+    from singlow.data.feed.recordings import Recording
     from singlow.latents.separation import Figure, Separation
 
 Clips = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[CLIPS ...]")]
@@ -62,10 +63,10 @@ def project(
 
     from rich.console import Console
 
-    from singlow.data.progress import progress
-    from singlow.data.recordings import label, spread, texts_as_styles
+    from singlow.data.feed.recordings import label, spread, texts_as_styles
     from singlow.latents.pool import pool_recordings
     from singlow.latents.separation import separate
+    from singlow.progress import progress
 
     found = _given(opened, clips) if clips else _own(opened, split, data_dir)
     found = texts_as_styles(found if labels is None else label(found, labels))
@@ -100,9 +101,9 @@ def _warn(line: str) -> None:
 
 
 def _own(opened: Opened, split: str, data_dir: Path | None) -> "list[Recording]":
-    from singlow.data.dataset import SPLITS
-    from singlow.data.recordings import read_recordings
-    from singlow.training.fit import prepare_data
+    from singlow.data.feed.recordings import read_recordings
+    from singlow.data.store.dataset import SPLITS
+    from singlow.runs.data import prepare_data
 
     config = prepare_data(opened.config, data_dir)
     splits = SPLITS if split == "all" else (split,)
@@ -110,14 +111,14 @@ def _own(opened: Opened, split: str, data_dir: Path | None) -> "list[Recording]"
 
 
 def _given(opened: Opened, clips: tuple[str, ...]) -> "list[Recording]":
-    from singlow.data.dataset import INFO
-    from singlow.data.recordings import find_recordings, read_recordings
+    from singlow.data.feed.recordings import find_recordings, read_recordings
+    from singlow.data.store.dataset import INFO
 
-    rate, channels = opened.flow.sampling_rate, opened.flow.channel_size
+    rate, channels = opened.flow.sample_rate, opened.flow.channels
     if len(clips) == 1 and (Path(clips[0]) / INFO).is_file():
-        from singlow.data.build import prepare
+        from singlow.data.prepare.build import prepare
 
-        return read_recordings(prepare(clips[0], sampling_rate=rate, channel_size=channels))
+        return read_recordings(prepare(clips[0], sample_rate=rate, channels=channels))
     return find_recordings(clips, rate, channels, _warn)
 
 
@@ -127,14 +128,14 @@ def _write(
     """Pictures and figures, for the eye and for TensorBoard."""
     import contextlib
 
+    from singlow.files import write_whole
     from singlow.latents.picture import picture
     from singlow.latents.probe import centre
     from singlow.latents.project import project as planes
     from singlow.latents.projector import write_projector
     from singlow.latents.separation import standardised
-    from singlow.training.events import EventLog
-    from singlow.training.samples import write_picture
-    from singlow.whole import write_whole
+    from singlow.pictures import write_picture
+    from singlow.runs.events import EventLog
 
     crossed = points.styled and not measured.nested
     centred = centre(points.values, points.singers)

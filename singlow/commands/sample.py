@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import arg
 
-from singlow.commands.runs import Epoch, Opened, Output, RunName, check_place
+from singlow.commands.places import Epoch, Output, RunName, check_place
 from singlow.commands.speaking import Speaker, file_name, open_speaking, require_speaker
 from singlow.errors import UsageError, naming
+from singlow.runs.opening import Opened
 
 _SECONDS = 2.0
 
@@ -71,7 +72,7 @@ def sample(
         name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
         path = output if single else output / name
         # A song may be beyond full scale, as what is drawn around it may.
-        write_audio(path, drawn, opened.flow.sampling_rate, None if song is None else "FLOAT")
+        write_audio(path, drawn, opened.flow.sample_rate, None if song is None else "FLOAT")
         print(path)
 
 
@@ -79,7 +80,7 @@ def _song(opened: Opened, path: Path, seconds: float | None) -> np.ndarray:
     from singlow.audio import load_audio
 
     flow = opened.flow
-    audio, rate = load_audio(path, flow.sampling_rate, flow.channel_size)
+    audio, rate = load_audio(path, flow.sample_rate, flow.channels)
     return audio if seconds is None else audio[: max(1, round(seconds * rate))]
 
 
@@ -105,5 +106,5 @@ def _drawn(
 
     if song is not None:
         return around(flow, song * np.float32(factor), temperature, seed) / np.float32(factor)
-    length = max(1, round(seconds * flow.sampling_rate))
+    length = max(1, round(seconds * flow.sample_rate))
     return ops.convert_to_numpy(flow.sample(1, length, temperature, seed=seed))[0]

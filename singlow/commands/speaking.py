@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from singlow.commands.runs import Opened, open_run
 from singlow.errors import UsageError
+from singlow.runs.opening import Opened, open_run
 
 AUTO = "auto"
 Speaker = Annotated[str | None, tyro.conf.arg(metavar="SPEAKER")]
@@ -67,13 +67,13 @@ def who_speaks(
     if len(voices) == 1:
         return next(iter(voices))
     from singlow.audio import resample
-    from singlow.training.fit import window_length
+    from singlow.runs.data import window_length
     from singlow.voices.identify import identify
     from singlow.voices.level import gain
 
     flow = opened.coder
     loudest = int(np.square(audio, dtype=np.float64).sum(axis=0).argmax())
-    heard = resample(audio[:, loudest : loudest + 1], rate, flow.sampling_rate)
+    heard = resample(audio[:, loudest : loudest + 1], rate, flow.sample_rate)
     heard = heard * np.float32(gain(heard, opened.config["data"].get("level")))
     identity = identify(flow, heard, voices, window_length(opened.config, opened.flow))
     print(f"{path}: {identity}.")

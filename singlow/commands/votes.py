@@ -1,6 +1,6 @@
 """The verb `votes`: what listeners said."""
 
-from singlow.commands.runs import Files, inputs
+from singlow.commands.places import Files, inputs
 from singlow.errors import DataError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from singlow.audio import root_mean_square
 from singlow.errors import DataError, EnvironmentFault
-from singlow.evaluation import voice
+from singlow.evaluation import measures
 from singlow.evaluation.conversion_report import (
     REAL,
     UNCONVERTED,
@@ -149,7 +149,7 @@ class _Ruler:
         for k, ((clip, target), audio) in enumerate(zip(pairs, sounds, strict=True)):
             found = self._alike(clip, target, audio) if k in close else {}
             if made is not None:
-                found["loudness"] = voice.loudness(audio) - voice.loudness(clip.audio)
+                found["loudness"] = measures.loudness(audio) - measures.loudness(clip.audio)
                 found["seconds"] = (len(audio) - len(clip.audio)) / self._rate
                 found["pitch"] = self._pitch_kept(clip, audio) if k in close else np.nan
             rows.append(Conversion(clip.name, clip.speaker, target, heard[k], **found))
@@ -158,10 +158,10 @@ class _Ruler:
     def _pitch_kept(self, clip: Utterance, audio: np.ndarray) -> float:
         if id(clip) not in self._pitches:
             self._pitches[id(clip)] = self._pitch(clip.audio)
-        return voice.pitch_correlation(self._pitches[id(clip)], self._pitch(audio))
+        return measures.pitch_correlation(self._pitches[id(clip)], self._pitch(audio))
 
     def _pitch(self, audio: np.ndarray) -> np.ndarray:
-        return voice.pitch(audio[: round(_PITCHED * self._rate)], self._rate)
+        return measures.pitch(audio[: round(_PITCHED * self._rate)], self._rate)
 
     def _alike(self, clip: Utterance, target: str, audio: np.ndarray) -> dict[str, float]:
         if self._encoder is None:

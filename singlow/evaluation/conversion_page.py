@@ -10,7 +10,7 @@ import numpy as np
 from singlow.evaluation import page
 from singlow.evaluation.conversion_report import Report, Sample
 from singlow.evaluation.listening import write_listening
-from singlow.whole import write_whole
+from singlow.files import write_whole
 
 PAGE, LISTENING, FIGURES = "index.html", "listening.html", "report.json"
 

@@ -78,7 +78,7 @@ def measure(flow: Any, train: Any, held_out: Any) -> dict[str, Likelihood]:
         train: `Windows` to fit the Gaussian to.
         held_out: `Windows` with `training=False`.
     """
-    from singlow.data.dataset import entries, read_info
+    from singlow.data.store.dataset import entries, read_info
 
     found = entries(read_info(held_out.directory), held_out.split)
     singers = {entry.id: held_out.singers[entry.singer] for entry in found}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from singlow.evaluation import voice
+from singlow.evaluation import measures
 from singlow.evaluation.originals import evenly
 from singlow.evaluation.styles import Classifier
 
@@ -20,27 +20,27 @@ class Sound:
     Attributes:
         name: of the recording.
         audio: `(time,)` float32.
-        f0: see `voice.pitch`.
-        voice: see `voice.measure_voice`.
-        spectrum: see `voice.mel_spectrum`.
+        f0: see `measures.pitch`.
+        voice: see `measures.measure_voice`.
+        spectrum: see `measures.mel_spectrum`.
     """
 
     name: str
     audio: np.ndarray
     f0: np.ndarray
-    voice: voice.Voice
+    voice: measures.Voice
     spectrum: np.ndarray
 
     @property
     def envelope(self) -> np.ndarray:
         """Mean mel spectrum of what sounds, its level taken away: `(MELS,)` in dB."""
-        mean = self.spectrum[voice.sounding(self.spectrum)].mean(axis=0)
+        mean = self.spectrum[measures.sounding(self.spectrum)].mean(axis=0)
         return mean - mean.mean()
 
     @property
     def cepstrum(self) -> np.ndarray:
         """Mean mel cepstrum of what sounds: `(CEPSTRA,)` in dB."""
-        return voice.mel_cepstra(self.spectrum[voice.sounding(self.spectrum)]).mean(axis=0)
+        return measures.mel_cepstra(self.spectrum[measures.sounding(self.spectrum)]).mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -152,26 +152,26 @@ def steps(songs: int, source: int, target: int, measured: int = 4) -> int:
 def _compared(
     before: Sound, after: Sound, positions: dict[float, float], wanted: np.ndarray
 ) -> Migrated:
-    cepstra = [voice.mel_cepstra(sound.spectrum) for sound in (before, after)]
-    heard = voice.sounding(before.spectrum)
+    cepstra = [measures.mel_cepstra(sound.spectrum) for sound in (before, after)]
+    heard = measures.sounding(before.spectrum)
     return Migrated(
         before=before,
         after=after,
         positions=positions,
-        pitch=voice.pitch_correlation(before.f0, after.f0),
-        cents=voice.pitch_deviation(before.f0, after.f0),
+        pitch=measures.pitch_correlation(before.f0, after.f0),
+        cents=measures.pitch_deviation(before.f0, after.f0),
         loudness=after.voice.loudness - before.voice.loudness,
         seconds=after.voice.seconds - before.voice.seconds,
-        to_source=voice.cepstral_distance(cepstra[0][heard], cepstra[1][heard]),
-        to_target=voice.cepstral_distance(after.cepstrum, wanted),
-        to_target_before=voice.cepstral_distance(before.cepstrum, wanted),
+        to_source=measures.cepstral_distance(cepstra[0][heard], cepstra[1][heard]),
+        to_target=measures.cepstral_distance(after.cepstrum, wanted),
+        to_target_before=measures.cepstral_distance(before.cepstrum, wanted),
     )
 
 
 def _sound(name: str, audio: np.ndarray, sample_rate: int) -> Sound:
-    f0 = voice.pitch(audio, sample_rate)
-    measured = voice.measure_voice(audio, sample_rate, f0)
-    return Sound(name, audio, f0, measured, voice.mel_spectrum(audio, sample_rate))
+    f0 = measures.pitch(audio, sample_rate)
+    measured = measures.measure_voice(audio, sample_rate, f0)
+    return Sound(name, audio, f0, measured, measures.mel_spectrum(audio, sample_rate))
 
 
 def _mono(audio: np.ndarray) -> np.ndarray:

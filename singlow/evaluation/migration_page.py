@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from singlow.evaluation import page, voice
+from singlow.evaluation import measures, page
 from singlow.evaluation.figures import finite_mean, shown_number
 from singlow.evaluation.migration import Migrated, Report, Sound
 
@@ -54,7 +54,7 @@ def _voices(report: Report) -> list[tuple[str, ...]]:
 def _voice(sounds: Sequence[Sound], wanted: np.ndarray) -> Iterable[str]:
     keys = ("vibrato_rate", "vibrato_depth", "jitter", "breath")
     values = [mean_of(sounds, key) for key in keys]
-    distance = np.mean([voice.cepstral_distance(sound.cepstrum, wanted) for sound in sounds])
+    distance = np.mean([measures.cepstral_distance(sound.cepstrum, wanted) for sound in sounds])
     forms = ("{:.1f}", "{:.0f}", "{:.3f}", "{:.1f}", "{:.1f}")
     scaled = (values[0], values[1], 100 * values[2], values[3], distance)
     return [shown_number(form, value) for form, value in zip(forms, scaled, strict=True)]
@@ -102,7 +102,7 @@ def _envelopes(report: Report, sample_rate: int) -> bytes:
     import librosa
 
     figure, axes = page.drawing(7.2, 3.2)
-    bands = librosa.mel_frequencies(voice.MELS, fmax=sample_rate / 2)
+    bands = librosa.mel_frequencies(measures.MELS, fmax=sample_rate / 2)
     groups = {
         "source": report.source,
         "songs": [song.before for song in report.songs],

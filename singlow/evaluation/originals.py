@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from singlow.audio import dequantize, resample, root_mean_square, to_channels
-from singlow.data.recordings import Recording, read_recordings
+from singlow.data.feed.recordings import Recording, read_recordings
 from singlow.errors import DataError
 
 SEED = 1  # of the built-in clips: the corpus that runs are trained on has 0
@@ -34,10 +34,10 @@ def builtin_originals(
         sample_rate: Hz to resample to.
         channels: to mix to.
     """
-    from singlow.data import synthetic
+    from singlow.choir import corpus
 
     songs, sides = [], ([], [])
-    for clip in synthetic.clips(SEED, _CLIPS):
+    for clip in corpus.clips(SEED, _CLIPS):
         audio = resample(dequantize(clip.audio), clip.sample_rate, sample_rate)
         named = clip.id, to_channels(audio, channels)
         is_song = int(clip.id.rpartition("-")[2]) >= _CLIPS - _SONGS

@@ -4,10 +4,11 @@ import base64
 import html
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import soundfile
+
+from singlow.pictures import drawing, png
 
 LONGEST = 12.0  # seconds of a recording that a page plays
 _STYLE = """
@@ -83,20 +84,3 @@ def spectrogram(audio: np.ndarray, sample_rate: int) -> bytes:
     axes.set_xlabel("seconds")
     axes.set_ylabel("Hz")
     return png(figure)
-
-
-def drawing(width: float, height: float) -> tuple[Any, Any]:
-    """A figure of so many inches and its axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=100, layout="tight")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def png(figure: Any) -> bytes:
-    """What was drawn."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError
-from singlow.evaluation.voice import mel_cepstra, mel_spectrum, sounding
+from singlow.evaluation.measures import mel_cepstra, mel_spectrum, sounding
 
 LEAST_CLIPS = 4
 _FOLDS = 5

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from singlow.data.progress import progress
-from singlow.data.recordings import Recording, read_recordings
+from singlow.data.feed.recordings import Recording, read_recordings
 from singlow.errors import DataError, UsageError
+from singlow.files import whole
 from singlow.latents.features import WINDOW, Features, Level, measure_features
-from singlow.whole import whole
+from singlow.progress import progress
 
 LEAST_CLIPS = 2
 FORMAT, VERSION = "singlow-features", 1

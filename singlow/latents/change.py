@@ -17,11 +17,11 @@ def add_change(
         flow: whose rate and channels `change` works at.
         song: `(time, channels)` float32 at `sample_rate` Hz.
         sample_rate: Hz of `song`.
-        change: takes and gives `(time, channel_size)`; no change at all gives the song itself.
+        change: takes and gives `(time, channels)`; no change at all gives the song itself.
     """
-    audio = resample(to_channels(song, flow.channel_size), sample_rate, flow.sampling_rate)
+    audio = resample(to_channels(song, flow.channels), sample_rate, flow.sample_rate)
     changed = change(audio) - audio
-    return np.concatenate(list(changed_blocks([song], sample_rate, changed, flow.sampling_rate)))
+    return np.concatenate(list(changed_blocks([song], sample_rate, changed, flow.sample_rate)))
 
 
 def changed_blocks(
@@ -32,7 +32,7 @@ def changed_blocks(
     Args:
         blocks: `(time, channels)` float32 at `sample_rate` Hz.
         sample_rate: Hz of the song.
-        change: `(time, channel_size)` float32; zero gives the song itself.
+        change: `(time, channels)` float32; zero gives the song itself.
         rate: Hz of `change`.
     """
     if not change.any():

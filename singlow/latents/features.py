@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from singlow.audio import BLOCK, blocks_of, to_channels
-from singlow.latents.song import encode_song
+from singlow.latents.codes import encode_song
 
 WINDOW = 16  # frames whose cross-spectra are taken
 SHRINKAGE = 32.0  # windows' worth of uncorrelated channels that spectra start from
@@ -97,7 +97,7 @@ def measure_features(flow: Any, clips: Iterable[np.ndarray]) -> Features:
     """
     total = None
     for audio in clips:
-        features = features_of(encode_song(flow, audio).latents, audio, flow.sampling_rate)
+        features = features_of(encode_song(flow, audio).latents, audio, flow.sample_rate)
         total = features if total is None else total + features
     if total is None:
         raise ValueError("Expected at least one clip. Received: none.")

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from singlow.latents.codes import encode_song
 from singlow.latents.features import smooth_power
 from singlow.latents.methods import check_levels, slerp
 from singlow.latents.migrate import approach
-from singlow.latents.song import encode_song
 
 
 def towards(

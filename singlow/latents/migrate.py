@@ -12,9 +12,9 @@ from scipy.signal import butter, sosfilt, sosfilt_zi
 from singlow.audio import blocks_of
 from singlow.errors import DataError
 from singlow.latents.change import add_change
+from singlow.latents.codes import Song, decode_song, encode_song
 from singlow.latents.features import Features, features_of, in_blocks, smooth_power
 from singlow.latents.methods import move
-from singlow.latents.song import Song, decode_song, encode_song
 
 Contour = Callable[[int], np.ndarray]
 
@@ -80,7 +80,7 @@ def migrate(
     where the harmonics of a voice carry most of its power, latents that are moved decode to noise
     far above that of the target, which is heard as roughness and measured as jitter.
     """
-    moved, rate = _moved(flow, audio, source, target, strength, method, levels), flow.sampling_rate
+    moved, rate = _moved(flow, audio, source, target, strength, method, levels), flow.sample_rate
     if moved is audio:
         return audio
     moved -= audio
@@ -100,7 +100,7 @@ def _moved(
 ) -> np.ndarray:
     song = encode_song(flow, audio)
     if source is None:
-        source = features_of(song.latents, audio, flow.sampling_rate)
+        source = features_of(song.latents, audio, flow.sample_rate)
         if not source.sounding:
             raise DataError(
                 "Expected a song with sound in it, long enough to take its features. Give --from."
@@ -133,7 +133,7 @@ def approach(
     Raises:
         DataError: the latents do not fit the flow.
     """
-    rate = flow.sampling_rate
+    rate = flow.sample_rate
     contour = contour or functools.partial(smooth_power, audio)
     pairs = list(zip(song.latents, goal, strict=True))
     if strength == 0 or all(np.array_equal(z, other) for z, other in pairs):
@@ -196,7 +196,7 @@ def _around(burst: np.ndarray, flow: Any) -> np.ndarray:
     """By blocks of `flow.multiple` samples: 1 in a burst, falling to 0 away from it."""
     padded = np.pad(burst, (0, -len(burst) % flow.multiple))
     near = padded.reshape(-1, flow.multiple).any(axis=1).astype(np.float64)
-    width = 2 * max(1, round(_CALM * flow.sampling_rate / flow.multiple / 2)) + 1
+    width = 2 * max(1, round(_CALM * flow.sample_rate / flow.multiple / 2)) + 1
     for _ in range(2):
         near = uniform_filter1d(near, width, mode="constant")
     return np.minimum(1, width * near).round(6)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from singlow.audio import root_mean_square
-from singlow.data.recordings import Recording
+from singlow.data.feed.recordings import Recording
 from singlow.errors import DataError
+from singlow.latents.codes import encode_song
 from singlow.latents.features import QUIET, smooth_power
-from singlow.latents.song import encode_song
 
 STATISTICS = ("mean", "log variance")
 LEAST_FRAMES = 8  # of the coarsest level, in a stretch
@@ -115,7 +115,7 @@ def pool_recordings(
             f"{bad}: Expected finite latents. Received: NaN or infinite; run python3 -m singlow "
             "check on the run, or use an earlier --epoch."
         )
-    shapes = flow.bijection.latent_shape((1, flow.multiple, flow.channel_size))
+    shapes = flow.bijection.latent_shape((1, flow.multiple, flow.channels))
     channels = [shape[-1] for shape in (shapes if isinstance(shapes, list) else [shapes])]
     names = {
         key: np.array([_printable(getattr(row[0], key)) for row in rows])
@@ -143,11 +143,11 @@ def _stretches(
     if len(audio) < shortest:
         raise DataError(
             f"{name}: too short: {len(audio)} samples, expected at least {shortest} at "
-            f"{flow.sampling_rate} Hz."
+            f"{flow.sample_rate} Hz."
         )
-    count = max(1, min(round(len(audio) / (seconds * flow.sampling_rate)), len(audio) // shortest))
+    count = max(1, min(round(len(audio) / (seconds * flow.sample_rate)), len(audio) // shortest))
     bounds = [len(audio) * k // count for k in range(count + 1)]
-    power = smooth_power(audio, flow.sampling_rate // 50)
+    power = smooth_power(audio, flow.sample_rate // 50)
     if power.max() < SILENCE:
         raise DataError(f"{name}: has no sound: nowhere above {10 * np.log10(SILENCE):.0f} dBFS.")
     quiet = power.max() * 10 ** (-QUIET / 10)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from singlow.files import write_whole
 from singlow.latents.pool import Points
-from singlow.whole import write_whole
 
 CONFIG, METADATA = "projector_config.pbtxt", "metadata.tsv"
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from singlow.bijections.base import Tensor, sum_frames
+from singlow.ops.masks import sum_frames
+from singlow.ops.tensors import Tensor
 
 
 class StandardNormal:

@@ -17,9 +17,9 @@ from singlow.bijections import (
     Squeezed,
     WithoutCondition,
 )
-from singlow.bijections.base import Tensor
 from singlow.models.paper import Paper, check_channels, check_choices, settings_of
 from singlow.networks import ConvNet, HyperNet
+from singlow.ops.tensors import Tensor
 
 
 class Blow(Paper):
@@ -59,7 +59,7 @@ class Blow(Paper):
         scale_limit: of a `"bounded"` log-scale. Conversion ends in the inverse of another voice
             than the one that was seen, so a step may be off by twice this, and all steps together
             burst where it is large.
-        sampling_rate: Hz of the audio it is for.
+        sample_rate: Hz of the audio it is for.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
 
@@ -87,7 +87,7 @@ class Blow(Paper):
         weight_norm: bool = True,
         scale: str = "bounded",
         scale_limit: float = 2.0,
-        sampling_rate: int = 16000,
+        sample_rate: int = 16000,
         precision: str = "float32",
         backprop: str = "stored",
         name: str = "blow",
@@ -99,7 +99,7 @@ class Blow(Paper):
             MultiScale(blocks, name="blocks") if multi_scale else Chain(blocks, name="blocks")
         )
         super().__init__(bijection, condition_size=embedding_size, name=name)
-        self.sampling_rate = sampling_rate
+        self.sample_rate = sample_rate
 
     def build(self, input_shape: dict[str, Any]) -> None:
         self.embeddings = self.add_weight(

@@ -44,13 +44,13 @@ def distribution_of(flow: Any, length: int) -> Any:
             )
 
         def _event_shape(self) -> tf.TensorShape:
-            return tf.TensorShape([length, flow.channel_size])
+            return tf.TensorShape([length, flow.channels])
 
         def _event_shape_tensor(self) -> tf.Tensor:
-            return tf.constant([length, flow.channel_size])
+            return tf.constant([length, flow.channels])
 
         def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
-            clips = tf.reshape(x, (-1, length, flow.channel_size))
+            clips = tf.reshape(x, (-1, length, flow.channels))
             return tf.reshape(flow.log_prob(clips), tf.shape(x)[:-2])
 
         def _sample_n(self, n: int, seed: Any = None) -> tf.Tensor:

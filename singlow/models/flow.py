@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from singlow.bijections.base import (
-    InvertibleLayer,
-    Tensor,
-    count_frames,
-)
+from singlow.bijections.base import InvertibleLayer
 from singlow.models.bases import StandardNormal
 from singlow.models.measured import Measured
 from singlow.models.traced import traced
+from singlow.ops.masks import count_frames
+from singlow.ops.tensors import Tensor
 
 LOG_2 = math.log(2.0)
 STEPS_OF_16_BIT = 15.0  # log2 of the steps in one unit of amplitude: 16 bits span [-1, 1)
@@ -59,7 +57,7 @@ class Flow(Measured):
         super().__init__(**kwargs)
         self.bijection = bijection
         self.base = StandardNormal() if base is None else base
-        self.channel_size = channels
+        self.channels = channels
         self.condition_size = condition_size
         self.levels = len(self._latent_shapes((None, None, channels)))
         self._start_means(self.levels)
@@ -79,8 +77,8 @@ class Flow(Measured):
         return next(length for length in itertools.count(1) if self._fits(length))
 
     def _fits(self, length: int) -> bool:
-        shapes = self._latent_shapes((None, length, self.channel_size))
-        return sum(math.prod(s[1:]) for s in shapes) == length * self.channel_size
+        shapes = self._latent_shapes((None, length, self.channels))
+        return sum(math.prod(s[1:]) for s in shapes) == length * self.channels
 
     def _latent_shapes(self, x_shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:
         shapes = self.bijection.latent_shape(x_shape)
@@ -121,7 +119,7 @@ class Flow(Measured):
     ) -> Tensor:
         z, log_prob = y_pred
         frame_mask = x.get("frame_mask")
-        samples = count_frames(ops.convert_to_tensor(x["x"]), frame_mask) * self.channel_size
+        samples = count_frames(ops.convert_to_tensor(x["x"]), frame_mask) * self.channels
         total = ops.sum(samples)
         bits = -ops.sum(log_prob) / (LOG_2 * total) + STEPS_OF_16_BIT
         self._update_means(bits, total, z, self._masks(frame_mask))
@@ -198,7 +196,7 @@ class Flow(Measured):
             )
         rng = np.random.default_rng(seed)
         whole = -(-length // self.multiple) * self.multiple
-        shapes = self._latent_shapes((count, whole, self.channel_size))
+        shapes = self._latent_shapes((count, whole, self.channels))
         noise = [temperature * self.base.sample(rng, shape) for shape in shapes]
         return self.decode(noise, condition)[:, :length]
 
@@ -213,8 +211,8 @@ class Flow(Measured):
             tile: frames that a network sees at a time; all of them when `None`.
         """
         bijection = self.bijection.for_inference(tile)
-        flow = Flow(bijection, self.channel_size, self.base, self.condition_size, name=self.name)
-        flow.sampling_rate = getattr(self, "sampling_rate", None)
+        flow = Flow(bijection, self.channels, self.base, self.condition_size, name=self.name)
+        flow.sample_rate = getattr(self, "sample_rate", None)
         flow.context = self.context
         return flow
 

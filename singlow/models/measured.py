@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from singlow.bijections.base import Tensor, count_frames, sum_frames
+from singlow.ops.masks import count_frames, sum_frames
+from singlow.ops.tensors import Tensor
 
 
 class Measured(keras.Model):

@@ -25,7 +25,7 @@ _MOST = {
     "layers": 20,
     "speakers": 2**16,
     "embedding_size": 2**13,
-    "sampling_rate": 384_000,
+    "sample_rate": 384_000,
 }
 _CHOICES = {"precision": ("float32", "bfloat16"), "backprop": BACKPROP}
 

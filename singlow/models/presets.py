@@ -18,7 +18,7 @@ class Preset:
         arguments: keyword arguments of the model's constructor.
         training: `window_size` (seconds), `batch_size`, `learning_rate`, `warmup_steps`,
             `epochs`, `steps_per_epoch` and, where they differ from `DEFAULTS` of
-            `singlow.training.limits`, others.
+            `singlow.runs.limits`, others.
     """
 
     model: str
@@ -54,7 +54,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "width": 96,
                     "kernel_sizes": (3, 1, 3),
                     "dilations": (1, 1, 32),
-                    "sampling_rate": 16000,
+                    "sample_rate": 16000,
                 }
             ),
             training=MappingProxyType(
@@ -89,7 +89,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "mixing": "plain",
                     "prior_kernel_sizes": (1,),
                     "prior_period": 64,
-                    "sampling_rate": 16384,
+                    "sample_rate": 16384,
                 }
             ),
             training=MappingProxyType(
@@ -114,7 +114,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "level_squeeze": 2,
                     "width": 128,
                     "scale_limit": 0.5,
-                    "sampling_rate": 16000,
+                    "sample_rate": 16000,
                 }
             ),
             training=MappingProxyType(
@@ -141,7 +141,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "level_squeeze": 8,
                     "width": 512,
                     "scale_limit": 0.5,
-                    "sampling_rate": 16000,
+                    "sample_rate": 16000,
                 }
             ),
             training=_AS_PUBLISHED,
@@ -158,7 +158,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "width": 512,
                     "weight_norm": False,
                     "scale": "sigmoid",
-                    "sampling_rate": 16000,
+                    "sample_rate": 16000,
                 }
             ),
             training=_AS_PUBLISHED,
@@ -175,7 +175,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "width": 16,
                     "embedding_size": 8,
                     "scale_limit": 0.5,
-                    "sampling_rate": 16000,
+                    "sample_rate": 16000,
                 }
             ),
             training=MappingProxyType(
@@ -201,7 +201,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "width": 16,
                     "kernel_sizes": (3, 1, 3),
                     "dilations": (1, 1, 2),
-                    "sampling_rate": 16000,
+                    "sample_rate": 16000,
                 }
             ),
             training=MappingProxyType(

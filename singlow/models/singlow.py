@@ -58,8 +58,8 @@ class SinGlow(Paper):
         prior_kernel_sizes: taps of the split priors' networks; `()` for no split priors.
         prior_scale: the split priors' scale.
         prior_period: positions of the last level's prior; 0 for none.
-        channel_size: audio channels, 1 or 2.
-        sampling_rate: Hz of the audio it is for.
+        channels: audio channels, 1 or 2.
+        sample_rate: Hz of the audio it is for.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
 
@@ -91,8 +91,8 @@ class SinGlow(Paper):
         prior_kernel_sizes: Sequence[int] = (3, 1, 3),
         prior_scale: str = "bounded",
         prior_period: int = 0,
-        channel_size: int = 1,
-        sampling_rate: int = 16000,
+        channels: int = 1,
+        sample_rate: int = 16000,
         precision: str = "float32",
         backprop: str = "stored",
         name: str = "singlow",
@@ -100,8 +100,8 @@ class SinGlow(Paper):
         self._settings = settings_of(SinGlow, locals())
         _check(self._settings)
         levels = [self._level(index) for index in range(l_glow)]
-        super().__init__(MultiScale(levels, name="levels"), channels=channel_size, name=name)
-        self.sampling_rate = sampling_rate
+        super().__init__(MultiScale(levels, name="levels"), channels=channels, name=name)
+        self.sample_rate = sample_rate
 
     @property
     def context(self) -> tuple[int, int] | None:
@@ -173,7 +173,7 @@ class SinGlow(Paper):
         )
 
 
-_CHOICES = {"network": ("convnet", "wavenet"), "channel_size": (1, 2)}
+_CHOICES = {"network": ("convnet", "wavenet"), "channels": (1, 2)}
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ def _check(given: dict[str, Any]) -> None:
             f"activation={given['activation'][:80]!r}."
         ) from None
     check_choices(given, _CHOICES)
-    channels = [given["squeeze"] * given["channel_size"]]
+    channels = [given["squeeze"] * given["channels"]]
     for _ in range(given["l_glow"] - 1):
         channels.append(channels[-1] // 2 * given["level_squeeze"])
     check_channels(channels)

@@ -5,9 +5,10 @@ from typing import Any, Self
 
 import keras
 
-from singlow.bijections.base import Fold, Shape, Tensor, rebuilt
-from singlow.bijections.bound import Bindings
+from singlow.bijections.base import Fold, rebuilt
 from singlow.networks.weightnorm import Convolution
+from singlow.ops.stateless import Bindings
+from singlow.ops.tensors import Shape, Tensor
 
 
 class Network(keras.layers.Layer):

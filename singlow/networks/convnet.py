@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from singlow.bijections.actnorm import ActNorm
-from singlow.bijections.base import Shape, Tensor, masked
-from singlow.bijections.loop import relu
 from singlow.networks.base import Network, reach
 from singlow.networks.weightnorm import Convolution
+from singlow.ops.masks import masked
+from singlow.ops.tensors import Shape, Tensor, relu
 
 
 @keras.saving.register_keras_serializable("singlow")

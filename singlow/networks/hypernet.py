@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.bijections.base import Shape, Tensor, masked
-from singlow.bijections.loop import identity, relu, split_at
 from singlow.networks.base import Network
 from singlow.networks.weightnorm import Convolution
+from singlow.ops.masks import masked
+from singlow.ops.tensors import Shape, Tensor, identity, relu, split_at
 
 _TAPS = 3
 

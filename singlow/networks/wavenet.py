@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.bijections.base import Shape, Tensor, masked
 from singlow.networks.base import Network, reach
 from singlow.networks.weightnorm import Convolution
+from singlow.ops.masks import masked
+from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.bijections.base import Shape, Tensor
-from singlow.bijections.loop import add_bias
+from singlow.ops.tensors import Shape, Tensor, add_bias
 
 _WIDE = 16  # narrower rows are slower than what the copy costs
 _NARROW = 12  # taps times channels up to which one product beats a convolution

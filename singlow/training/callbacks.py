@@ -13,8 +13,8 @@ import keras
 from keras import ops
 
 from singlow.errors import UsageError
-from singlow.training.events import EventLog
-from singlow.training.run import Run
+from singlow.runs.events import EventLog
+from singlow.runs.run import Run
 from singlow.training.samples import SampleWriter
 from singlow.training.state import capture, synchronise
 

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.bijections.base import Tensor
-from singlow.bijections.loop import owned
+from singlow.ops.tensors import Tensor, owned
 
 
 @keras.saving.register_keras_serializable("singlow")

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from singlow.data.corpora import sources_of
-from singlow.training.run import Run
+from singlow.data.sources.layouts import sources_of
+from singlow.runs.run import Run
 
 
 def introduce(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: Any) -> None:
@@ -24,7 +24,7 @@ def introduce(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_o
     print(
         f"{' '.join(sources_of(data['dataset']))}: {train.clips} clips to train on and "
         f"{held_out.clips} held out, "
-        f"{singers}, {flow.sampling_rate} Hz; records in {os.path.relpath(data['directory'])}."
+        f"{singers}, {flow.sample_rate} Hz; records in {os.path.relpath(data['directory'])}."
     )
 
 
@@ -33,7 +33,7 @@ def conclude(run: Run, config: Mapping[str, Any], train: Any, held_out: Any) -> 
     from rich.console import Console
 
     from singlow.evaluation.likelihood import measure, table
-    from singlow.training.state import load_flow
+    from singlow.runs.opening import load_flow
 
     checkpoint = run.checkpoint()
     measured = measure(load_flow(config, checkpoint), train, held_out)
@@ -50,14 +50,15 @@ def describe(config: Mapping[str, Any]) -> None:
     """Print size, reach, latents, memory and time of a step; write nothing."""
     import numpy as np
 
-    from singlow.training.fit import window_length
-    from singlow.training.state import build_flow, compile_flow
+    from singlow.runs.data import window_length
+    from singlow.runs.opening import build_flow
+    from singlow.training.state import compile_flow
 
     training = config["training"]
     flow = build_flow(config)
-    rate, batch = flow.sampling_rate, training["batch_size"]
+    rate, batch = flow.sample_rate, training["batch_size"]
     window = window_length(config, flow)
-    shape = (batch, window, flow.channel_size)
+    shape = (batch, window, flow.channels)
     noise = 0.1 * np.random.default_rng(0).standard_normal(shape)
     x = {"x": noise.astype("float32")}
     x |= {name: np.zeros(batch, np.int32) for name in flow.conditions_on}

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from singlow.training.events import EventLog
-from singlow.whole import whole
+from singlow.pictures import spectrogram, write_picture
+from singlow.runs.events import EventLog
 
 COUNT = 3
 SECONDS = 2.0
@@ -45,7 +45,7 @@ class SampleWriter:
         written = []
         try:
             for name, audio in self._clips(flow).items():
-                written.append(self._write(name, audio, flow.sampling_rate, epoch, step))
+                written.append(self._write(name, audio, flow.sample_rate, epoch, step))
         except Exception as error:  # a sample is never worth a run
             if not self._warned:
                 self._warned = True
@@ -58,7 +58,7 @@ class SampleWriter:
 
         from singlow.audio import dequantize
 
-        length = round(SECONDS * flow.sampling_rate)
+        length = round(SECONDS * flow.sample_rate)
         part = dequantize(self.clip[: min(len(self.clip), length) // flow.multiple * flow.multiple])
         asked = flow.conditions_on == ("speaker",)
         voices = [index % len(self.names) for index in range(COUNT)]
@@ -93,28 +93,3 @@ def _first(audio: Any) -> np.ndarray:
     from keras import ops
 
     return ops.convert_to_numpy(audio)[0]
-
-
-def spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """A picture of a clip `(time,)`: seconds by Hz in decibels, `(height, width, 3)` uint8."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.2), dpi=100, layout="tight")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    size = max(2, min(512, len(audio) // 4))
-    audible = audio + 1e-5 * np.random.default_rng(0).standard_normal(len(audio))
-    axes.specgram(audible, NFFT=size, Fs=sample_rate, noverlap=3 * size // 4, vmin=-140, vmax=-30)
-    axes.set_xlabel("seconds")
-    axes.set_ylabel("Hz")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a png file, whole or not at all."""
-    from matplotlib import image
-
-    with whole(path) as file:
-        image.imsave(file, picture, format="png")

@@ -1,38 +1,15 @@
 """A flow and its optimizer: made from a run's settings, taken apart into tensors, put back."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from singlow.errors import DataError, UsageError
-from singlow.training.backend import start_backend
-from singlow.training.checkpoint import Checkpoint
-from singlow.training.tensors import Description, read_tensors
+from singlow.errors import DataError
+from singlow.runs.checkpoint import Checkpoint
+from singlow.runs.opening import build_flow
+from singlow.runs.tensors import described, read_tensors
 
 EMA_MOMENTUM = 0.999
 GRADIENT_NORM = 10.0
-
-
-def build_flow(config: Mapping[str, Any], **overrides: Any) -> Any:
-    """The flow of a run's settings, its weights drawn from the run's seed.
-
-    Args:
-        config: what config.json says.
-        overrides: arguments of the model to replace.
-
-    Raises:
-        UsageError: the model has no such argument, or a value does not suit it.
-    """
-    start_backend()
-    import keras
-
-    from singlow.models.registry import MODELS, build_model
-
-    arguments = {**config["arguments"], **overrides}
-    if config["model"] in MODELS:
-        _check_kinds(MODELS[config["model"]], arguments)
-    keras.utils.set_random_seed(int(config["training"]["seed"]))
-    return build_model(config["model"], arguments)
 
 
 def settled(config: Mapping[str, Any], flow: Any) -> tuple[dict[str, Any], Any]:
@@ -43,9 +20,9 @@ def settled(config: Mapping[str, Any], flow: Any) -> tuple[dict[str, Any], Any]:
     Raises:
         DataError: there is only one, or nothing of one to train on or to hold out.
     """
-    from singlow.data.corpora import sources_of
-    from singlow.data.dataset import read_info
-    from singlow.data.heldout import require_everybody
+    from singlow.data.sources.layouts import sources_of
+    from singlow.data.sources.splits import require_everybody
+    from singlow.data.store.dataset import read_info
 
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
     if "speakers" in arguments:
@@ -68,7 +45,7 @@ def compile_flow(flow: Any, training: Mapping[str, Any]) -> None:
     import keras
 
     from singlow.training.optimizer import GuardedAdam
-    from singlow.training.schedule import WarmUp
+    from singlow.training.schedules import WarmUp
 
     schedule = WarmUp(training["learning_rate"], training["warmup_steps"], training["decay_steps"])
     optimizer = GuardedAdam(
@@ -112,50 +89,9 @@ def restore(flow: Any, checkpoint: Checkpoint) -> None:
         DataError: the checkpoint is of another model.
     """
     variables = _everything(flow)
-    tensors = read_tensors(checkpoint.state, _described(variables))
+    tensors = read_tensors(checkpoint.state, described(variables))
     for path, variable in variables.items():
         variable.assign(tensors[path])
-
-
-def load_averages(flow: Any, checkpoint: Checkpoint) -> None:
-    """Give a flow of any precision the averaged weights of a checkpoint.
-
-    Raises:
-        DataError: the checkpoint is of another model.
-    """
-    variables = {v.path: v for v in flow.weights}
-    stored = {
-        path: ("float32" if kind == "float64" else kind, shape)
-        for path, (kind, shape) in _described(variables).items()
-    }
-    for path, tensor in read_tensors(checkpoint.model, stored).items():
-        variables[path].assign(tensor.astype(variables[path].dtype))
-
-
-def load_flow(config: Mapping[str, Any], checkpoint: Checkpoint, dtype: str = "float32") -> Any:
-    """A run's flow with its averaged weights, its networks in full precision too.
-
-    Args:
-        config: what config.json says.
-        checkpoint: whose weights.
-        dtype: `"float32"`, or `"float64"` for a reference.
-
-    Raises:
-        DataError: the checkpoint is of another model.
-    """
-    start_backend()
-    import keras
-
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
-    try:
-        flow = build_flow(config, precision="float32")
-    finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
-    load_averages(flow, checkpoint)
-    return flow
 
 
 def synchronise(flow: Any) -> None:
@@ -172,27 +108,3 @@ def _everything(flow: Any) -> dict[str, Any]:
     if len(named) != len(variables):
         raise RuntimeError("Expected every variable to have a path of its own. Received: doubles.")
     return named
-
-
-def _described(variables: Mapping[str, Any]) -> Description:
-    return {path: (str(v.dtype), tuple(v.shape)) for path, v in variables.items()}
-
-
-def _check_kinds(model: type, arguments: Mapping[str, Any]) -> None:
-    for key, parameter in inspect.signature(model).parameters.items():
-        default = parameter.default
-        if key not in arguments or default is inspect.Parameter.empty:
-            continue
-        value = arguments[key]
-        if isinstance(default, tuple | list):
-            right = isinstance(value, list | tuple) and all(type(v) is int for v in value)
-            kind = "a list of whole numbers, as in [3,1,3]"
-        elif isinstance(default, float):
-            right, kind = type(value) in (int, float), "a number"
-        else:
-            right, kind = type(value) is type(default), _KINDS[type(default)]
-        if not right:
-            raise UsageError(f"Expected {key} to be {kind}. Received: {key}={value!r}.")
-
-
-_KINDS = {int: "a whole number", bool: "true or false", str: "a word"}

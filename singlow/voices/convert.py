@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from singlow.audio import resample, root_mean_square
+from singlow.audio.frames import cut, overlap_add
 from singlow.errors import DataError
-from singlow.frames import cut, overlap_add
 from singlow.voices.level import gain
 
 _BATCH = 32
@@ -86,12 +86,12 @@ def convert_recording(
     if before is not None:
         audio = audio / np.float32(before.limit)
     sounding = np.abs(audio).max(axis=0, initial=0) > 0
-    heard = resample(audio, sample_rate, flow.sampling_rate)[:, sounding]
+    heard = resample(audio, sample_rate, flow.sample_rate)[:, sounding]
     least = flow.multiple if frames is None else frames[0]
     if len(heard) < least:
         what = "a frame" if frames is None else "a window"
         raise DataError(
-            f"Expected a recording of at least {least} samples at {flow.sampling_rate} Hz, {what}. "
+            f"Expected a recording of at least {least} samples at {flow.sample_rate} Hz, {what}. "
             f"Received: {len(heard)}."
         )
     factor = gain(heard, level)
@@ -99,7 +99,7 @@ def convert_recording(
         factor = before.level / root_mean_square(heard)
     heard = heard * np.float32(factor)
     if frames is None:
-        beyond = None if before is None or sample_rate != flow.sampling_rate else before.tail
+        beyond = None if before is None or sample_rate != flow.sample_rate else before.tail
         voices = convert(flow, heard, source, targets, beyond)
     else:
         voices = _in_groups(flow, heard, source, targets, *frames)
@@ -131,7 +131,7 @@ def _levelled(
 ) -> Converted:
     y, tail = y[:length], y[length:]
     y, burst = without_bursts(y)
-    back = resample(y, flow.sampling_rate, sample_rate)[: len(audio)]
+    back = resample(y, flow.sample_rate, sample_rate)[: len(audio)]
     result = np.zeros_like(audio)
     result[: len(back), sounding] = back
     rms = root_mean_square(result)
@@ -139,7 +139,7 @@ def _levelled(
         raise DataError("Expected a conversion with sound. Received: silence.")
     result *= np.float32(root_mean_square(audio) / rms)
     limit = min(1.0, ceiling / float(np.abs(result).max()))
-    kept = len(tail) and sample_rate == flow.sampling_rate and np.abs(tail).max() <= _BURST
+    kept = len(tail) and sample_rate == flow.sample_rate and np.abs(tail).max() <= _BURST
     level = root_mean_square(y)
     return Converted(result * np.float32(limit), level, limit, burst, tail if kept else None)
 

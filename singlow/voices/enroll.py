@@ -8,12 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from singlow.bijections.base import Tensor
-from singlow.bijections.loop import vjp
 from singlow.errors import DataError
 from singlow.models.flow import LOG_2, STEPS_OF_16_BIT
 from singlow.models.traced import traced
-from singlow.voices.windows import Windows, log_probs
+from singlow.ops.control import vjp
+from singlow.ops.tensors import Tensor
+from singlow.voices.excerpts import Windows, log_probs
 
 HELD_OUT = 5  # one window of so many
 _BATCH, _RATE = 8, 0.03
@@ -66,7 +66,7 @@ def fit_embedding(
     if len(windows) < 2:
         raise DataError(
             f"Expected at least two windows of sound, {2 * windows.x.shape[1]} samples at "
-            f"{flow.sampling_rate} Hz. Received: {len(windows)}; give more recordings."
+            f"{flow.sample_rate} Hz. Received: {len(windows)}; give more recordings."
         )
     places = np.arange(len(windows))
     apart = places % min(HELD_OUT, len(windows)) == min(HELD_OUT, len(windows)) - 1

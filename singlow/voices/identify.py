@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError
-from singlow.voices.windows import log_probs, windows_of
+from singlow.voices.excerpts import log_probs, windows_of
 
 SECONDS = 30.0
 _WORK = 480.0  # seconds times speakers, at most
@@ -79,11 +79,11 @@ def identify(
     windows = windows_of([audio], window, flow.multiple)
     if not len(windows):
         raise DataError(
-            f"Expected a recording of at least {flow.multiple} samples at {flow.sampling_rate} Hz. "
+            f"Expected a recording of at least {flow.multiple} samples at {flow.sample_rate} Hz. "
             f"Received: {len(audio)}."
         )
     seconds = min(SECONDS, _WORK / len(names))
-    most = max(_LEAST, int(seconds * flow.sampling_rate / window))
+    most = max(_LEAST, int(seconds * flow.sample_rate / window))
     windows = windows[:most]
     found = log_probs(flow, windows, np.stack([embeddings[name] for name in names]))
     total = found.sum(axis=0)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError, UsageError
-from singlow.training.run import NAME
+from singlow.runs.run import NAME
+from singlow.voices.enrolled import FOLDER, SUFFIX, read_voice
 from singlow.voices.tag import LONGEST
-from singlow.voices.voice import FOLDER, SUFFIX, read_voice
 
 WORDS = ("all", "auto")  # that stand for speakers on the command line
 

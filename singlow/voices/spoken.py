@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError
-from singlow.latents.song import Song, decode_song, encode_song
+from singlow.latents.codes import Song, decode_song, encode_song
 from singlow.voices.convert import without_bursts
 from singlow.voices.level import gain
 

@@ -9,9 +9,10 @@ import numpy as np
 from keras import ops
 
 from singlow import bijections as b
-from singlow.bijections.base import InvertibleLayer, Tensor
+from singlow.bijections.base import InvertibleLayer
 from singlow.models import SinGlow
 from singlow.networks import ConvNet, HyperNet, WaveNet
+from singlow.ops.tensors import Tensor
 from singlow.testing import nudge
 from tests.conftest import PRECISIONS
 

@@ -1,0 +1,61 @@
+"""Windows handed to a framework: `tf.data` under TensorFlow, `keras.utils.PyDataset` elsewhere."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from singlow.data.feed.windows import Windows
+
+
+def dataset(windows: "Windows", start: int, steps: int | None) -> Any:
+    """Batches `start`, `start + 1`, ... as the Keras backend likes them.
+
+    Args:
+        windows: what to read.
+        start: the first step.
+        steps: how many; None is endless.
+    """
+    import keras
+
+    make = tf_dataset if keras.config.backend() == "tensorflow" else py_dataset
+    return make(windows, start, steps)
+
+
+def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Dataset":
+    """Batches as dictionaries of tensors, prefetched; arguments as for `dataset`."""
+    import tensorflow as tf
+
+    form = windows.batch_form()
+
+    def load(step: "tf.Tensor") -> "dict[str, tf.Tensor]":
+        arrays = tf.numpy_function(
+            lambda step: list(windows.noted_batch(step).values()),
+            [step],
+            [tf.as_dtype(kind) for _, kind in form.values()],
+        )
+        for array, (shape, _) in zip(arrays, form.values(), strict=True):
+            array.set_shape(shape)
+        return dict(zip(form, arrays, strict=True))
+
+    stop = tf.int64.max if steps is None else start + steps
+    options = tf.data.Options()
+    options.autotune.enabled = False  # nothing to tune, and its thread holds up the end of `fit`
+    return tf.data.Dataset.range(start, stop).map(load).prefetch(4).with_options(options)
+
+
+def py_dataset(windows: "Windows", start: int, steps: int | None) -> "keras.utils.PyDataset":
+    """The same batches as numpy dictionaries; arguments as for `dataset`."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def __getitem__(self, index: int) -> "tuple[dict[str, np.ndarray]]":
+            return (windows.noted_batch(start + index),)
+
+        @property
+        def num_batches(self) -> Any:
+            return steps
+
+    return Batches()

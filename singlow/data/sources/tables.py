@@ -1,0 +1,108 @@
+"""Tables beside recordings that say who sings what: a manifest, or LJSpeech's."""
+
+import csv
+import io
+import os
+import shlex
+from pathlib import Path
+
+from singlow.data.sources.clip import Clip
+from singlow.errors import DataError
+from singlow.progress import Report
+
+
+def has_bars(table: Path) -> bool:
+    """Whether a table is one of `id|text` and not somebody's list of titles and years.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    if not table.is_file():
+        return False
+    try:
+        with open(table, "rb") as file:
+            return b"|" in file.readline(1 << 16)
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read: {error.strerror}.") from None
+
+
+def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> list[Clip]:
+    """The clips that `metadata.csv`, lines of `id|text` or `id|text|spoken text`, lists.
+
+    Args:
+        root: folder of the table.
+        paths: of the recordings below it; an id without one is looked for in `wavs`.
+        label: the singer's name; the folder's without one.
+        report: receives a line when files are not listed.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    table = root / "metadata.csv"
+    by_stem: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: (path.suffix.lower() != ".wav", path)):
+        by_stem.setdefault(path.stem, path)
+    clips = []
+    for number, line in enumerate(io.StringIO(_text(table), newline=None), 1):
+        id, *texts = line.rstrip("\n").split("|")
+        if not texts or "\0" in id:
+            raise DataError(f"{table}: line {number} is no `id|text`. {_other_layout(root)}")
+        text = texts[1] if len(texts) > 1 and texts[1] else texts[0]
+        path = by_stem.get(id, root / "wavs" / f"{id}.wav")
+        clips.append(Clip(path, label or root.name, text=text, id=id))
+    unlisted = len(set(paths) - {clip.path for clip in clips})
+    if unlisted:
+        report(f"{table} does not list {unlisted} of {len(paths)} file(s); they are left out.")
+    return clips
+
+
+def read_manifest(root: Path) -> list[Clip]:
+    """The clips that `manifest.csv` lists: `path`, and where given `singer,text,style,split`.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    table = root / "manifest.csv"
+    rows = csv.DictReader(io.StringIO(_text(table), newline=""), strict=True)
+    clips = []
+    try:
+        for row in rows:
+            clips.append(_read_row(root, row))
+    except (csv.Error, ValueError) as error:
+        number = rows.reader.line_num
+        raise DataError(f"{table}: line {number}: {error}. {_other_layout(root)}") from None
+    return clips
+
+
+def _read_row(root: Path, row: dict[str | None, str | list[str] | None]) -> Clip:
+    """The clip of a line; ValueError tells what is wrong with it."""
+    row = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+    if not row.get("path"):
+        raise ValueError("expected a value in a column named path. Received: none")
+    path, split = Path(os.path.abspath(root / row["path"])), row.get("split", "")
+    inside = Path(os.path.relpath(path, root))
+    if "\0" in row["path"] or not inside.name:
+        raise ValueError(f"expected the path of a file. Received: {row['path'][:80]!r}")
+    if split not in ("", "train", "validation"):
+        raise ValueError(f"expected split train or validation. Received: {split[:80]!r}")
+    id, singer = inside.with_suffix("").as_posix(), row.get("singer") or root.name
+    return Clip(path, singer, row.get("style", ""), row.get("text", ""), id, split)
+
+
+def _text(table: Path) -> str:
+    try:
+        return table.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{table}: expected UTF-8 text. Received: byte {error.start}. Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read: {error.strerror}.") from None
+
+
+def _other_layout(root: Path) -> str:
+    """What to do about a table that was never meant for us."""
+    return (
+        "Mend the table, or do without it: "
+        f"python3 data_loader.py {shlex.quote(str(root))} --out DIR --layout folders"
+    )

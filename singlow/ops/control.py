@@ -1,0 +1,168 @@
+"""The primitives that Keras lacks: a lean `scan`, `vjp`, products that are exact, cheap layers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from singlow.ops.tensors import Tensor
+
+Body = Callable[[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Tensor]]]
+
+
+def scan(
+    body: Body,
+    carry: Sequence[Tensor],
+    xs: Sequence[Tensor],
+    times: int,
+    ys_like: Sequence[Tensor] = (),
+    reverse: bool = False,
+    differentiated: bool = True,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """`carry, y_k = body(carry, [x[k] for x in xs])` for every `k`; the last carry, and all `y`.
+
+    On TensorFlow each turn takes its weights from the end of a list, for a slice `x[k]` in the loop
+    has a gradient the size of `x`, and a read by index keeps index, shape and length for it; and no
+    turn begins before the one before it has ended, so that the memory of one is enough. Where
+    nobody asks for gradients, slices it is: a list in reverse order is a copy of all weights.
+
+    Args:
+        body: from the carry and a slice of each of `xs` to the next carry and the slices of `ys`.
+        carry: tensors whose shapes stay.
+        xs: tensors with `times` slices along their first axis.
+        times: how many turns.
+        ys_like: tensors of the shape and dtype of each slice of `ys`.
+        reverse: begin with the last slice; `ys` keep the order of `xs`.
+        differentiated: whether gradients are taken through the loop itself; where they are after
+            all they are the same, at the cost of slices.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        last, ys = jax.lax.scan(
+            lambda carry, x: body(carry, x), list(carry), list(xs), times, reverse=reverse
+        )
+        return last, ys
+    return _scan_tensorflow(body, carry, xs, times, ys_like, reverse, differentiated)
+
+
+def _scan_tensorflow(
+    body: Body,
+    carry: Sequence[Tensor],
+    xs: Sequence[Tensor],
+    times: int,
+    ys_like: Sequence[Tensor],
+    reverse: bool,
+    differentiated: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    import tensorflow as tf
+
+    def turn(i: Tensor, carry: list[Tensor], lists: list[Tensor], written: list[Any]) -> tuple:
+        k = times - 1 - i if reverse else i
+        popped = [_pop(x, like) for x, like in zip(lists, xs, strict=True)] if lists else []
+        slices = [slice_ for _, slice_ in popped] if lists else [x[k] for x in xs]
+        carry, ys = body(carry, slices)
+        carry = [tf.ensure_shape(c, shape) for c, shape in zip(carry, shapes, strict=True)]
+        written = [a.write(k, y) for a, y in zip(written, ys, strict=True)]
+        return i + 1, carry, [rest for rest, _ in popped], written
+
+    shapes = [c.shape for c in carry]
+    lists = _lists(xs if reverse else [tf.reverse(x, [0]) for x in xs]) if differentiated else []
+    written = [tf.TensorArray(y.dtype, times, element_shape=y.shape) for y in ys_like]
+    _, carry, _, written = tf.while_loop(
+        lambda i, *_: i < times,
+        turn,
+        (0, list(carry), lists, written),
+        parallel_iterations=1,
+        maximum_iterations=times,
+    )
+    return carry, [a.stack() for a in written]
+
+
+def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
+    """Each tensor as the list of its slices."""
+    import tensorflow as tf
+
+    shapes = [tf.constant(list(x.shape[1:]), "int32") for x in xs]
+    pairs = zip(xs, shapes, strict=True)
+    return [tf.raw_ops.TensorListFromTensor(tensor=x, element_shape=shape) for x, shape in pairs]
+
+
+def _pop(rest: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """A list without its last slice, and that slice."""
+    import tensorflow as tf
+
+    shape = tf.constant(list(like.shape[1:]), "int32")
+    return tf.raw_ops.TensorListPopBack(
+        input_handle=rest, element_shape=shape, element_dtype=like.dtype
+    )
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself; on JAX compiled, once a shape.
+
+    JAX would compile a loop that is called outside of a compiled function at every call.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def with_backward(
+    forward: Callable[[list[Tensor], Any], tuple[Tensor, ...]],
+    backward: Callable[[tuple[Tensor, ...], list[Tensor], Any, Sequence[Tensor]], list[Tensor]],
+) -> Callable[[list[Tensor], Any], tuple[Tensor, ...]]:
+    """A function whose gradient is written by hand.
+
+    Args:
+        forward: `outputs = forward(learned, fixed)`.
+        backward: from `outputs, learned, fixed` and the gradients of the outputs to those of
+            `learned`; `fixed`, tensors and `None` in lists, has none.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        function = jax.custom_vjp(forward)
+
+        def keep(learned: list[Tensor], fixed: Any) -> tuple[Any, Any]:
+            outputs = forward(learned, fixed)
+            return outputs, (outputs, learned, fixed)
+
+        function.defvjp(keep, lambda kept, upstream: (backward(*kept, upstream), None))
+        return function
+    import tensorflow as tf
+
+    def run(learned: list[Tensor], fixed: Any) -> tuple[Tensor, ...]:
+        @tf.custom_gradient
+        def function(*learned: Tensor) -> tuple[tuple[Tensor, ...], Callable[..., list[Tensor]]]:
+            outputs = forward(list(learned), fixed)
+            return outputs, lambda *upstream: backward(outputs, list(learned), fixed, upstream)
+
+        return function(*learned)
+
+    return run
+
+
+def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[[Any], tuple]]:
+    """`function(*arguments)` and its pullback, from gradients of the output to those of arguments.
+
+    Arguments are tensors or lists of them; where one is `None`, so is its gradient.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.vjp(function, *arguments)
+    import tensorflow as tf
+
+    leaves = [leaf for leaf in tf.nest.flatten(arguments) if leaf is not None]
+    with tf.GradientTape() as tape:
+        tape.watch(leaves)
+        output = function(*arguments)
+
+    def pull(gradient: Any) -> tuple:
+        found = iter(tape.gradient(output, leaves, gradient, unconnected_gradients="zero"))
+        return tf.nest.map_structure(lambda leaf: None if leaf is None else next(found), arguments)
+
+    return output, pull

@@ -1,0 +1,31 @@
+"""A layer with other tensors in place of its variables."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.ops.tensors import Tensor
+
+Bindings = list[tuple[keras.Variable, Tensor]]
+
+
+def run_bound(
+    layer: keras.layers.Layer, bindings: Bindings, *inputs: Tensor | None, **settings: Any
+) -> Any:
+    """Call a layer with other tensors in place of its variables; no variable is changed."""
+    with keras.StatelessScope(state_mapping=bindings):
+        return layer(*inputs, **settings)
+
+
+def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
+    """What the layer's trainable variables are, with those of `bindings` replaced."""
+    with keras.StatelessScope(state_mapping=bindings) as scope:
+        values = [scope.get_current_value(v) for v in layer.trainable_variables]
+    pairs = zip(values, layer.trainable_variables, strict=True)
+    return [v.value if value is None else value for value, v in pairs]
+
+
+def read(variable: keras.Variable) -> Tensor:
+    """The variable's value, a tensor on TensorFlow too."""
+    return ops.cast(variable, variable.dtype)
