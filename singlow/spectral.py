@@ -1,0 +1,160 @@
+"""Mel spectrograms as pure functions of a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class MelRecipe:
+    """How a mel spectrogram is computed from audio.
+
+    Frames are centred on multiples of `hop_length`, with the audio reflected at both ends and a
+    periodic Hann window. Filters are triangles on Slaney's mel scale, each of area 1.
+
+    Args:
+        sample_rate: Hz of the audio.
+        n_fft: samples of a Fourier transform.
+        hop_length: samples between frames.
+        n_mels: number of mel filters.
+        low: lowest frequency of the filters, Hz.
+        high: highest frequency of the filters, Hz.
+        power: exponent of the magnitude spectrogram: 1 is magnitude, 2 is power.
+        floor: smallest mel value before the logarithm.
+        scale: `"log"`, the natural logarithm; or `"decibel"`, `(20 log10 mel - 20 + 100) / 100`
+            clipped to [0, 1].
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    sample_rate: int = 22050
+    n_fft: int = 1024
+    hop_length: int = 256
+    n_mels: int = 80
+    low: float = 0.0
+    high: float = 8000.0
+    power: float = 1.0
+    floor: float = 1e-5
+    scale: str = "log"
+
+    def __post_init__(self) -> None:
+        sizes = (self.sample_rate, self.n_fft, self.hop_length, self.n_mels)
+        if min(sizes) < 1 or not 0 <= self.low < self.high <= self.sample_rate / 2:
+            raise ValueError(
+                "Expected positive sizes and 0 <= low < high <= sample_rate / 2. "
+                f"Received: {asdict(self)}."
+            )
+        if self.scale not in ("log", "decibel") or not self.floor > 0 or not self.power > 0:
+            raise ValueError(
+                "Expected scale 'log' or 'decibel', and floor and power above 0. "
+                f"Received: {asdict(self)}."
+            )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "MelRecipe":
+        """The recipe that `asdict` returned.
+
+        Raises:
+            ValueError: a field is unknown, or a value is out of its range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(config) - known)
+        if unknown:
+            raise ValueError(
+                f"Expected fields in {', '.join(sorted(known))}. Received: {', '.join(unknown)}."
+            )
+        return cls(**config)
+
+    def differences(self, other: "MelRecipe") -> list[str]:
+        """The fields in which two recipes differ, each as `name: mine, theirs`."""
+        mine, theirs = asdict(self), asdict(other)
+        return [f"{key}: {mine[key]}, {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+RECIPES: Mapping[str, MelRecipe] = MappingProxyType(
+    {
+        "tacotron": MelRecipe(),
+        "flowavenet": MelRecipe(low=125.0, high=7600.0, power=2.0, floor=1e-4, scale="decibel"),
+    }
+)
+"""Recipes by name: `tacotron` is that of Tacotron 2, WaveGlow, Glow-TTS and Flowtron."""
+
+
+def mel_spectrogram(audio: np.ndarray, recipe: MelRecipe) -> np.ndarray:
+    """The mel spectrogram of audio.
+
+    Args:
+        audio: `(time,)` float in [-1, 1] at `recipe.sample_rate`.
+        recipe: how to compute it.
+
+    Returns:
+        `(1 + time // hop_length, n_mels)` float32.
+
+    Raises:
+        ValueError: the audio is not one channel, or shorter than half of a transform.
+
+    References:
+        Shen et al., Natural TTS Synthesis by Conditioning WaveNet on Mel Spectrogram Predictions,
+        2018, https://arxiv.org/abs/1712.05884; Kim, Lee, Song, Kim and Yoon, FloWaveNet, 2019,
+        https://arxiv.org/abs/1811.02155
+    """
+    import librosa
+
+    audio = np.asarray(audio, np.float32)
+    if audio.ndim != 1 or len(audio) <= recipe.n_fft // 2:
+        raise ValueError(
+            f"Expected audio of shape (time,) with more than {recipe.n_fft // 2} samples. "
+            f"Received: shape {audio.shape}."
+        )
+    mel = librosa.feature.melspectrogram(
+        y=audio,
+        sr=recipe.sample_rate,
+        n_fft=recipe.n_fft,
+        hop_length=recipe.hop_length,
+        power=recipe.power,
+        n_mels=recipe.n_mels,
+        fmin=recipe.low,
+        fmax=recipe.high,
+        pad_mode="reflect",
+    )
+    mel = np.maximum(mel.T, recipe.floor)
+    if recipe.scale == "log":
+        return np.log(mel)
+    return np.clip((20.0 * np.log10(mel) - 20.0 + 100.0) / 100.0, 0.0, 1.0)
+
+
+def audio_from_mel(mel: np.ndarray, recipe: MelRecipe, iterations: int = 32) -> np.ndarray:
+    """Audio with nearly the mel spectrogram `mel`, by the Griffin-Lim algorithm.
+
+    Args:
+        mel: `(frames, n_mels)` as `mel_spectrogram` returns it.
+        recipe: how it was computed.
+        iterations: of the algorithm.
+
+    Returns:
+        `(hop_length * (frames - 1),)` float32.
+
+    References:
+        Griffin and Lim, Signal estimation from modified short-time Fourier transform, 1984;
+        Perraudin, Balazs and Sondergaard, A fast Griffin-Lim algorithm, 2013.
+    """
+    import librosa
+
+    mel = np.asarray(mel, np.float32).T
+    linear = np.exp(mel) if recipe.scale == "log" else 10.0 ** ((100.0 * mel - 80.0) / 20.0)
+    spectrogram = librosa.feature.inverse.mel_to_stft(
+        linear,
+        sr=recipe.sample_rate,
+        n_fft=recipe.n_fft,
+        power=recipe.power,
+        fmin=recipe.low,
+        fmax=recipe.high,
+    )
+    audio = librosa.griffinlim(
+        spectrogram, n_iter=iterations, hop_length=recipe.hop_length, random_state=0
+    )
+    return audio.astype(np.float32)
