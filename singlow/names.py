@@ -1,0 +1,107 @@
+r"""Names of singers, speakers and styles: compared, found, shown and typed back.
+
+A name is any text. Names that come from a folder may hold bytes that are no text (a folder of a
+Shift-JIS archive) and control characters. Python keeps such bytes as lone surrogates, and so do
+`dataset_info.json` and `config.json`: `json.dumps` writes them in ASCII and `json.loads` restores
+them. Only printing them needs care, and that is what `shown` and `escape` are for.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from singlow.errors import UsageError
+
+RESERVED = ("all", "auto")  # words of the command line that stand for a choice of speakers
+LISTED = 20
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_ESCAPE = re.compile(r"\\[xuU\\]")
+
+
+def escape(text: str) -> str:
+    r"""Return a text that is safe to print: what a terminal would act upon is spelled out.
+
+    Control characters, line separators and marks that turn the direction of writing become
+    `\x1b` or `\u202e`; a byte that is no text becomes `\x89`. Everything else stays, also
+    backslashes, so the result is meant for messages. Use `shown` for a name.
+    """
+    return "".join(map(_escaped, text))
+
+
+def shown(name: str) -> str:
+    r"""Return a name as it is printed, and as `find_name` accepts it when it is typed.
+
+    Two names never look the same: where a name needs an escape, or looks as if it had one, its own
+    backslashes are doubled.
+
+    Example:
+        >>> shown("Zoé"), shown("AC\\DC"), shown("\udc89\udcb9")
+        ('Zoé', 'AC\\DC', '\\x89\\xb9')
+    """
+    if escape(name) == name and not _ESCAPE.search(name):
+        return name
+    return "".join("\\\\" if char == "\\" else _escaped(char) for char in name)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI:
+        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+    return char
+
+
+def normal(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), in which names are compared and stored.
+
+    macOS writes the names of files decomposed (NFD), keyboards write them composed.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def same_name(a: str, b: str) -> bool:
+    """Whether two names are equal once both are composed."""
+    return normal(a) == normal(b)
+
+
+def find_name(wanted: str, names: Iterable[str], kind: str = "speaker") -> str:
+    r"""Return the one of `names` that a user means by `wanted`.
+
+    The name itself is accepted, its composed or decomposed form, and its form as `shown` prints it.
+
+    Args:
+        wanted: as typed.
+        names: the known names.
+        kind: what they name, in the singular, for the message.
+
+    Raises:
+        UsageError: no name fits. The message lists the known names and suggests the nearest.
+    """
+    names = list(names)
+    if wanted in names:
+        return wanted
+    for form in (normal, lambda name: normal(shown(name)), lambda name: normal(_printed(name))):
+        for name in names:
+            if form(name) == normal(wanted):
+                return name
+    listed = ", ".join(map(shown, names[:LISTED]))
+    if len(names) > LISTED:
+        listed += f" and {len(names) - LISTED} more"
+    raise UsageError(
+        f"Expected a {kind} in {listed or 'an empty list'}. Received: {shown(wanted[:80])}."
+        f"{suggest(wanted, names)}"
+    )
+
+
+def suggest(wanted: str, names: Iterable[str]) -> str:
+    """Return `" Did you mean NAME?"` for the nearest of `names`, or "" when none is near."""
+    folded = {normal(shown(name)).casefold(): name for name in reversed(list(names))}
+    near = difflib.get_close_matches(normal(shown(wanted)).casefold(), folded, n=1, cutoff=0.6)
+    return f" Did you mean {shown(folded[near[0]])}?" if near else ""
+
+
+def _printed(name: str) -> str:
+    r"""Return a name with `\udc89` for a byte, as a stream prints it that escapes what it must."""
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,78 @@
+"""Names are compared, found, shown and typed back, whatever they are made of."""
+
+import itertools
+import json
+
+import pytest
+
+from singlow.errors import UsageError
+from singlow.names import escape, find_name, normal, same_name, shown, suggest
+
+SHIFT_JIS = b"\x89\xb9\x83\x82".decode("utf-8", "surrogateescape")
+ODD = [
+    SHIFT_JIS,
+    "Zoe\u0301",
+    "\x1b]0;title\x07",
+    "[/live]",
+    "AC\\DC",
+    "\\x89",
+    "\\" + SHIFT_JIS,
+    "\x89",
+    "a\u202eb",
+    "a\nb",
+    "音モ",
+    "\U0001f469\u200d\U0001f3a4",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_is_found_as_it_is_shown(name):
+    printed = shown(name)
+    assert printed.isprintable() or "\u200d" in printed
+    assert printed.encode()
+    assert find_name(printed, ODD) == name
+    assert find_name(name, ODD) == name
+    assert json.loads(json.dumps(name)) == name
+
+
+def test_two_names_are_never_shown_alike():
+    pieces = ["\\", "x", "89", "\udc89", "\x89", "u0089", "\x1b", "x1b"]
+    names = {"".join(parts) for n in (1, 2, 3) for parts in itertools.product(pieces, repeat=n)}
+    assert len(set(map(shown, names))) == len(names)
+
+
+def test_plain_names_are_shown_as_they_are():
+    for name in ("ada", "Zoé", "AC\\DC", "Ünal Çelik", "音モ", "a/b", "[red]bo"):
+        assert shown(name) == escape(name) == name
+    assert shown(SHIFT_JIS) == r"\x89\xb9\x83\x82"
+    assert escape("\x1b[31mbo") == r"\x1b[31mbo"
+
+
+def test_a_decomposed_name_is_found_by_its_composed_form():
+    decomposed = "Zoe\u0301"
+    assert decomposed != "Zoé"
+    assert same_name(decomposed, "Zoé")
+    assert normal(decomposed) == "Zoé"
+    assert find_name("Zoé", ["ada", decomposed]) == decomposed
+    assert find_name(decomposed, ["ada", "Zoé"]) == "Zoé"
+    assert find_name(decomposed, ["Zoé", decomposed]) == decomposed
+
+
+def test_a_name_as_a_stream_prints_it_is_found():
+    assert find_name(r"\udc89\udcb9\udc83\udc82", ["ada", SHIFT_JIS]) == SHIFT_JIS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [("adda", "ada"), ("ADA", "ada"), ("zoe", "Zoé"), (r"\x89\xb9\x83", r"\x89\xb9\x83\x82")],
+)
+def test_a_mistyped_name_gets_a_suggestion(wanted, near):
+    with pytest.raises(UsageError, match="Expected a singer in ada, ") as caught:
+        find_name(wanted, ["ada", "bo", "Zoé", SHIFT_JIS], "singer")
+    assert str(caught.value).endswith(f" Did you mean {near}?")
+
+
+def test_a_name_far_from_all_gets_none_and_long_lists_are_cut():
+    assert suggest("xyz", ["ada", "bo"]) == ""
+    with pytest.raises(UsageError, match=r"s19 and 5 more\. Received: nobody\.$"):
+        find_name("nobody", [f"s{number}" for number in range(25)])
