@@ -1,4 +1,4 @@
-"""What can go wrong for a user, each with the exit code of its command."""
+"""Errors that a user can correct, with the exit codes of the commands, and warnings."""
 
 import errno
 import sys
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from singlow.streams import prepare_streams, silence
+from singlow.streams import one_line, prepare_streams, silence
 
 
 class SinglowError(Exception):
-    """A fault that a user can mend; its message is one line: what, where, what to do next."""
+    """An error that a user can correct; its message is one line: what, where, what to do next."""
 
     exit_code = 1
 
 
 class UsageError(SinglowError):
-    """A flag, name or setting that cannot be used as given (exit code 2)."""
+    """A flag, name or setting that cannot be used (exit code 2)."""
 
     exit_code = 2
 
@@ -35,22 +35,27 @@ class EnvironmentFault(SinglowError):
 
 
 class Interrupted(SinglowError):
-    """Stopped before the end; the same command goes on from there (exit code 5)."""
+    """The work stopped before its end; the same command continues it (exit code 5)."""
 
     exit_code = 5
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Puts a file before what is wrong with it, where the fault is found without its name.
+    """Put `path` before the message of every `DataError` that the block raises.
 
     Raises:
-        DataError: as inside, with `path` before the message.
+        DataError: the error of the block, with `path` before its message.
     """
     try:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def warn(message: str) -> None:
+    """Print a warning to stderr, as one line in which control characters are escaped."""
+    print(f"Warning: {one_line(message)}", file=sys.stderr)
 
 
 _REFUSED = {
@@ -72,15 +77,15 @@ _MISTAKEN = {
 
 
 def run_command(main: Callable[[], None], lasting: bool = False) -> NoReturn:
-    """Run a command's `main` and exit with the code its outcome has, without a traceback.
+    """Run the `main` of a command and exit with the code of its outcome, without a traceback.
 
-    Exit codes: 0 done, 2 usage, 3 data, 4 environment, 5 interrupted and resumable. A fault that is
-    not the user's to mend keeps its traceback. When nobody reads what is printed any more, as
-    `head` does, the command ends, silently and as interrupted.
+    Exit codes: 0 done, 2 usage, 3 data, 4 environment, 5 interrupted and resumable. An error that
+    the user cannot correct keeps its traceback. When the reader of the output has gone, as `head`
+    does after its lines, the command ends silently with the code of an interruption.
 
     Args:
-        main: does everything.
-        lasting: go on, in silence, when nobody reads what is printed any more.
+        main: does all the work.
+        lasting: whether to continue, without output, when the reader of the output has gone.
     """
     prepare_streams(lasting)
     try:
@@ -97,22 +102,22 @@ def run_command(main: Callable[[], None], lasting: bool = False) -> NoReturn:
 def _outcome(main: Callable[[], None]) -> Any:
     try:
         main()
-    except SystemExit as left:
-        return left.code
+    except SystemExit as error:
+        return error.code
     except SinglowError as error:
-        return _told(str(error), error.exit_code)
+        return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _told("Interrupted. Run the same command again to go on.", Interrupted.exit_code)
+        return _report("Interrupted. Run the same command again to go on.", Interrupted.exit_code)
     except OSError as error:
         where = error.filename if error.filename is not None else "The output"
         if error.errno in _MISTAKEN:
-            return _told(f"{where} {_MISTAKEN[error.errno]}.", UsageError.exit_code)
+            return _report(f"{where} {_MISTAKEN[error.errno]}.", UsageError.exit_code)
         if error.errno in _REFUSED:
-            return _told(f"{where} {_REFUSED[error.errno]}.", EnvironmentFault.exit_code)
+            return _report(f"{where} {_REFUSED[error.errno]}.", EnvironmentFault.exit_code)
         raise
     return 0
 
 
-def _told(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
+def _report(message: str, code: int) -> int:
+    print(one_line(message), file=sys.stderr)
     return code

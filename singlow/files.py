@@ -1,59 +1,111 @@
-"""Files that are written whole or not at all, and places where none can be."""
+"""Files and folders: written whole or not at all, set aside, removed, hashed and locked."""
 
 import contextlib
-import fcntl
+import errno
 import hashlib
+import itertools
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock, Timeout
+
 from singlow.errors import EnvironmentFault, UsageError
+
+LOCK = ".lock"
+_CANNOT_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of `path` once it is on the disk.
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` when the block ends without an exception.
 
-    Until then, and when the block raises, what lay there stays. Its folder is made if need be.
+    Until then, and if the block raises, an existing file stays as it is. The new file has the mode
+    of the existing one. Missing parent folders are created. A device or a pipe is written directly.
 
     Raises:
-        OSError: the system refuses; it names `path`, or the folder that cannot be made.
+        OSError: the system refuses; its `filename` is `path` or the folder that is missing.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    status = None
+    with contextlib.suppress(FileNotFoundError):
+        status = path.stat()
+    if status is not None and not stat.S_ISREG(status.st_mode) and not path.is_dir():
+        with path.open("wb") as file:
+            yield file
+        return
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        handle, temporary = tempfile.mkstemp(prefix=f".tmp-{path.name[:40]}-", dir=path.parent)
+        with open(handle, "wb") as file:
+            _copy_mode(temporary, status)
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            sync(file.fileno())
+        os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):
+        if error.filename is None or str(error.filename).startswith(str(path.parent / ".tmp-")):
             error.filename = str(path)
         raise
     finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+    sync_folder(path.parent)
+
+
+def _copy_mode(temporary: str, status: os.stat_result | None) -> None:
+    """Copy owner and mode of the file to be replaced, or set the mode of a new file."""
+    if status is None:
+        umask = os.umask(0o077)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        return
+    if hasattr(os, "chown"):
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.chown(temporary, status.st_uid, status.st_gid)
+    os.chmod(temporary, stat.S_IMODE(status.st_mode))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text in UTF-8, whole or not at all; bytes of names that are none are escaped."""
-    with whole(path) as file:
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; what UTF-8 cannot encode is escaped."""
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
 
+def sync(descriptor: int) -> None:
+    """Wait until the content of an open file is on the disk."""
+    os.fsync(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written, before long work; nothing stays in it.
+    """Refuse a folder in which no file can be created, before long work; nothing stays in it.
 
     Args:
-        folder: or what exists of the folders above it.
+        folder: it may be missing; then the nearest existing folder above it is tried.
 
     Raises:
-        UsageError: it would lie below a file.
-        EnvironmentFault: the system lets nothing be made there.
+        UsageError: a file stands where a folder is needed.
+        EnvironmentFault: the system refuses to create a file there.
     """
     place = folder.absolute()
     nearest = next(path for path in (place, *place.parents) if path.exists())
@@ -69,80 +121,98 @@ def require_writable(folder: Path) -> None:
         ) from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all."""
-    temporary = path.parent / f".tmp-{path.name}"
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            sync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.filename in (None, str(temporary)):
-            error.filename = str(path)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+def set_aside(path: Path, *companions: Path) -> Path:
+    """Rename a file or folder to `NAME.old-1`, or the next number that is free.
+
+    Args:
+        path: it must exist.
+        companions: other paths, existing or not, that get the same number.
+
+    Returns:
+        The new path.
+    """
+
+    def old(path: Path, number: int) -> Path:
+        return path.with_name(f"{path.name}.old-{number}")
+
+    together = (*companions, path)
+    number = next(
+        number
+        for number in itertools.count(1)
+        if not any(os.path.lexists(old(each, number)) for each in together)
+    )
+    for each in together:
+        if os.path.lexists(each):
+            each.rename(old(each, number))
+    return old(path, number)
 
 
-def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def keep_copy(path: Path, label: str) -> Path:
+    """Give a file the second name `NAME.label`, or `NAME.label-2` and so on if that is taken.
+
+    The second name is a hard link, or a copy where the file system has no links, so that the
+    content outlives a replacement of `path`. A file that already has such a name keeps it.
+
+    Returns:
+        The second name.
+    """
+    for number in itertools.count(1):
+        copy = path.with_name(f"{path.name}.{label}{f'-{number}' if number > 1 else ''}")
+        if copy.exists() and copy.samefile(path):
+            return copy
+        if not os.path.lexists(copy):
+            break
     try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.link(path, copy, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        with path.open("rb") as source, atomic_write(copy) as target:
+            shutil.copyfileobj(source, target)
+    return copy
 
 
 def remove(path: Path) -> None:
-    """Remove a folder so that no half of it ever bears its name."""
+    """Remove a folder in such a way that no incomplete folder ever has its name."""
     doomed = path.parent / f".tmp-removed-{path.name}"
     shutil.rmtree(doomed, ignore_errors=True)
     path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def sync(descriptor: int) -> None:
-    """Wait until what was written is on the disk."""
-    os.fsync(descriptor)
-
-
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file's content in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
-def hold(directory: Path) -> Iterator[bool]:
-    """Hold the lock of a folder, which is made if need be; yields whether it was free.
+def lock_folder(folder: Path) -> Iterator[bool]:
+    """Lock a folder against other processes and yield whether it was free; never wait.
 
-    The system lets go of it when the process ends, however it ends.
+    The lock is the file `.lock` in the folder, which is created if it is missing. The system
+    releases the lock when the process ends for any reason.
     """
-    descriptor = _take(directory)
+    lock, status = _acquire(folder)
     try:
-        yield descriptor is not None
+        yield lock is not None
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        if lock is not None:
+            with contextlib.suppress(OSError):
+                # The folder may have been set aside, and another process may have locked a new one.
+                if os.path.samestat(status, os.stat(folder / LOCK)):
+                    os.unlink(folder / LOCK)
+            lock.release()
 
 
-def _take(directory: Path) -> int | None:
+def _acquire(folder: Path) -> tuple[FileLock | None, os.stat_result | None]:
+    path, opened = folder / LOCK, []
     while True:
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / ".lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, blocking=False, on_acquired=lambda fd: opened.append(os.fstat(fd)))
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                    return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)  # the folder was moved aside between the two calls
+            lock.acquire()
+        except Timeout:
+            return None, None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(opened[-1], os.stat(path)):
+                return lock, opened[-1]
+        lock.release()  # the folder was set aside between the opening and the locking

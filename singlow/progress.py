@@ -1,4 +1,4 @@
-"""What a user sees while a dataset is made."""
+"""Progress of long work: a bar on the terminal, and the type of functions that report lines."""
 
 import contextlib
 import sys
@@ -9,14 +9,23 @@ Report = Callable[[str], None]
 
 @contextlib.contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, nothing elsewhere; call what it yields after each of `total` steps."""
+    """Show a progress bar if stderr is a terminal.
+
+    Args:
+        label: text before the bar.
+        total: number of steps.
+
+    Yields:
+        A function without arguments to call after each step.
+    """
     if not sys.stderr.isatty() or not total:
         yield lambda: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(escape(label), total=total)
         yield lambda: bar.advance(task)

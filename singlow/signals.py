@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from singlow.spectral import MelRecipe, audio_from_mel, mel_spectrogram
+from singlow.spectral import RECIPES, MelRecipe, audio_from_mel, mel_spectrogram
 
 LOG_2 = math.log(2.0)
 Array = Any  # a numpy array or a tensor of the backend
@@ -241,7 +241,7 @@ class LogMel(Signal):
         recipe: how they are computed from audio.
     """
 
-    recipe: MelRecipe = MelRecipe()
+    recipe: MelRecipe = RECIPES["tacotron"]
 
     metric: ClassVar[str] = "nats_per_value"
     unit: ClassVar[str] = "nats per mel value"
@@ -262,11 +262,11 @@ class LogMel(Signal):
 
     def write(self, path: str | Path, x: np.ndarray) -> None:
         from singlow.errors import DataError
-        from singlow.files import whole
+        from singlow.files import atomic_write
 
         if not np.isfinite(x).all():
             raise DataError(f"{path}: Expected finite values. Received: NaN or infinite ones.")
-        with whole(Path(path)) as file:
+        with atomic_write(Path(path)) as file:
             np.save(file, np.asarray(x, np.float32), allow_pickle=False)
 
     def picture(self, x: np.ndarray) -> np.ndarray:

@@ -1,22 +1,25 @@
-"""What a command prints to: there, able to take any name, and outliving its reader if need be."""
+"""Standard streams that are always open, print any name and may outlive their reader."""
 
 import os
 import sys
+import unicodedata
 from typing import Any
 
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 
-class Lasting:
-    """A text stream that goes on in silence when nobody reads it any more.
+
+class LastingStream:
+    """A text stream that discards its output once the reader has gone.
 
     Args:
-        stream: to write to.
+        stream: the stream to write to.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or do nothing."""
+        """Write the text, or discard it if the reader has gone."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -24,7 +27,7 @@ class Lasting:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or do nothing."""
+        """Flush the stream, or discard what it holds if the reader has gone."""
         try:
             self._stream.flush()
         except BrokenPipeError:
@@ -35,10 +38,10 @@ class Lasting:
 
 
 def prepare_streams(lasting: bool = False) -> None:
-    """Make stdout and stderr usable: a closed one writes nowhere, and any name can be printed.
+    """Replace closed standard streams by the null device, and escape what cannot be encoded.
 
     Args:
-        lasting: go on in silence when a reader has gone.
+        lasting: whether output is discarded, without an error, when the reader has gone.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -46,13 +49,37 @@ def prepare_streams(lasting: bool = False) -> None:
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, it stays open
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, Lasting(stream) if lasting else stream)
+        setattr(sys, name, LastingStream(stream) if lasting else stream)
 
 
 def silence(stream: Any) -> None:
-    """Let a stream write nowhere from now on, also what is still in its buffer."""
+    """Redirect a stream, with the content of its buffer, to the null device."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())
     finally:
         os.close(nowhere)
+
+
+def printable(text: object) -> str:
+    """Return a name or text with control characters, line breaks and lone surrogates escaped.
+
+    A terminal obeys control characters: a name that holds them could overwrite what is displayed.
+    A byte of a file name that is no text, 0x83 for example, becomes `\\x83`.
+    """
+    return "".join(
+        _escape(character) if unicodedata.category(character) in _UNPRINTABLE else character
+        for character in str(text)
+    )
+
+
+def one_line(text: object) -> str:
+    """Return a message as one printable line: each run of white space becomes a space."""
+    return printable(" ".join(str(text).split()))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -10,7 +10,7 @@ import soundfile
 
 from singlow.audio import write_audio
 from singlow.errors import UsageError
-from singlow.files import require_writable, whole, write_whole
+from singlow.files import atomic_write, require_writable, write_text
 from tests.songs import TINY, coloured_noise, command, singlow, train, trained
 
 NOWHERE = Path("/proc")  # a folder in which not even root may make anything
@@ -122,11 +122,11 @@ def test_what_does_not_fit_is_one_line(place, small_files):
 
 def test_a_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "made" / "text"
-    with contextlib.suppress(KeyboardInterrupt), whole(path) as file:
+    with contextlib.suppress(KeyboardInterrupt), atomic_write(path) as file:
         file.write(b"half")
         raise KeyboardInterrupt
     assert not list(path.parent.iterdir())
-    write_whole(path, "ganz für \udcff")
+    write_text(path, "ganz für \udcff")
     assert path.read_text("utf-8") == "ganz für \\udcff"
     assert [found.name for found in path.parent.iterdir()] == ["text"]
 

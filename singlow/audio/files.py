@@ -15,7 +15,7 @@ from singlow.audio.containers.decoder import clean
 from singlow.audio.containers.sink import Sink
 from singlow.audio.decoding import AudioError, stream_audio, told
 from singlow.errors import DataError
-from singlow.files import whole
+from singlow.files import atomic_write
 
 
 def load_audio(
@@ -90,7 +90,7 @@ def write_blocks(
     """`write_audio` of a recording that comes in blocks `(time, channels)`."""
     path = Path(path)
     form = path.suffix[1:].upper() or "WAV"
-    with whole(path) as file:
+    with atomic_write(path) as file:
         sink = Sink(file)
         try:
             with soundfile.SoundFile(

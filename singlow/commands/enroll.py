@@ -10,7 +10,7 @@ import tyro
 from singlow.commands.places import Epoch, Files, RunName, inputs
 from singlow.data.sources.layouts import SUFFIXES
 from singlow.errors import DataError, UsageError, naming
-from singlow.files import require_writable
+from singlow.files import require_writable, set_aside
 from singlow.runs.opening import Opened, open_run
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
@@ -59,13 +59,13 @@ def enroll(
     table = np.stack([speakers[trained] for trained in speakers.trained])
     with progress(f"Fitting {name}", MOST_STEPS) as done:
         fitted = fit_embedding(flow, windows, table, seed, done)
-    seconds = float(windows.samples.sum()) / flow.sample_rate
+    seconds = float(windows.samples.sum()) / flow.signal.sample_rate
     sources = tuple(source.name for source in clips)
     voice = Voice(
         fitted.embedding, opened.fingerprint, sources, seconds, fitted.before, fitted.after
     )
     if path.exists():
-        print(f"The voice that was there is now {_set_aside(path)}.")
+        print(f"The voice that was there is now {set_aside(path)}.")
     write_voice(path, voice)
     start = "the mean of all speakers" if fitted.start < 0 else speakers.trained[fitted.start]
     print(
@@ -84,7 +84,7 @@ def _clips(opened: Opened, paths: list[Path]) -> dict[Path, Any]:
     clips, faults = {}, []
     for path in paths:
         try:
-            audio, _ = load_audio(path, opened.flow.sample_rate, 1)
+            audio, _ = load_audio(path, opened.flow.signal.sample_rate, 1)
             with naming(path):
                 factor = gain(audio, opened.config["data"].get("level"))
             clips[path] = audio * np.float32(factor)
@@ -95,10 +95,3 @@ def _clips(opened: Opened, paths: list[Path]) -> dict[Path, Any]:
     for fault in faults:
         print(f"Warning: left out: {fault}", file=sys.stderr)
     return clips
-
-
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while (old := path.with_name(f"{path.name}.old-{number}")).exists():
-        number += 1
-    return path.rename(old)

@@ -36,7 +36,7 @@ def evaluate_migration(
 
     from singlow.evaluation.migration import measure_migration, steps
     from singlow.evaluation.migration_page import write_page
-    from singlow.files import write_whole
+    from singlow.files import write_text
     from singlow.latents.migrate import migrate
     from singlow.progress import progress
 
@@ -56,7 +56,7 @@ def evaluate_migration(
             lambda audio, share: migrate(flow, audio, begin, end, share, method),
             songs,
             *sides,
-            flow.sample_rate,
+            flow.signal.sample_rate,
             strength,
             done=measured,
         )
@@ -68,8 +68,8 @@ def evaluate_migration(
         else "Songs were held out from training; the originals that the classifier is fitted to "
         "were trained on.",
     ]
-    page = write_page(report, f"{source} to {target}", about, flow.sample_rate)
-    write_whole(output, page)
+    page = write_page(report, f"{source} to {target}", about, flow.signal.sample_rate)
+    write_text(output, page)
     Console().print(_table(report, f"{source} to {target}, strength {strength:g}"))
     print(output)
 
@@ -80,12 +80,12 @@ def _originals(opened: Opened, known: Any, source: str, target: str, builtin: bo
     flow = opened.coder
     if builtin:
         sides = (lambda *names, name=name: name in names for name in (source, target))
-        return builtin_originals(*sides, flow.sample_rate, flow.channels)
+        return builtin_originals(*sides, flow.signal.sample_rate, flow.signal.channels)
     ids = [[clip.id for clip in known.clips(name)] for name in (source, target)]
     if set(ids[0]) & set(ids[1]):
         raise DataError(f"Expected two sides. Received: {source} and {target} share clips.")
     directory = opened.config["data"]["directory"]
-    return dataset_originals(directory, *ids, flow.sample_rate)
+    return dataset_originals(directory, *ids, flow.signal.sample_rate)
 
 
 def _table(report: Any, title: str) -> Any:

@@ -114,7 +114,7 @@ def _given(opened: Opened, clips: tuple[str, ...]) -> "list[Recording]":
     from singlow.data.feed.recordings import find_recordings, read_recordings
     from singlow.data.store.dataset import INFO
 
-    rate, channels = opened.flow.sample_rate, opened.flow.channels
+    rate, channels = opened.flow.signal.sample_rate, opened.flow.signal.channels
     if len(clips) == 1 and (Path(clips[0]) / INFO).is_file():
         from singlow.data.prepare.build import prepare
 
@@ -128,7 +128,7 @@ def _write(
     """Pictures and figures, for the eye and for TensorBoard."""
     import contextlib
 
-    from singlow.files import write_whole
+    from singlow.files import write_text
     from singlow.latents.picture import picture
     from singlow.latents.probe import centre
     from singlow.latents.project import project as planes
@@ -144,7 +144,7 @@ def _write(
     )
     image, figures = folder / "latents.png", folder / "figures.json"
     write_picture(image, drawn)
-    write_whole(figures, json.dumps({"title": title, **measured.as_dict()}, indent=1) + "\n")
+    write_text(figures, json.dumps({"title": title, **measured.as_dict()}, indent=1) + "\n")
     write_projector(
         folder,
         points,

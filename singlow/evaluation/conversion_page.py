@@ -10,7 +10,7 @@ import numpy as np
 from singlow.evaluation import page
 from singlow.evaluation.conversion_report import Report, Sample
 from singlow.evaluation.listening import write_listening
-from singlow.files import write_whole
+from singlow.files import write_text
 
 PAGE, LISTENING, FIGURES = "index.html", "listening.html", "report.json"
 
@@ -32,7 +32,7 @@ def write_conversions(
         FIGURES: json.dumps({"title": title, **report.as_dict()}, indent=1) + "\n",
     }
     for name, text in texts.items():
-        write_whole(folder / name, text)
+        write_text(folder / name, text)
     return [folder / name for name in texts]
 
 

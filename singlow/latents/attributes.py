@@ -13,7 +13,7 @@ import numpy as np
 
 from singlow.data.feed.recordings import Recording, read_recordings
 from singlow.errors import DataError, UsageError
-from singlow.files import whole
+from singlow.files import atomic_write
 from singlow.latents.features import WINDOW, Features, Level, measure_features
 from singlow.progress import progress
 
@@ -113,7 +113,7 @@ def write_features(path: Path, features: Features, mark: str) -> None:
     arrays["clips"] = np.array(features.clips, np.int64)
     for index, level in enumerate(features.levels):
         arrays |= {f"{field}_{index}": np.asarray(getattr(level, field)) for field in _FIELDS}
-    with whole(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **arrays)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError
-from singlow.files import whole
+from singlow.files import atomic_write
 
 FORMAT = "singlow-latents"
 VERSION, SPOKEN_VERSION = 2, 3
@@ -85,7 +85,7 @@ def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
         for latent, z in zip(latents, found, strict=True):
             frame = length // len(latent)
             latent[_over(own, frame)] = ops.convert_to_numpy(z)[0][_within(own, seen, frame)]
-    return Song(latents, len(audio), flow.sample_rate, flow.channels, **facts)
+    return Song(latents, len(audio), flow.signal.sample_rate, flow.signal.channels, **facts)
 
 
 def decode_song(flow: Any, song: Song) -> np.ndarray:
@@ -127,7 +127,7 @@ def _within(own: slice, seen: slice, frame: int) -> slice:
 
 
 def _shapes(flow: Any, length: int) -> list[tuple[int, ...]]:
-    shapes = flow.bijection.latent_shape((1, length, flow.channels))
+    shapes = flow.bijection.latent_shape((1, length, flow.signal.channels))
     shapes = shapes if isinstance(shapes, list) else [shapes]
     return [tuple(shape[1:]) for shape in shapes]
 
@@ -153,7 +153,7 @@ def write_song(path: Path, song: Song) -> None:
         arrays |= {"speaker": np.array(song.speaker), "gain": np.array(song.gain, np.float64)}
         arrays["embedding"] = np.asarray(song.embedding, np.float32)
     arrays |= {f"z_{index}": latent for index, latent in enumerate(song.latents)}
-    with whole(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **arrays)
 
 
@@ -230,9 +230,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_fit(flow: Any, song: Song) -> None:
-    if (song.sample_rate, song.channels) != (flow.sample_rate, flow.channels):
+    if (song.sample_rate, song.channels) != (flow.signal.sample_rate, flow.signal.channels):
         raise DataError(
-            f"Expected latents of {flow.channels} channel(s) at {flow.sample_rate} Hz. "
+            f"Expected latents of {flow.signal.channels} channel(s) at {flow.signal.sample_rate} Hz. "
             f"Received: {song.channels} at {song.sample_rate} Hz."
         )
     padded = -(-song.length // flow.multiple) * flow.multiple

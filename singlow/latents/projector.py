@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from singlow.files import write_whole
+from singlow.files import write_text
 from singlow.latents.pool import Points
 
 CONFIG, METADATA = "projector_config.pbtxt", "metadata.tsv"
@@ -26,11 +26,11 @@ def write_projector(folder: Path, points: Points, tensors: Mapping[str, np.ndarr
     """
     columns = {"singer": points.singers, "style": points.styles, "recording": points.ids}
     lines = ["\t".join(columns), *("\t".join(row) for row in zip(*columns.values(), strict=True))]
-    write_whole(folder / METADATA, "\n".join(lines) + "\n")
+    write_text(folder / METADATA, "\n".join(lines) + "\n")
     entries = []
     for name, values in tensors.items():
         rows = ("\t".join(f"{value:.6g}" for value in row) for row in values)
-        write_whole(folder / f"{name}.tsv", "\n".join(rows) + "\n")
+        write_text(folder / f"{name}.tsv", "\n".join(rows) + "\n")
         entries.append(
             "embeddings {\n"
             f'  tensor_name: "{name}"\n'
@@ -38,4 +38,4 @@ def write_projector(folder: Path, points: Points, tensors: Mapping[str, np.ndarr
             f'  metadata_path: "{METADATA}"\n'
             "}\n"
         )
-    write_whole(folder / CONFIG, "".join(entries))
+    write_text(folder / CONFIG, "".join(entries))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
-from singlow.files import hold, require_writable, write_text
+from singlow.files import lock_folder, require_writable, set_aside, write_text
 from singlow.runs.checkpoint import (
     FILES,
     Checkpoint,
@@ -158,8 +158,8 @@ class Run:
         Raises:
             UsageError: somebody is training it.
         """
-        with hold(self.directory) as held:
-            if not held:
+        with lock_folder(self.directory) as acquired:
+            if not acquired:
                 raise UsageError(
                     f"Run {self.name} is being trained by another process. Wait for it, or give "
                     "another --run NAME."
@@ -258,7 +258,7 @@ def find(run: str, checkpoints: Path) -> Run:
     raise UsageError(f"No run {run!r} under {checkpoints}. Known runs: {listed}.")
 
 
-_LEFTOVER = re.compile(r"\.tmp-(config\.json|(removed-)?epoch-\d{4,})")
+_LEFTOVER = re.compile(r"\.tmp-(config\.json(-\w+)?|(removed-)?epoch-\d{4,})")
 
 
 def _require_own(directory: Path, logs: Path) -> None:
@@ -305,14 +305,5 @@ def _set_aside(directory: Path, logs: Path) -> Path:
     """
     if not (directory / "config.json").is_file():
         raise UsageError(f"Expected a run in {directory}. Received: a folder without config.json.")
-    number = 1
-    while any(_old(path, number).exists() for path in (directory, logs)):
-        number += 1
-    if logs.exists() and not logs.is_relative_to(directory):
-        logs.rename(_old(logs, number))
-    directory.rename(_old(directory, number))
-    return _old(directory, number)
-
-
-def _old(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.old-{number}")
+    companions = () if logs.is_relative_to(directory) else (logs,)
+    return set_aside(directory, *companions)

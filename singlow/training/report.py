@@ -2,7 +2,6 @@
 
 import math
 import os
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ def introduce(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_o
     print(
         f"{' '.join(sources_of(data['dataset']))}: {train.clips} clips to train on and "
         f"{held_out.clips} held out, "
-        f"{singers}, {flow.sample_rate} Hz; records in {os.path.relpath(data['directory'])}."
+        f"{singers}, {flow.signal.sample_rate} Hz; records in {os.path.relpath(data['directory'])}."
     )
 
 
@@ -56,9 +55,9 @@ def describe(config: Mapping[str, Any]) -> None:
 
     training = config["training"]
     flow = build_flow(config)
-    rate, batch = flow.sample_rate, training["batch_size"]
+    rate, batch = flow.signal.sample_rate, training["batch_size"]
     window = window_length(config, flow)
-    shape = (batch, window, flow.channels)
+    shape = (batch, window, flow.signal.channels)
     noise = 0.1 * np.random.default_rng(0).standard_normal(shape)
     x = {"x": noise.astype("float32")}
     x |= {name: np.zeros(batch, np.int32) for name in flow.conditions_on}
@@ -73,7 +72,7 @@ def describe(config: Mapping[str, Any]) -> None:
     for _ in range(3):
         flow.train_on_batch(x)
     seconds = (time.perf_counter() - began) / 3
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = _peak_memory()
     print(f"Preset           {config['preset']}")
     print(f"Parameters       {_weights(flow):,}")
     print(
@@ -84,9 +83,19 @@ def describe(config: Mapping[str, Any]) -> None:
         f"Window           {window} samples ({window / rate:.3f} s), a multiple of {flow.multiple}"
     )
     print(f"Latents          {latents}")
-    print(f"Memory           {peak:.2f} GB at its peak, libraries included, batch {batch}")
+    if peak is not None:
+        print(f"Memory           {peak:.2f} GB at its peak, libraries included, batch {batch}")
     print(f"Seconds a step   {seconds:.3f}")
 
 
 def _weights(flow: Any) -> int:
     return sum(math.prod(variable.shape) for variable in flow.trainable_variables)
+
+
+def _peak_memory() -> float | None:
+    """Return the peak memory of this process in GB; None where the system does not measure it."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from singlow.errors import DataError
-from singlow.files import whole
+from singlow.files import atomic_write
 from singlow.runs.tensors import read_tensors
 
 FOLDER, SUFFIX = "voices", ".safetensors"
@@ -48,7 +48,7 @@ def write_voice(path: Path, voice: Voice) -> None:
     text = json.dumps({"format": FORMAT, "version": VERSION, **facts})
     embedding = np.ascontiguousarray(voice.embedding, np.float32)
     content = save({"embedding": embedding}, metadata={_KEY: text})
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

@@ -1,7 +1,6 @@
 """The folder a dataset is built in: one builder at a time, and nothing built twice."""
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from singlow.data.store.dataset import ASIDE, INFO, SHARD, describes_ours, read_
 from singlow.data.store.example import read_example
 from singlow.data.store.records import check_record, map_shard
 from singlow.errors import DataError, EnvironmentFault, UsageError
-from singlow.files import require_writable
+from singlow.files import lock_folder, require_writable
 from singlow.progress import Report
 
 STAGING = ".building"
@@ -28,20 +27,19 @@ def own_folder(out: Path) -> Iterator[None]:
     require_writable(out)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out, os.O_RDONLY)
-    except OSError as error:
-        raise EnvironmentFault(unwritable(out, error)) from None
-    try:
-        _lock(handle, out)
-        yield
-    except BrokenPipeError:  # nobody reads the report; the folder is well
+        with lock_folder(out) as acquired:
+            if not acquired:
+                raise EnvironmentFault(
+                    f"{out} is being built by another process. Wait for it, or choose another "
+                    "folder."
+                )
+            yield
+    except BrokenPipeError:  # the reader of the report has gone; the folder is usable
         raise
     except OSError as error:
         raise EnvironmentFault(unwritable(out, error)) from None
     finally:
         remove_empty(made)
-        os.close(handle)
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
@@ -56,19 +54,6 @@ def unwritable(out: Path, error: OSError) -> str:
     return (
         f"{out} cannot be written: {error.strerror or error}. Mend that or choose another folder."
     )
-
-
-def _lock(handle: int, out: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise EnvironmentFault(
-            f"{out} is being built by another process. Wait for it, or choose another folder."
-        ) from None
 
 
 def reusable(out: Path, mark: str, report: Report) -> dict[str, Any] | None:

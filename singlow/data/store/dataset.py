@@ -11,7 +11,7 @@ from typing import Any
 from singlow.audio.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from singlow.data.store.records import FOOTER, HEADER
 from singlow.errors import DataError
-from singlow.files import whole
+from singlow.files import atomic_write
 
 INFO = "dataset_info.json"
 FORMAT, VERSION = "singlow-dataset", 1
@@ -185,7 +185,7 @@ def write_info(directory: str | os.PathLike, info: dict[str, Any]) -> None:
             f"{path}: expected at most {LARGEST} bytes. Received: {len(text)}; build the "
             "recordings as several datasets."
         )
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(text)
 
 

@@ -1,10 +1,12 @@
-"""TFRecord files in plain Python: no TensorFlow is imported.
+"""TFRecord files and the Examples in them, in plain Python: no TensorFlow is imported.
 
 A record is `length (uint64) | masked CRC32C of length | payload | masked CRC32C of payload`, little
-endian; a payload here is a serialized `tf.train.Example`. Each is found by its offset, so damage is
-told by shard, record and byte, and what lies behind it is found again.
+endian. The payload is a serialized `tf.train.Example`. Every record is found by its offset, so
+damage is reported by shard, record and byte, and the records behind it are still found.
 
-References: tensorflow.org, "TFRecord and tf.train.Example"; RFC 3720 appendix B.4 (CRC32C).
+References:
+    tensorflow.org, "TFRecord and tf.train.Example".
+    RFC 3720, appendix B.4 (CRC32C).
 """
 
 import dataclasses
@@ -12,37 +14,126 @@ import functools
 import os
 import shlex
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
-from singlow.data.store.example import read_example
 from singlow.errors import DataError
-from singlow.files import whole
+from singlow.files import atomic_write
 
+PREPARE = "python3 -m singlow prepare"
 HEADER, FOOTER = 12, 4
-_BLOCK = 1 << 16
+Features = Mapping[str, bytes | str | int]
+_BLOCKS = (1 << 8, 1 << 16)  # bytes searched at first, and at most, for the next header
+_STRIDE = 1 << 8
+
+
+@functools.cache
+def _example_class() -> type:
+    """Return the class of `tf.train.Example`.
+
+    It lives in a descriptor pool of its own, because TensorFlow registers the same names.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="singlow/example.proto", package="tensorflow", syntax="proto3"
+    )
+
+    def message(parent: Any, name: str, *fields: tuple) -> Any:
+        result = parent.add(name=name)
+        for number, (label, kind, repeated, oneof) in enumerate(fields, 1):
+            entry = result.field.add(name=label, number=number)
+            entry.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            if isinstance(kind, str):
+                entry.type, entry.type_name = field.TYPE_MESSAGE, f".tensorflow.{kind}"
+            else:
+                entry.type = kind
+            if oneof:
+                entry.oneof_index = 0
+        return result
+
+    messages = file.message_type
+    message(messages, "BytesList", ("value", field.TYPE_BYTES, True, False))
+    message(messages, "FloatList", ("value", field.TYPE_FLOAT, True, False))
+    message(messages, "Int64List", ("value", field.TYPE_INT64, True, False))
+    feature = message(
+        messages,
+        "Feature",
+        ("bytes_list", "BytesList", False, True),
+        ("float_list", "FloatList", False, True),
+        ("int64_list", "Int64List", False, True),
+    )
+    feature.oneof_decl.add(name="kind")
+    features = message(messages, "Features", ("feature", "Features.FeatureEntry", True, False))
+    pair = message(
+        features.nested_type,
+        "FeatureEntry",
+        ("key", field.TYPE_STRING, False, False),
+        ("value", "Feature", False, False),
+    )
+    pair.options.map_entry = True
+    message(messages, "Example", ("features", "Features", False, False))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def write_example(features: Features) -> bytes:
+    """Serialize features to a `tf.train.Example`; the same features always give the same bytes.
+
+    Bytes of a name that are no text are restored as they were.
+    """
+    example = _example_class()()
+    for key, value in features.items():
+        entry = example.features.feature[key]
+        if isinstance(value, int):
+            entry.int64_list.value.append(value)
+        else:
+            data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+            entry.bytes_list.value.append(data)
+    return example.SerializeToString(deterministic=True)
+
+
+def read_example(payload: bytes) -> dict[str, bytes | int | float]:
+    """Return the first value of every feature of a serialized `tf.train.Example`.
+
+    Raises:
+        DataError: the payload is not an Example.
+    """
+    from google.protobuf.message import DecodeError
+
+    example = _example_class()()
+    try:
+        example.ParseFromString(bytes(payload))
+    except DecodeError:
+        raise DataError("Expected a tf.train.Example. Received: other bytes.") from None
+    result = {}
+    for key, entry in example.features.feature.items():
+        kind = entry.WhichOneof("kind")
+        if kind and getattr(entry, kind).value:
+            result[key] = getattr(entry, kind).value[0]
+    return result
 
 
 def masked_crc(data: bytes) -> int:
-    """The CRC32C of `data`, rotated by 15 bits and shifted by a constant, as TFRecord stores it."""
-    crc = google_crc32c.value(data)
+    """Return the CRC32C of `data`, rotated by 15 bits plus a constant, as TFRecord stores it."""
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def frame(payload: bytes) -> bytes:
-    """A payload as a record."""
+    """Return a payload as a record."""
     length = struct.pack("<Q", len(payload))
-    return b"".join(
-        (
-            length,
-            struct.pack("<I", masked_crc(length)),
-            payload,
-            struct.pack("<I", masked_crc(payload)),
-        )
-    )
+    checksums = (struct.pack("<I", masked_crc(part)) for part in (length, payload))
+    return b"".join((length, next(checksums), payload, next(checksums)))
 
 
 def write_shard(path: str | os.PathLike, payloads: Iterable[bytes]) -> list[int]:
@@ -52,7 +143,7 @@ def write_shard(path: str | os.PathLike, payloads: Iterable[bytes]) -> list[int]
         The byte at which each record begins.
     """
     path, offsets = Path(path), []
-    with whole(path) as file:
+    with atomic_write(path) as file:
         for payload in payloads:
             offsets.append(file.tell())
             file.write(frame(payload))
@@ -70,6 +161,11 @@ class Record:
     def offset(self) -> int:
         """The byte at which the record begins."""
         return self.start - HEADER
+
+    @property
+    def end(self) -> int:
+        """The byte behind the record."""
+        return self.start + self.length + FOOTER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,82 +191,153 @@ class Damage:
 
 
 def check_record(data: bytes | np.ndarray, offset: int) -> tuple[Record | None, str]:
-    """The record at `offset` of a shard's bytes; None, with the reason, if it is not intact."""
+    """Return the record at `offset` of a shard's bytes; None, with the reason, if it is damaged."""
     head = bytes(data[offset : offset + HEADER])
+    record, reason = _check_header(head, offset, len(data))
+    if record is None:
+        return None, reason
+    stop = record.start + record.length
+    if masked_crc(bytes(data[record.start : stop])) != _stored_crc(data, stop):
+        return None, "the checksum of its bytes does not fit"
+    return record, ""
+
+
+def _check_header(head: bytes, offset: int, size: int) -> tuple[Record | None, str]:
+    """Return the record that a header describes; None, with the reason, if it cannot be whole."""
     if len(head) < HEADER:
-        return None, f"cut: {len(head)} of its {HEADER} header bytes came"
+        return None, f"cut: only {len(head)} of its {HEADER} header bytes are there"
     length, crc = struct.unpack("<QI", head)
     if masked_crc(head[:8]) != crc:
         return None, "the checksum of its length does not fit"
-    start, stop = offset + HEADER, offset + HEADER + length
-    if stop + FOOTER > len(data):
-        return None, f"cut: {len(data) - start} of its {length + FOOTER} bytes came"
-    if masked_crc(bytes(data[start:stop])) != struct.unpack("<I", bytes(data[stop : stop + 4]))[0]:
-        return None, "the checksum of its bytes does not fit"
-    return Record(start, length), ""
+    record = Record(offset + HEADER, length)
+    if record.end > size:
+        there = size - record.start
+        return None, f"cut: only {there} of its {length + FOOTER} bytes are there"
+    return record, ""
+
+
+def _stored_crc(data: bytes | np.ndarray, place: int) -> int:
+    return struct.unpack("<I", bytes(data[place : place + FOOTER]))[0]
 
 
 def index_shard(path: str | os.PathLike) -> tuple[list[Record], list[Damage]]:
-    """Find every intact record of a shard, also those behind damage.
+    """Find every intact record of a shard, also those behind damage, in linear time.
 
-    After a damaged payload the next record begins where its length says, if one does; after a
+    After a damaged payload the next record begins where the length says, if one does. After a
     damaged length every byte is tried.
     """
     path, records, damages = Path(path), [], []
     data = map_shard(path)
+    search = None
     offset = 0
     while offset < len(data):
-        record, reason = check_record(data, offset)
+        check = check_record if search is None else search.check
+        record, reason = check(data, offset)
         if record is None:
-            following = _resynchronise(data, offset)
+            search = search or _Search(data)
+            following = search.next_record(offset)
             damages.append(
                 Damage(path, len(records) + len(damages), offset, following - offset, reason)
             )
             offset = following
         else:
             records.append(record)
-            offset = record.start + record.length + FOOTER
+            offset = record.end
     return records, damages
 
 
 def map_shard(path: Path) -> np.ndarray:
-    """The bytes of a shard, read when they are looked at."""
+    """Return the bytes of a shard as an array that is read when it is used."""
     if path.stat().st_size == 0:
         return np.zeros(0, np.uint8)
     return np.memmap(path, np.uint8, mode="r")
 
 
-def _resynchronise(data: np.ndarray, offset: int) -> int:
-    """The byte behind `offset` at which the next intact record begins, or the end."""
-    head = bytes(data[offset : offset + HEADER])
-    if len(head) == HEADER and masked_crc(head[:8]) == struct.unpack("<I", head[8:])[0]:
-        following = offset + HEADER + struct.unpack("<Q", head[:8])[0] + FOOTER
-        if following == len(data) or check_record(data, following)[0]:
-            return following
-    limit = len(data) - HEADER - FOOTER
-    for block in range(offset + 1, limit + 1, _BLOCK):
-        chunk = np.asarray(data[block : min(block + _BLOCK, limit + 1) + HEADER - 1])
-        for candidate in _headers(chunk):
-            if check_record(data, block + int(candidate))[0]:
-                return block + int(candidate)
-    return len(data)
+class _Search:
+    """The search for intact records behind damage.
+
+    Bytes that are no records may look like thousands of headers with lengths of their own. Reading
+    every payload would take time quadratic in the shard's size. Therefore the CRC32C of the shard's
+    first 0, 256, 512, ... bytes is kept, and the checksum of any payload follows from two of these:
+    `crc(b) = crc(ab) ^ zeros(crc(a), len(b))`, where `zeros` appends zero bytes.
+
+    Args:
+        data: bytes of the shard.
+    """
+
+    def __init__(self, data: np.ndarray) -> None:
+        self._data = data
+        self._prefixes = [google_crc32c.value(b"")]
+
+    def _prefix(self, stop: int) -> int:
+        """Return the CRC32C of the shard's first `stop` bytes."""
+        place = stop // _STRIDE
+        while len(self._prefixes) <= place:
+            start = (len(self._prefixes) - 1) * _STRIDE
+            chunk = self._data[start : start + _STRIDE].tobytes()
+            self._prefixes.append(google_crc32c.extend(self._prefixes[-1], chunk))
+        rest = self._data[place * _STRIDE : stop].tobytes()
+        return google_crc32c.extend(self._prefixes[place], rest)
+
+    def _intact(self, records: list[Record]) -> np.ndarray:
+        """Return whether the checksum of each record's payload fits, `(records,)` bool."""
+        before = np.array([self._prefix(r.start) for r in records], np.uint32)
+        until = np.array([self._prefix(r.start + r.length) for r in records], np.uint32)
+        lengths = np.array([r.length for r in records], np.int64)
+        crc = until ^ _append_zeros(before, lengths)
+        stored = [_stored_crc(self._data, r.start + r.length) for r in records]
+        return _masked_array(crc) == np.array(stored, np.uint32)
+
+    def check(self, data: np.ndarray, offset: int) -> tuple[Record | None, str]:
+        """Do what `check_record` does, in time that does not grow with the record's length."""
+        head = bytes(data[offset : offset + HEADER])
+        record, reason = _check_header(head, offset, len(data))
+        if record is not None and not self._intact([record])[0]:
+            return None, "the checksum of its bytes does not fit"
+        return record, reason
+
+    def next_record(self, offset: int) -> int:
+        """Return the byte behind `offset` at which the next intact record begins, or the end."""
+        data = self._data
+        head = bytes(data[offset : offset + HEADER])
+        damaged, _ = _check_header(head, offset, len(data))
+        if damaged and (damaged.end == len(data) or self.check(data, damaged.end)[0]):
+            return damaged.end
+        start, limit, size = offset + 1, len(data) - HEADER - FOOTER, _BLOCKS[0]
+        while start <= limit:
+            stop = min(start + size, limit + 1)
+            places = start + _headers(np.asarray(data[start : stop + HEADER - 1]))
+            heads = ((int(p), data[p : p + HEADER].tobytes()) for p in places)
+            records = [_check_header(head, place, len(data))[0] for place, head in heads]
+            records = [record for record in records if record is not None]
+            if records and (intact := self._intact(records)).any():
+                return records[int(intact.argmax())].offset
+            start, size = stop, min(2 * size, _BLOCKS[1])
+        return len(data)
 
 
 def _headers(chunk: np.ndarray) -> np.ndarray:
-    """Where a length that is not 0, with its checksum, begins in some bytes."""
+    """Return the places in some bytes where a length that is not 0 begins with its checksum."""
     places = np.lib.stride_tricks.sliding_window_view(chunk, HEADER)
     # A length that fits a file has zeros in its upper bytes: few places are left.
     likely = np.flatnonzero((places[:, 5:8] == 0).all(1) & (places[:, :5] != 0).any(1))
     lengths, checksums = places[likely, :8], places[likely, 8:]
     crc = np.bitwise_xor.reduce(_crc_of_bytes()[np.arange(8), lengths], axis=1)
     crc = crc ^ np.uint32(google_crc32c.value(bytes(8)))
-    masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
-    return likely[masked == np.ascontiguousarray(checksums).view("<u4")[:, 0]]
+    return likely[_masked_array(crc) == np.ascontiguousarray(checksums).view("<u4")[:, 0]]
+
+
+def _masked_array(crc: np.ndarray) -> np.ndarray:
+    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
 
 
 @functools.cache
 def _crc_of_bytes() -> np.ndarray:
-    """What a byte at each of 8 places adds (by XOR) to the CRC32C of eight zeros: `(8, 256)`."""
+    """Return what a byte at each of 8 places adds, by XOR, to the CRC32C of eight zero bytes.
+
+    Returns:
+        uint32 `(8, 256)`.
+    """
     zeros = google_crc32c.value(bytes(8))
     values = [
         [
@@ -182,11 +349,48 @@ def _crc_of_bytes() -> np.ndarray:
     return np.array(values, np.uint32) ^ np.uint32(zeros)
 
 
+def _append_zeros(crc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the part of a checksum that `crc` contributes once `lengths` zero bytes follow.
+
+    Args:
+        crc: uint32 `(n,)`.
+        lengths: int64 `(n,)`.
+    """
+    crc = crc.copy()
+    for power in range(int(lengths.max(initial=0)).bit_length()):
+        rows = np.flatnonzero((lengths >> power) & 1)
+        crc[rows] = _mapped(crc[rows], _zeros_table(power))
+    return crc
+
+
+@functools.cache
+def _zeros_table(power: int) -> np.ndarray:
+    """Return the linear map of a checksum under `2 ** power` zero bytes, for each of its 4 bytes.
+
+    Returns:
+        uint32 `(4, 256)`; the map of a checksum is the XOR of one entry for each byte.
+    """
+    values = np.arange(256, dtype=np.uint32)
+    single = np.stack([values << np.uint32(8 * place) for place in range(4)])
+    if power == 0:
+        zero = google_crc32c.extend(0, b"\0")
+        flat = [google_crc32c.extend(int(value), b"\0") ^ zero for value in single.ravel()]
+        return np.array(flat, np.uint32).reshape(4, 256)
+    once = _mapped(single.ravel(), _zeros_table(power - 1))
+    return _mapped(once, _zeros_table(power - 1)).reshape(4, 256)
+
+
+def _mapped(crc: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return a linear map, given as a table `(4, 256)`, of checksums `(n,)`."""
+    parts = crc.astype("<u4").view(np.uint8).reshape(-1, 4)
+    return np.bitwise_xor.reduce(table[np.arange(4), parts], axis=1)
+
+
 def read_shard(path: str | os.PathLike) -> Iterator[dict[str, bytes | int | float]]:
-    """The Examples of a shard in order.
+    """Yield the Examples of a shard in order.
 
     Raises:
-        DataError: at the first damage, named by shard, record and byte.
+        DataError: at the first damage, which is named by shard, record and byte.
     """
     records, damages = index_shard(path)
     data = map_shard(Path(path))
@@ -195,5 +399,9 @@ def read_shard(path: str | os.PathLike) -> Iterator[dict[str, bytes | int | floa
             break
         yield read_example(data[record.start : record.start + record.length].tobytes())
     if damages:
-        folder = shlex.quote(str(Path(path).parent))
-        raise DataError(f"{damages[0]}. Run: python3 data_loader.py --recover {folder}")
+        raise DataError(f"{damages[0]}. {recover_advice(Path(path).parent)}")
+
+
+def recover_advice(directory: Path) -> str:
+    """Return the sentence with the command that recovers a dataset's intact records."""
+    return f"Run: {PREPARE} --recover {shlex.quote(str(directory))}"
