@@ -37,7 +37,7 @@ def write_noise(
     The singers take turns, clip by clip.
     """
     from singlow.data.prepare.assemble import write_dataset
-    from singlow.data.sources.clip import Clip
+    from singlow.data.sources.clips import Clip
 
     rng = np.random.default_rng(0)
     clips, held = [], {}

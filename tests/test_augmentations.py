@@ -83,7 +83,7 @@ def test_balanced_windows_are_as_many_of_each(voices):
 
 def test_quiet_stretches_are_drawn_less(tmp_path):
     from singlow.data.prepare.assemble import write_dataset
-    from singlow.data.sources.clip import Clip
+    from singlow.data.sources.clips import Clip
 
     audio = np.zeros((20000, 1), np.int16)
     audio[10000:] = np.random.default_rng(0).integers(-9999, 9999, (10000, 1))

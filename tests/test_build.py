@@ -10,10 +10,9 @@ import pytest
 from singlow.audio import load_audio, quantize
 from singlow.data.feed.windows import Windows
 from singlow.data.prepare.build import build_dataset
+from singlow.data.prepare.repair import verify_dataset
 from singlow.data.store.dataset import read_info
-from singlow.data.store.example import write_example
-from singlow.data.store.records import frame, read_shard
-from singlow.data.store.repair import verify_dataset
+from singlow.data.store.records import frame, read_shard, write_example
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from tests.datasets import build, corpus, shard_bytes
 from tests.sounds import save, song
@@ -41,12 +40,12 @@ def test_records_hold_what_the_files_do(tmp_path):
     assert count == 7
 
 
-def test_who_is_held_out_in_stretches_is_told(tmp_path):
+def test_singers_of_a_single_recording_are_reported(tmp_path):
     source = corpus(tmp_path / "in", {"anna": [1.0], "bert": [0.5, 0.5], "cy": [1.0]})
     for _ in ("built", "reused"):
         said = []
         build_dataset([source], tmp_path / "out", workers=1, report=said.append)
-        assert said[-1].startswith("A single recording of anna, cy: stretches of it are held out")
+        assert said[-1].startswith("A single recording of anna, cy: segments of it are held out")
     said = []
     build(corpus(tmp_path / "more"), tmp_path / "others", report=said.append)
     assert not any("single recording" in line for line in said)
@@ -54,7 +53,7 @@ def test_who_is_held_out_in_stretches_is_told(tmp_path):
 
 def test_settings_reach_the_records(tmp_path):
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]}, rate=22050)
-    info = build(source, tmp_path / "out", sample_rate=8000, channels=2, level=-20.0)
+    info = build(source, tmp_path / "out", sample_rate=8000, channels=2, loudness=-20.0)
     windows = Windows(tmp_path / "out", "train", 100, 1)
     assert (windows.sample_rate, windows.channels) == (8000, 2)
     audio = windows.clip(0)[1] / 32768
@@ -205,7 +204,7 @@ def test_nothing_usable_is_one_clear_line(tmp_path):
         ({"sample_rate": 10}, "sampling_rate"),
         ({"channels": 0}, "channel_size"),
         ({"workers": 0}, "worker"),
-        ({"level": 3.0}, "level"),
+        ({"loudness": 3.0}, "level"),
     ],
 )
 def test_settings_out_of_range_are_told(settings, reason, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from singlow.data.sources.clip import Clip
+from singlow.data.sources.clips import Clip
 from singlow.data.sources.layouts import find_clips
 from singlow.data.sources.splits import split
 from singlow.errors import DataError, UsageError
@@ -83,7 +83,7 @@ def test_a_broken_table_names_the_way_around_it(tmp_path):
     root = touch(tmp_path / "my songs", "wavs/a.wav")
     (root / "metadata.csv").write_text("a|la\nb\n")
     with pytest.raises(
-        DataError, match=r"line 2.*data_loader\.py .*my songs. --out DIR --layout f"
+        DataError, match=r"line 2.*singlow prepare .*my songs. --out DIR --layout f"
     ):
         find_clips([root])
     (root / "metadata.csv").write_text("a|la\nb\0|la\n")

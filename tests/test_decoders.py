@@ -23,7 +23,7 @@ def test_memory_is_limited_for_one_file_alone(tmp_path, monkeypatch):
     save(source / "a" / "long.flac", np.zeros((48_000_000, 1), np.int16), 16000)
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from singlow.data import worker\n"
+        "from singlow.data.prepare import worker\n"
         "worker.MEMORY = 400 << 20\n"
         "worker.main()\n"
     )
@@ -40,7 +40,7 @@ def test_a_hang_and_a_crash_cost_one_file_each(tmp_path, monkeypatch):
     monkeypatch.setattr(decoders, "PATIENCE", 1.0)
     spoiler = (
         "import os, time\n"
-        "from singlow.data import worker\n"
+        "from singlow.data.prepare import worker\n"
         "real = worker.load_audio\n"
         "def load_audio(path, *rest):\n"
         "    if 'hangs' in path: time.sleep(1000)\n"
@@ -65,7 +65,7 @@ def test_a_hang_and_a_crash_cost_one_file_each(tmp_path, monkeypatch):
 def test_a_full_disk_rejects_no_file(tmp_path, monkeypatch):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from singlow.data import worker\n"
+        "from singlow.data.prepare import worker\n"
         "def stage(*_): raise OSError(28, 'No space left on device')\n"
         "worker.stage = stage\n"
         "worker.main()\n"
@@ -84,13 +84,13 @@ def test_a_killed_build_goes_on_to_the_same_bytes(moment, tmp_path):
     build(source, tmp_path / "whole")
     code = (
         "import sys, time\n"
-        "from singlow.data import build, staging\n"
-        "real = staging.decode_all\n"
+        "from singlow.data.prepare import build, decoders\n"
+        "real = decoders.decode_all\n"
         "def decode_all(*arguments):\n"
         "    for count, found in enumerate(real(*arguments), 1):\n"
         "        yield found\n"
         f"        if count == {moment}: print('now', flush=True); time.sleep(100)\n"
-        "staging.decode_all = decode_all\n"
+        "decoders.decode_all = decode_all\n"
         "build.build_dataset([sys.argv[1]], sys.argv[2], workers=1, report=lambda _: None)\n"
     )
     out = tmp_path / "out"
@@ -118,8 +118,6 @@ def test_a_killed_build_goes_on_to_the_same_bytes(moment, tmp_path):
 
 
 def test_interrupting_leaves_no_process(tmp_path, monkeypatch):
-    from singlow.data.prepare import staging
-
     pids = []
     real = decoders.decode_all
 
@@ -129,7 +127,7 @@ def test_interrupting_leaves_no_process(tmp_path, monkeypatch):
             raise KeyboardInterrupt
             yield found
 
-    monkeypatch.setattr(staging, "decode_all", decode_all)
+    monkeypatch.setattr(decoders, "decode_all", decode_all)
     with pytest.raises(KeyboardInterrupt):
         build(corpus(tmp_path / "in"), tmp_path / "out")
     time.sleep(0.2)

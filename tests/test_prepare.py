@@ -13,8 +13,8 @@ import data_loader
 from singlow.data.feed.windows import Windows
 from singlow.data.prepare import build, builtin
 from singlow.data.prepare.build import prepare
+from singlow.data.prepare.repair import recover_dataset
 from singlow.data.store.records import read_shard
-from singlow.data.store.repair import recover_dataset
 from singlow.errors import DataError
 from singlow.runs.data import prepare_data
 from tests.datasets import corpus
@@ -33,7 +33,7 @@ def test_prepare_builds_beside_a_folder_and_reuses(tmp_path):
 
 def test_prepare_builds_under_data_dir_and_passes_datasets_through(tmp_path):
     source = corpus(tmp_path / "in")
-    out = prepare(source, tmp_path / "cache", report=lambda _: None, workers=1)
+    out = prepare(source, data_dir=tmp_path / "cache", report=lambda _: None, workers=1)
     assert out.parent == tmp_path / "cache"
     assert not (source / ".singlow").exists()
     assert prepare(out) == out
@@ -49,7 +49,7 @@ def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
         path.write_text("no audio")
     for dataset, place in (("etc/hostname", None), ("songs", None), ("songs", "deep/cache")):
         with pytest.raises(DataError, match="None of 1 file"):
-            prepare(dataset, place, report=lambda _: None, workers=1)
+            prepare(dataset, data_dir=place, report=lambda _: None, workers=1)
     assert {path.name for path in tmp_path.rglob("*")} == {"etc", "hostname", "songs", "a.wav"}
 
 
@@ -92,12 +92,12 @@ def test_a_run_gets_back_what_was_lost_to_damage(tmp_path):
     body[100] ^= 1
     path.write_bytes(body)
     recover_dataset(path.parent, lambda _: None)
-    with pytest.raises(DataError, match=r"1 clip.s. were lost.*python3 data_loader\.py") as caught:
+    with pytest.raises(DataError, match=r"1 clip.s. were lost.*singlow prepare") as caught:
         prepare_data(run)
-    told = str(caught.value)
-    assert "\n" not in told
-    words = shlex.split(told[told.index("python3 data_loader.py") :])
-    assert command(data_loader.main, words[2:], tmp_path).code == 0
+    message = str(caught.value)
+    assert "\n" not in message
+    words = shlex.split(message[message.index("python3 -m singlow prepare") :])
+    assert command(data_loader.main, words[4:], tmp_path).code == 0
     assert prepare_data(run) == run
 
 
@@ -108,14 +108,14 @@ def test_a_damaged_builtin_corpus_says_how_it_comes_back(tmp_path, monkeypatch):
     directory = Path(run["data"]["directory"])
     next(directory.glob("train.*-00000-*")).unlink()
     recover_dataset(directory, lambda _: None)
-    with pytest.raises(DataError, match=f"Delete {directory}; train.py"):
+    with pytest.raises(DataError, match=f"Delete {directory}; training"):
         prepare_data(run, tmp_path)
     shutil.rmtree(directory)
     assert prepare_data(run, tmp_path) == run
 
 
 def test_the_builtin_corpus(tmp_path):
-    out = prepare("builtin", tmp_path, report=lambda _: None)
+    out = prepare("builtin", data_dir=tmp_path, report=lambda _: None)
     info = json.loads((out / "dataset_info.json").read_text())
     assert len(info["singers"]) == 4
     assert {record["style"] for shard in out.glob("train.*") for record in read_shard(shard)} == {

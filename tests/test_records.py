@@ -1,6 +1,7 @@
 """TFRecord framing and Examples: TensorFlow's bytes, damage named, intact records found again."""
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -11,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singlow.data.store.example import read_example, write_example
 from singlow.data.store.records import (
     FOOTER,
     HEADER,
+    frame,
     index_shard,
     masked_crc,
+    read_example,
     read_shard,
+    write_example,
     write_shard,
 )
 from singlow.errors import DataError
@@ -167,6 +170,50 @@ def test_a_long_foreign_stretch_is_passed_quickly(filler, tmp_path):
     assert time.monotonic() - start < 2
 
 
+def headers(count: int, size: int) -> bytes:
+    """Headers whose lengths, all different, have the right checksum: no payload follows them."""
+    lengths = (struct.pack("<Q", size - 13 * number) for number in range(count))
+    return b"".join(length + struct.pack("<I", masked_crc(length)) for length in lengths)
+
+
+def test_damage_that_looks_like_headers_is_passed_in_linear_time(tmp_path):
+    path, payloads = shard(tmp_path / "a")
+    body, second = path.read_bytes(), index_shard(path)[0][1].offset
+    seconds = []
+    for count in (10_000, 40_000):
+        foreign = headers(count, 13 * count + 1000)
+        rest = body[second:] + bytes(13 * count)
+        path.write_bytes(body[:second] + foreign + rest)
+        start = time.monotonic()
+        assert found(path) == payloads
+        seconds.append(time.monotonic() - start)
+    assert seconds[1] < 1.5
+    assert seconds[1] < 8 * seconds[0] + 0.1
+
+
+def test_small_records_between_damage_cost_what_they_are_long(tmp_path):
+    path = tmp_path / "a"
+    small = frame(b"payload")
+    bad = headers(1, 1 << 20) + b"no record"
+    path.write_bytes(2000 * (small + bad) + small + bytes(1 << 20))
+    start = time.monotonic()
+    assert found(path) == 2001 * [b"payload"]
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize("length", [1, 200, 256, 257, 70_000, (1 << 20) + 3])
+def test_records_of_any_length_are_found_behind_damage(length, tmp_path):
+    rng = np.random.default_rng(length)
+    payloads = [rng.bytes(length), rng.bytes(length), rng.bytes(3)]
+    write_shard(tmp_path / "a", payloads)
+    body = bytearray((tmp_path / "a").read_bytes())
+    (tmp_path / "a").write_bytes(b"\7" * 1000 + body)
+    assert found(tmp_path / "a") == payloads
+    body[length + HEADER + FOOTER + HEADER + length // 2] ^= 1
+    (tmp_path / "a").write_bytes(b"\7" * 1000 + body)
+    assert found(tmp_path / "a") == payloads[::2]
+
+
 def test_two_damaged_records_keep_their_numbers(tmp_path):
     path, payloads = shard(tmp_path / "a")
     body = bytearray(path.read_bytes())
@@ -185,8 +232,9 @@ def test_an_empty_shard_holds_nothing(tmp_path):
 def test_neither_tensorflow_nor_keras_is_imported():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
-        "from singlow.data import build, corpora, pipeline, records, repair\n"
-        "from singlow.data.store.example import *\n"
+        "from singlow.data.prepare import build, repair\n"
+        "from singlow.data.feed import recordings, windows\n"
+        "from singlow.data.store.records import read_example, write_example\n"
         "assert read_example(write_example({'a': 1})) == {'a': 1}\n"
         "assert not {'librosa', 'matplotlib', 'rich', 'scipy'} & set(sys.modules)\n"
     )

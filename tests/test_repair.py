@@ -11,11 +11,10 @@ import pytest
 
 from singlow.audio import load_audio, quantize
 from singlow.data.feed.windows import Windows
-from singlow.data.store import repair
+from singlow.data.prepare import repair
+from singlow.data.prepare.repair import recover_dataset, verify_dataset
 from singlow.data.store.dataset import INFO, read_info
-from singlow.data.store.example import read_example, write_example
-from singlow.data.store.records import frame, index_shard
-from singlow.data.store.repair import recover_dataset, verify_dataset
+from singlow.data.store.records import frame, index_shard, read_example, write_example
 from singlow.errors import DataError
 from tests.datasets import build, corpus, shard_bytes
 
@@ -43,7 +42,7 @@ def test_a_flipped_bit_is_named_and_the_rest_recovered(tmp_path):
     lost = set(before["splits"]["train"]["ids"]) - set(train["ids"])
     assert len(lost) == 1
     assert lost.pop() in lines[-3]
-    assert "1 clip(s) lost. Build it again: python3 data_loader.py SRC --out " in lines[-2]
+    assert "1 clip(s) lost. Build it again: python3 -m singlow prepare SRC --out " in lines[-2]
     windows = Windows(out, "train", 256, 4)
     assert windows.clips == train["clips"] == before["splits"]["train"]["clips"] - 1
     held = {Path(entry).stem: entry for entry in train["ids"]}
@@ -187,7 +186,7 @@ def test_records_that_the_dataset_does_not_describe_are_left_behind(out):
 def test_a_split_without_any_record_is_told(out):
     for path in out.glob("validation.*"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no validation record.*data_loader\.py SRC --out"):
+    with pytest.raises(DataError, match=r"no validation record.*singlow prepare SRC --out"):
         recover_dataset(out, lambda _: None)
 
 

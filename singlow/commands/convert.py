@@ -20,7 +20,7 @@ from singlow.commands.places import (
     one_file,
 )
 from singlow.commands.speaking import AUTO, file_name, tell_burst, who_speaks
-from singlow.data.prepare.settings import hash_of, stamp
+from singlow.data.prepare.folder import hash_of, stamp
 from singlow.data.sources.layouts import SUFFIXES
 from singlow.errors import UsageError, naming
 from singlow.runs.opening import Opened, open_run

@@ -1,1 +1,1 @@
-"""Recordings, records of them, and windows cut from records; see the modules."""
+"""Data: from recordings to records, and from records to batches."""

@@ -21,7 +21,7 @@ def settled(config: Mapping[str, Any], flow: Any) -> tuple[dict[str, Any], Any]:
         DataError: there is only one, or nothing of one to train on or to hold out.
     """
     from singlow.data.sources.layouts import sources_of
-    from singlow.data.sources.splits import require_everybody
+    from singlow.data.sources.splits import require_all_singers
     from singlow.data.store.dataset import read_info
 
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
@@ -33,7 +33,7 @@ def settled(config: Mapping[str, Any], flow: Any) -> tuple[dict[str, Any], Any]:
                 f"{source}: Expected recordings of at least two speakers, a "
                 f"folder each. Received: those of {config['data']['singers'][0]} alone."
             )
-        require_everybody(read_info(config["data"]["directory"]), source, flow.multiple)
+        require_all_singers(read_info(config["data"]["directory"]), source, flow.multiple)
         if count != arguments["speakers"]:
             arguments["speakers"] = count
             flow = build_flow({**config, "arguments": arguments})

@@ -1,0 +1,1 @@
+"""Feeding: batches of windows for training, and labelled recordings for everything else."""

@@ -1,9 +1,9 @@
-"""Labelled recordings, wherever they lie: in a dataset's records or in files."""
+"""Labelled recordings, from the records of a dataset or from files."""
 
 import dataclasses
 import functools
+import os
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,27 +12,26 @@ import numpy as np
 from singlow.audio import dequantize
 from singlow.data.prepare.worker import prepare_audio
 from singlow.data.sources.layouts import find_clips
-from singlow.data.store.dataset import SPLITS, entries, read_info
-from singlow.data.store.example import read_example
-from singlow.data.store.records import HEADER, check_record, map_shard
+from singlow.data.sources.splits import origin
+from singlow.data.store.dataset import SPLITS, Clips, read_info, singer_names
 from singlow.errors import DataError, UsageError
+from singlow.names import shown
 from singlow.progress import Report
 
-_SEGMENT = re.compile(r"@\d+\.\d{3}$")
 _FIELD = re.compile(r"\{(\w+)\}")
 _LABELS = ("singer", "style")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A recording, or a segment of one, with what is known of it.
+    """A recording, or a segment of one, with its labels.
 
     Attributes:
         id: unique in its corpus.
         singer: name.
-        style: as "human" or "virtual"; "" when nobody said.
-        text: what is sung; "" when nobody said.
-        read: gives the audio `(time, channels)`, float32 in +-1.
+        style: as "human" or "virtual"; "" when unknown.
+        text: what is sung; "" when unknown.
+        read: returns the audio, float32 `(time, channels)` from -1 to 1.
     """
 
     id: str
@@ -43,56 +42,54 @@ class Recording:
 
     @property
     def origin(self) -> str:
-        """The recording that this is a segment of: segments of one are no two witnesses."""
-        return _SEGMENT.sub("", self.id)
+        """The recording of which this is a segment. Segments of one recording are dependent."""
+        return origin(self.id)
 
 
-def read_recordings(directory: str | Path, splits: Sequence[str] = SPLITS) -> list[Recording]:
-    """The clips of a dataset.
+def read_recordings(
+    directory: str | os.PathLike, splits: Sequence[str] = SPLITS
+) -> list[Recording]:
+    """Return the clips of a dataset.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the dataset is damaged.
     """
-    directory, found = Path(directory), []
-    info = read_info(directory)
-    singers, channels = sorted(info["singers"], key=info["singers"].get), info["channels"]
+    info, recordings = read_info(directory), []
+    singers = singer_names(info)
     for split in splits:
-        paths = [directory / shard["name"] for shard in info["splits"][split]["shards"]]
-        shards = [np.asarray(map_shard(path)) for path in paths]
-        for entry in entries(info, split):
-            shard = shards[entry.shard]
-            record, reason = check_record(shard, entry.start - HEADER)
-            if record is None or record.length != entry.length:
-                raise DataError(
-                    f"{paths[entry.shard]}: {entry.id}: {reason or 'not the one described'}. "
-                    f"Run: python3 data_loader.py --recover {shlex.quote(str(directory))}"
-                )
-            example = read_example(shard[entry.start : entry.start + entry.length].tobytes())
+        clips = Clips(Path(directory).expanduser(), info, split)
+        for index, entry in enumerate(clips.entries):
+            features = clips.features(index)
             style, text = (
-                example.get(key, b"").decode("utf-8", "replace") for key in ("style", "text")
+                features.get(key, b"").decode("utf-8", "surrogateescape")
+                for key in ("style", "text")
             )
-            read = functools.partial(_samples, shard, entry.audio, entry.frames, channels)
-            found.append(Recording(entry.id, singers[entry.singer], style, text, read))
-    return found
+            read = functools.partial(_samples, clips, index)
+            recordings.append(Recording(entry.id, singers[entry.singer], style, text, read))
+    return recordings
 
 
-def _samples(shard: np.ndarray, begin: int, frames: int, channels: int) -> np.ndarray:
-    raw = shard[begin : begin + 2 * channels * frames].tobytes()
-    return dequantize(np.frombuffer(raw, "<i2").reshape(frames, channels))
+def _samples(clips: Clips, index: int) -> np.ndarray:
+    return dequantize(clips.samples(index))
 
 
 def find_recordings(
-    sources: Sequence[str], sample_rate: int, channels: int, report: Report = lambda _: None
+    sources: Sequence[str],
+    sample_rate: int,
+    channels: int,
+    report: Report = lambda _: None,
+    layout: str = "auto",
 ) -> list[Recording]:
-    """Recordings in files and folders, labelled as `corpora.find_clips` labels them.
+    """Return recordings in files and folders, labelled as `find_clips` labels them.
 
     Reading one raises `DataError` when it is damaged or silent.
 
     Args:
         sources: folders, files, or `LABEL=SRC`.
-        sample_rate: Hz to resample to.
-        channels: to mix to.
-        report: receives a line about files that a table does not list.
+        sample_rate: of the audio that is read, in Hz.
+        channels: of the audio that is read.
+        report: receives a line for every guess, and about files that a table does not list.
+        layout: where the singers' names come from; see `find_clips`.
 
     Raises:
         UsageError: a source does not exist.
@@ -100,10 +97,10 @@ def find_recordings(
     """
 
     def read(path: Path) -> np.ndarray:
-        job = {"path": path, "sample_rate": sample_rate, "channels": channels, "level": None}
+        job = {"path": path, "sample_rate": sample_rate, "channels": channels, "loudness": None}
         return dequantize(prepare_audio(job))
 
-    clips, _ = find_clips(sources, report=report)
+    clips, _ = find_clips(sources, layout, report)
     return [
         Recording(c.id, c.singer, c.style, c.text, functools.partial(read, c.path)) for c in clips
     ]
@@ -113,12 +110,12 @@ def label(recordings: Sequence[Recording], pattern: str) -> list[Recording]:
     """Take labels from names: `{style}_{singer}_{take}` reads 7_theo_3 as style 7 of singer theo.
 
     Args:
-        recordings: whose ids, without folders, are matched.
-        pattern: text with `{singer}`, `{style}` or both; other fields match anything.
+        recordings: their ids, without folders, are matched with the pattern.
+        pattern: text with `{singer}`, `{style}` or both. Other fields match anything.
 
     Raises:
-        UsageError: the pattern names neither, or one twice.
-        DataError: a name does not fit it.
+        UsageError: the pattern has neither field, or has one twice.
+        DataError: a name does not fit the pattern.
     """
     fields = _FIELD.findall(pattern)
     if not set(fields) & set(_LABELS) or len(set(fields)) < len(fields):
@@ -131,16 +128,16 @@ def label(recordings: Sequence[Recording], pattern: str) -> list[Recording]:
     expression = re.compile("".join(map("".join, zip(map(re.escape, parts), groups, strict=True))))
     labelled = []
     for recording in recordings:
-        found = expression.fullmatch(Path(recording.origin).name)
-        if found is None:
-            raise DataError(f'{recording.id}: its name does not fit --labels "{pattern}".')
-        known = {key: value for key, value in found.groupdict().items() if key in _LABELS}
-        labelled.append(dataclasses.replace(recording, **known))
+        match = expression.fullmatch(Path(recording.origin).name)
+        if match is None:
+            raise DataError(f'{shown(recording.id)}: its name does not fit --labels "{pattern}".')
+        labels = {key: value for key, value in match.groupdict().items() if key in _LABELS}
+        labelled.append(dataclasses.replace(recording, **labels))
     return labelled
 
 
 def texts_as_styles(recordings: Sequence[Recording]) -> list[Recording]:
-    """Where nobody said a style and the same few texts are sung again and again, they are styles.
+    """Use texts as styles if there are no styles and the same few texts are repeated many times.
 
     The digits of FSDD are such texts; the sentences of a reader are not.
     """
@@ -152,7 +149,7 @@ def texts_as_styles(recordings: Sequence[Recording]) -> list[Recording]:
 
 
 def spread(recordings: Sequence[Recording], limit: int, seed: int = 0) -> list[Recording]:
-    """At most `limit` recordings, as many of each singer as there are, drawn by `seed`."""
+    """Return at most `limit` recordings drawn by `seed`, spread evenly over the singers."""
     if len(recordings) <= limit:
         return list(recordings)
     order = np.random.default_rng(seed).permutation(len(recordings))

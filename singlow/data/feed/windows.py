@@ -13,8 +13,7 @@ import numpy as np
 
 from singlow.audio import FULL_SCALE
 from singlow.data.feed.augmentations import augmented
-from singlow.data.store.clips import Clips
-from singlow.data.store.dataset import SPLITS, read_info
+from singlow.data.store.dataset import SPLITS, Clips, read_info
 from singlow.errors import UsageError
 
 _DRAWS = 8

@@ -1,0 +1,1 @@
+"""Preparation: recordings are decoded and written as a dataset, or a dataset is repaired."""

@@ -1,4 +1,4 @@
-"""Shards and their description, from clips that are decoded."""
+"""Shards and their description, written from decoded clips."""
 
 import dataclasses
 import os
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from singlow.data.prepare.folder import own_shards
-from singlow.data.sources.clip import Clip
+from singlow.data.sources.clips import Clip
 from singlow.data.sources.splits import split
 from singlow.data.store.dataset import FORMAT, INFO, VERSION, write_info
-from singlow.data.store.example import write_example
-from singlow.data.store.records import HEADER, write_shard
+from singlow.data.store.records import HEADER, write_example, write_shard
 from singlow.errors import DataError
 from singlow.files import sha256
 
@@ -23,7 +22,7 @@ Reader = Callable[[Clip], np.ndarray]
 
 
 def shard_name(split: str, number: int, count: int) -> str:
-    """As "train.tfrecord-00000-of-00008"."""
+    """Return the name of a shard, as "train.tfrecord-00000-of-00008"."""
     return f"{split}.tfrecord-{number:05d}-of-{count:05d}"
 
 
@@ -35,26 +34,26 @@ def write_dataset(
     read: Reader,
     settings: dict[str, Any],
     about: dict[str, Any],
-    wrote: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Split clips, write the shards and, last of all, `dataset_info.json`.
 
     Args:
-        out: the dataset's folder; shards of an earlier build in it are replaced, nothing else.
+        out: folder of the dataset. Shards of an earlier build in it are replaced, nothing else.
         scratch: a folder on the same file system.
-        clips: those that were accepted, in order.
-        frames: length of each at the dataset's rate.
-        read: gives a clip's file as int16 `(time, channels)`, whole.
+        clips: the accepted clips, in order.
+        frames: samples of each clip at the dataset's rate.
+        read: returns the whole file of a clip, int16 `(time, channels)`.
         settings: `sampling_rate`, `channel_size`, `seed`, `validation_share` and others to keep.
         about: `layout`, `sources`, `fingerprint`, `rejected`.
-        wrote: called after every record.
+        advance: called after every record.
 
     Returns:
-        What `dataset_info.json` holds.
+        The content of `dataset_info.json`.
 
     Raises:
-        DataError: there is nothing to train on.
-        UsageError: `out` holds records of somebody else.
+        DataError: there is nothing to train on, or nothing to hold out.
+        UsageError: `out` holds records that singlow did not write.
     """
     rate = settings["sampling_rate"]
     clips = [
@@ -71,8 +70,9 @@ def write_dataset(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     splits = {}
-    for name, held in zip(("train", "validation"), parts, strict=True):
-        splits[name] = _write_split(fresh, name, held, read, settings, singers, wrote)
+    for name, part in zip(("train", "validation"), parts, strict=True):
+        splits[name] = _write_split(fresh, name, part, read, settings, singers, advance)
+    copies = _copies(clips)
     info = {
         "format": FORMAT,
         "version": VERSION,
@@ -80,6 +80,7 @@ def write_dataset(
         "channels": settings["channel_size"],
         "singers": singers,
         **about,
+        **({"copies": copies} if copies else {}),
         "settings": settings,
         "splits": splits,
     }
@@ -92,6 +93,15 @@ def write_dataset(
     return info
 
 
+def _copies(clips: Sequence[Clip]) -> list[list[str]]:
+    """Return the ids of recordings with the same samples, one list for each such recording."""
+    groups: dict[str, list[str]] = {}
+    for clip in clips:
+        if clip.content:
+            groups.setdefault(clip.content, []).append(clip.id)
+    return [ids for ids in groups.values() if len(ids) > 1]
+
+
 def _write_split(
     folder: Path,
     name: str,
@@ -99,7 +109,7 @@ def _write_split(
     read: Reader,
     settings: dict[str, Any],
     singers: dict[str, int],
-    wrote: Callable[[], None],
+    advance: Callable[[], None],
 ) -> dict[str, Any]:
     size = sum(clip.stop - clip.start for clip in clips) * 2 * settings["channel_size"]
     count = min(len(clips), max(SHARDS, -(-size // SHARD_BYTES)))
@@ -113,7 +123,7 @@ def _write_split(
             frames = clip.stop - clip.start
             rows[index] = [singers[clip.singer], number, 0, len(payload), begin, frames]
             yield payload
-            wrote()
+            advance()
 
     for number in range(count):
         path = folder / shard_name(name, number, count)
@@ -132,7 +142,7 @@ def _write_split(
 
 
 def describe_shard(path: Path, records: int) -> dict[str, Any]:
-    """What `dataset_info.json` says of a shard."""
+    """Return the entry of a shard in `dataset_info.json`."""
     return {
         "name": path.name,
         "records": records,
@@ -144,7 +154,7 @@ def describe_shard(path: Path, records: int) -> dict[str, Any]:
 def _write_clip(
     clip: Clip, audio: np.ndarray, settings: dict[str, Any], speaker: int
 ) -> tuple[bytes, int]:
-    """A clip's Example, and the byte at which its samples begin."""
+    """Return a clip's Example, and the byte at which its samples begin."""
     samples = audio[clip.start : clip.stop].astype("<i2", copy=False).tobytes()
     payload = write_example(
         {
@@ -165,7 +175,7 @@ def _write_clip(
 
 
 def summary(info: dict[str, Any]) -> str:
-    """What a dataset holds, in a line."""
+    """Return a line about what a dataset holds."""
     rate, train, held = info["sample_rate"], *(info["splits"][s] for s in ("train", "validation"))
     minutes = [part["samples"] / rate / 60 for part in (train, held)]
     return (

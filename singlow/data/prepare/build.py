@@ -1,6 +1,8 @@
 """From recordings to a dataset: decode, hold out, write shards; nothing is done twice."""
 
+import dataclasses
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,24 +10,37 @@ from typing import Any
 
 from singlow.data.prepare.assemble import summary, write_dataset
 from singlow.data.prepare.builtin import build_builtin, builtin_fingerprint
-from singlow.data.prepare.folder import STAGING, own_folder, own_shards, remove_empty, reusable
-from singlow.data.prepare.settings import check_settings, fingerprint
-from singlow.data.prepare.staging import decode_clips, unstage
-from singlow.data.sources.clip import Clip
-from singlow.data.sources.layouts import find_clips, part_source, sources_of
-from singlow.data.sources.splits import told
-from singlow.data.store.dataset import INFO, read_info
-from singlow.errors import DataError, UsageError
+from singlow.data.prepare.decoders import decode_clips, read_staged
+from singlow.data.prepare.folder import (
+    STAGING,
+    check_settings,
+    fingerprint,
+    own_folder,
+    own_shards,
+    remove_empty,
+    reusable,
+)
+from singlow.data.sources.clips import Clip, require_free_names
+from singlow.data.sources.layouts import (
+    BUILTIN,
+    LAYOUTS,
+    find_clips,
+    needs_conversion,
+    part_source,
+    sources_of,
+)
+from singlow.data.sources.splits import describe_copies, describe_segmented, origin
+from singlow.data.store.dataset import CACHE, INFO, SPLITS, entries, read_info
+from singlow.errors import DataError, SinglowError, UsageError
+from singlow.names import escape, shown
 from singlow.progress import Report, progress
 
-__all__ = ["build_builtin", "build_dataset", "prepare"]
+__all__ = ["build_builtin", "build_dataset", "describe_changes", "prepare"]
 LISTED = 20
-CACHE = ".singlow"
-BUILTIN = "builtin"
 
 
 def build_dataset(
-    sources: Sequence[str | os.PathLike],
+    sources: str | os.PathLike | Sequence[str | os.PathLike],
     out: str | os.PathLike,
     *,
     layout: str = "auto",
@@ -34,147 +49,251 @@ def build_dataset(
     workers: int | None = None,
     seed: int = 0,
     validation_share: float = 0.1,
-    level: float | None = None,
+    loudness: float | None = None,
     report: Report = print,
 ) -> dict[str, Any]:
     """Decode every recording under `sources` and write them as a dataset.
 
     The same files and settings give the same bytes, whatever the number of workers. A build that
-    was interrupted goes on where it stopped; one whose files and settings are unchanged is reused.
+    was interrupted continues where it stopped. A dataset whose files and settings are unchanged is
+    reused.
 
     Args:
-        sources: as for `corpora.find_clips`.
-        out: the dataset's folder.
-        layout: as for `corpora.find_clips`.
-        sample_rate: Hz to resample to.
-        channels: channels to mix to.
-        workers: processes; as many as there are cores when None.
-        seed: of the choice of held-out clips.
-        validation_share: of every singer's clips to hold out.
-        level: rms in dBFS to bring every clip to; None leaves them, unless they would clip.
-        report: receives a line at a time for the user.
+        sources: one source or several. Each is a folder, a file, or `LABEL=SRC`, which names the
+            singer of a flat folder and the style of everything in it.
+        out: folder of the dataset.
+        layout: where the singers' names come from: "auto", "folders", "blow", "fsdd", "ljspeech" or
+            "manifest"; see `find_clips`.
+        sample_rate: of the records, in Hz.
+        channels: of the records.
+        workers: processes that decode; one per core when None.
+        seed: random seed for choosing the held-out clips.
+        validation_share: fraction of every singer's recordings to hold out.
+        loudness: rms in dBFS to bring every clip to; None leaves it unchanged.
+        report: receives one line at a time for the user.
 
     Returns:
-        What `dataset_info.json` holds.
+        The content of `dataset_info.json`.
 
     Raises:
-        DataError: no audio, or none that can be used.
-        UsageError: a setting is out of its range, a source does not exist, or `out` holds records
-            of somebody else.
-        EnvironmentFault: `out` cannot be written, or somebody else is building it.
+        DataError: there is no audio, or none that can be used.
+        UsageError: a setting is out of its range, a source does not exist, a singer has a reserved
+            name, or `out` holds records that singlow did not write.
+        EnvironmentFault: `out` cannot be written, or another process builds in it.
     """
-    settings = check_settings(sample_rate, channels, seed, validation_share, level)
+    sources = sources_of(sources)
+    settings = check_settings(sample_rate, channels, seed, validation_share, loudness)
     if workers is not None and workers < 1:
         raise UsageError(f"Expected at least 1 worker. Received: {workers}.")
-    clips, layout = find_clips(sources, layout, report)
-    report(f"Layout: {layout}. {_count(clips)}.")
+
+    def say(line: str) -> None:
+        report(escape(line))
+
+    clips, layout = find_clips(sources, layout, say)
+    require_free_names(clips)
+    say(f"Layout: {layout}. {_count(clips)}.")
     mark = fingerprint(clips, settings, layout)
-    out = Path(out)
+    out = Path(out).expanduser()
     with own_folder(out):
-        info = reusable(out, mark, report)
+        info = reusable(out, mark, say)
         if info is not None:
-            _tell(info, report)
+            _describe(info, say)
             return info
         own_shards(out)
         staging = out / STAGING
         staging.mkdir(exist_ok=True)
         staged = decode_clips(clips, settings, staging, workers or _cores())
+        kept = [
+            dataclasses.replace(clip, content=staged[clip.path].content)
+            for clip in clips
+            if not staged[clip.path].reason
+        ]
         rejected = [
-            {"path": _shown(clip), "reason": staged[clip.path].reason}
+            {"path": _file_id(clip), "reason": _reason(clip, staged[clip.path].reason)}
             for clip in clips
             if staged[clip.path].reason
         ]
-        kept = [clip for clip in clips if not staged[clip.path].reason]
         if not kept:
             shutil.rmtree(staging, ignore_errors=True)
-        _list(rejected, len(clips), report)
+        _list_rejected(rejected, clips, kept, say)
         about = {
             "layout": layout,
-            "sources": [Path(os.fspath(source)).name for source in sources],
+            "sources": [Path(source).name for source in sources],
             "fingerprint": mark,
             "rejected": rejected,
         }
         frames = [staged[clip.path].frames for clip in kept]
-        with progress("Writing", len(kept)) as wrote:
+        with progress("Writing", len(kept)) as advance:
             info = write_dataset(
                 out,
                 staging,
                 kept,
                 frames,
-                lambda clip: unstage(staged[clip.path], channels),
+                lambda clip: read_staged(staged[clip.path], channels),
                 settings,
                 about,
-                wrote,
+                advance,
             )
         shutil.rmtree(staging, ignore_errors=True)
-    report(f"{out}: {summary(info)}.")
-    _tell(info, report)
+    say(f"{out}: {summary(info)}.")
+    _describe(info, say)
     return info
 
 
 def prepare(
-    dataset: str | os.PathLike | Sequence[str],
-    data_dir: str | os.PathLike | None = None,
+    sources: str | os.PathLike | Sequence[str | os.PathLike] = BUILTIN,
+    out: str | os.PathLike | None = None,
     *,
+    data_dir: str | os.PathLike | None = None,
     layout: str = "auto",
     sample_rate: int = 16000,
     channels: int = 1,
     workers: int | None = None,
     seed: int = 0,
+    loudness: float | None = None,
     report: Report = print,
 ) -> Path:
-    """The folder of records for a dataset, built first where it has to be.
+    """Return a folder of records for training, which is built first if it is missing or outdated.
 
     Args:
-        dataset: "builtin", a folder with `dataset_info.json`, or one source or several as for
-            `corpora.find_clips`, whose records go to a cache beside the first,
-            `<folder>/.singlow/<fingerprint>`.
-        data_dir: where records are built instead; "data" for what has no folder of its own or one
-            that cannot be written.
+        sources: "builtin", a folder with `dataset_info.json`, or one source or several as for
+            `build_dataset`.
+        out: the folder of the records. By default it is `<folder>/.singlow/<fingerprint>` beside
+            the first source.
+        data_dir: folder in which `<fingerprint>` is created instead of `<folder>/.singlow`. The
+            default for "builtin", and for a source that cannot be written, is "data".
+        layout: where the singers' names come from; see `build_dataset`.
+        sample_rate: of the records, in Hz.
+        channels: of the records.
+        workers: processes that decode; one per core when None.
+        seed: random seed for choosing the held-out clips.
+        loudness: rms in dBFS to bring every clip to; None leaves it unchanged.
+        report: receives one line at a time for the user.
 
     Returns:
-        A folder with `dataset_info.json`. Other arguments and errors are `build_dataset`'s.
+        A folder with `dataset_info.json`.
 
     Raises:
-        DataError: the records are there, but at another rate or of other channels.
-        UsageError: "builtin" or a folder of records is one of several.
+        DataError: there is no audio that can be used, or the records have another rate or number of
+            channels.
+        UsageError: a source does not exist, "builtin" or a folder of records is one of several
+            sources, or an argument cannot be used.
+        EnvironmentFault: the folder cannot be written, or another process builds in it.
+
+    Example:
+        >>> import singlow
+        >>> folder = singlow.prepare(["human=choir", "virtual=voicebank"])  # doctest: +SKIP
     """
-    sources = sources_of(dataset)
+    sources = sources_of(sources)
     for source in sources:
-        ready = (Path(source) / INFO).is_file()
+        ready = Path(source).expanduser()
+        if not (ready / INFO).is_file():
+            ready = None
         if len(sources) > 1 and (ready or source == BUILTIN):
             raise UsageError(
-                f"Expected folders of audio when there are several. Received: {source}, which "
-                "stands alone."
+                f"Expected folders of audio as one of several sources. Received: {source}, which "
+                "can only be used alone."
             )
         if ready:
-            _check_fit(Path(source), sample_rate, channels)
-            return Path(source)
-    settings = check_settings(sample_rate, channels, seed, 0.1, None)
+            if out is not None:
+                raise UsageError(
+                    f"Expected recordings for {out}. Received: {source}, which holds records. "
+                    "Use that folder as it is."
+                )
+            _check_fit(ready, sample_rate, channels)
+            return ready
+    settings = check_settings(sample_rate, channels, seed, 0.1, loudness)
     common = {
         "sample_rate": sample_rate,
         "channels": channels,
         "seed": seed,
+        "loudness": loudness,
         "report": report,
     }
+    folder = None if data_dir is None else Path(data_dir).expanduser()
     if sources == [BUILTIN]:
-        out = Path(data_dir or "data") / f"{BUILTIN}-{builtin_fingerprint(settings)}"
+        name = f"{BUILTIN}-{builtin_fingerprint(settings)}"
+        out = Path(out).expanduser() if out is not None else (folder or Path("data")) / name
         build_builtin(out, **common)
         return out
     clips, chosen = find_clips(sources, layout)
-    cache = _cache(sources[0], data_dir)
+    require_free_names(clips)
+    common |= {"layout": layout, "workers": workers}
+    if out is not None:
+        build_dataset(sources, out, **common)
+        return Path(out).expanduser()
+    cache = folder or _cache(sources[0])
     out = cache / fingerprint(clips, settings, chosen)
     try:
-        build_dataset(sources, out, layout=layout, workers=workers, **common)
+        build_dataset(sources, out, **common)
     finally:
         if cache.name == CACHE:
             remove_empty([cache])
     return out
 
 
-def _cache(source: str, data_dir: str | os.PathLike | None) -> Path:
-    if data_dir is not None:
-        return Path(data_dir)
+def describe_changes(
+    directory: str | os.PathLike, sources: str | os.PathLike | Sequence[str | os.PathLike]
+) -> str:
+    """Compare a dataset with the recordings that it was made from.
+
+    Args:
+        directory: folder of the dataset.
+        sources: what it was made from, as for `prepare`.
+
+    Returns:
+        A line that says which recordings were added, removed or changed since. "" if nothing
+        changed, or if the recordings cannot be found any more.
+
+    Raises:
+        DataError: the description of the dataset is missing or damaged.
+    """
+    info, sources = read_info(directory), sources_of(sources)
+    if info["layout"] == BUILTIN or any((Path(s).expanduser() / INFO).exists() for s in sources):
+        return ""
+    layout = info["layout"] if info["layout"] in LAYOUTS else "auto"
+    try:
+        clips, chosen = find_clips(sources, layout)
+    except SinglowError:
+        return ""
+    if fingerprint(clips, info["settings"], chosen) == info["fingerprint"]:
+        return ""
+    before = {origin(entry.id) for part in SPLITS for entry in entries(info, part)}
+    before |= {origin(id) for id in info.get("lost", [])}
+    rejected = {entry.get("path") for entry in info["rejected"]}
+    added = [clip.id for clip in clips if clip.id not in before and _file_id(clip) not in rejected]
+    removed = sorted(before - {clip.id for clip in clips})
+    parts = [
+        f"{len(ids)} recording(s) were {what}: {_listed(ids)}"
+        for what, ids in (("added", added), ("removed", removed))
+        if ids
+    ]
+    place = shown(", ".join(sources))
+    if parts:
+        return f"{place}: since {directory} was prepared, {'; '.join(parts)}."
+    written = (Path(directory) / INFO).stat().st_mtime
+    changed = [clip.id for clip in clips if _changed_after(clip.path, written)]
+    if not changed:
+        return ""
+    return (
+        f"{place}: since {directory} was prepared, {len(changed)} recording(s) were changed: "
+        f"{_listed(changed)}."
+    )
+
+
+def _changed_after(path: Path, time: float) -> bool:
+    try:
+        return path.stat().st_mtime > time
+    except OSError:
+        return False
+
+
+def _listed(ids: Sequence[str], most: int = 5) -> str:
+    listed = ", ".join(map(shown, ids[:most]))
+    return f"{listed} and {len(ids) - most} more" if len(ids) > most else listed
+
+
+def _cache(source: str) -> Path:
     folder = part_source(source)[1]
     beside = (folder if folder.is_dir() else folder.parent) / CACHE
     try:
@@ -188,31 +307,44 @@ def _cache(source: str, data_dir: str | os.PathLike | None) -> Path:
 
 def _check_fit(directory: Path, sample_rate: int, channels: int) -> None:
     info = read_info(directory)
-    held = (info["sample_rate"], info["channels"])
-    if held != (sample_rate, channels):
+    have = (info["sample_rate"], info["channels"])
+    if have != (sample_rate, channels):
         raise DataError(
             f"{directory}: expected {sample_rate} Hz and {channels} channel(s). Received: "
-            f"{held[0]} Hz and {held[1]}. Build it again or give --sampling_rate {held[0]} "
-            f"--channel_size {held[1]}."
+            f"{have[0]} Hz and {have[1]}. Build it again or give --sampling_rate {have[0]} "
+            f"--channel_size {have[1]}."
         )
 
 
-def _list(rejected: list[dict[str, str]], total: int, report: Report) -> None:
+def _reason(clip: Clip, reason: str) -> str:
+    """Return the reason why a file was rejected, with the command that converts foreign audio."""
+    if "ffmpeg" in reason or not needs_conversion(clip.path):
+        return reason
+    command = ["ffmpeg", "-i", str(clip.path), str(clip.path.with_suffix(".wav"))]
+    return f"{reason}; convert it: {shlex.join(command)}"
+
+
+def _list_rejected(
+    rejected: list[dict[str, str]], clips: Sequence[Clip], kept: Sequence[Clip], report: Report
+) -> None:
     for entry in rejected[:LISTED]:
         report(f"Left out: {entry['path']}: {entry['reason']}")
     if len(rejected) > LISTED:
         report(f"Left out: {len(rejected) - LISTED} more; all are listed in {INFO}.")
-    if rejected and len(rejected) == total:
+    if rejected and not kept:
         raise DataError(
-            f"None of {total} file(s) can be used; the first, {rejected[0]['path']}: "
+            f"None of {len(clips)} file(s) can be used; the first, {rejected[0]['path']}: "
             f"{rejected[0]['reason']}"
         )
+    missing = sorted({clip.singer for clip in clips} - {clip.singer for clip in kept})
+    if missing:
+        report(f"No recording of these singers can be used: {_listed(missing)}.")
 
 
-def _tell(info: dict[str, Any], report: Report) -> None:
-    line = told(info)
-    if line:
-        report(line)
+def _describe(info: dict[str, Any], report: Report) -> None:
+    for line in (describe_copies(info), describe_segmented(info)):
+        if line:
+            report(line)
 
 
 def _count(clips: Sequence[Clip]) -> str:
@@ -220,9 +352,9 @@ def _count(clips: Sequence[Clip]) -> str:
     return f"{len(clips)} file(s) of {singers} singer(s)"
 
 
-def _shown(clip: Clip) -> str:
-    name = clip.id.removesuffix(clip.path.suffix) + clip.path.suffix
-    return name.encode("utf-8", "replace").decode()
+def _file_id(clip: Clip) -> str:
+    """Return a clip's id with the suffix of its file, as text."""
+    return escape(clip.id.removesuffix(clip.path.suffix) + clip.path.suffix)
 
 
 def _cores() -> int:

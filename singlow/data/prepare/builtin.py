@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from singlow.audio import dequantize, level, quantize, resample, to_channels
+from singlow.audio import dequantize, quantize, resample, to_channels
+from singlow.audio.arrays import normalize
 from singlow.data.prepare.assemble import summary, write_dataset
-from singlow.data.prepare.folder import STAGING, own_folder, own_shards, reusable
-from singlow.data.prepare.settings import check_settings, hash_of
-from singlow.data.sources.clip import Clip
+from singlow.data.prepare.folder import (
+    STAGING,
+    check_settings,
+    hash_of,
+    own_folder,
+    own_shards,
+    reusable,
+)
+from singlow.data.sources.clips import Clip
 from singlow.errors import DataError
 from singlow.progress import Report, progress
 
@@ -20,7 +27,7 @@ _EDITION = 1
 
 
 def builtin_fingerprint(settings: dict[str, Any]) -> str:
-    """What changes when the corpus or a setting does."""
+    """Return a hash that changes when the corpus or a setting does."""
     return hash_of({"builtin": _EDITION, **settings})
 
 
@@ -31,36 +38,40 @@ def build_builtin(
     channels: int = 1,
     seed: int = 0,
     validation_share: float = 0.1,
+    loudness: float | None = None,
     report: Report = print,
 ) -> dict[str, Any]:
-    """Write the built-in corpus as a dataset; see `build.build_dataset` for everything."""
+    """Write the built-in corpus as a dataset.
+
+    Arguments, return value and errors are those of `build_dataset`.
+    """
     from singlow.choir import corpus
     from singlow.choir.singers import SINGERS
 
-    settings = check_settings(sample_rate, channels, seed, validation_share, None)
+    settings = check_settings(sample_rate, channels, seed, validation_share, loudness)
     mark, out = builtin_fingerprint(settings), Path(out)
     with own_folder(out):
         info = reusable(out, mark, report)
         if info is not None:
             return info
         own_shards(out)
-        clips, held = [], {}
-        with progress("Singing", CLIPS_PER_SINGER * len(SINGERS)) as sung:
-            for made in corpus.clips(seed, CLIPS_PER_SINGER):
-                clip = Clip(Path(made.id), made.singer, made.style, made.text, made.id)
+        clips, stored = [], {}
+        with progress("Singing", CLIPS_PER_SINGER * len(SINGERS)) as advance:
+            for sung in corpus.clips(seed, CLIPS_PER_SINGER):
+                clip = Clip(Path(sung.id), sung.singer, sung.style, sung.text, sung.id)
                 clips.append(clip)
-                held[clip.path] = _fit(made.audio, made.sample_rate, settings)
-                if not held[clip.path].any():
-                    raise DataError(f"The built-in clip {clip.id} is silent: report this fault.")
-                sung()
+                stored[clip.path] = _fit(sung.audio, sung.sample_rate, settings)
+                if not stored[clip.path].any():
+                    raise DataError(f"The built-in clip {clip.id} is silent. Report this fault.")
+                advance()
         scratch = out / STAGING
         scratch.mkdir(exist_ok=True)
         info = write_dataset(
             out,
             scratch,
             clips,
-            [len(held[clip.path]) for clip in clips],
-            lambda clip: held[clip.path],
+            [len(stored[clip.path]) for clip in clips],
+            lambda clip: stored[clip.path],
             settings,
             {"layout": "builtin", "sources": [], "fingerprint": mark, "rejected": []},
         )
@@ -72,4 +83,4 @@ def build_builtin(
 def _fit(audio: np.ndarray, rate: int, settings: dict[str, Any]) -> np.ndarray:
     wanted, channels = settings["sampling_rate"], settings["channel_size"]
     sound = to_channels(resample(dequantize(audio), rate, wanted), channels)
-    return quantize(level(sound))
+    return quantize(normalize(sound, settings["level"]))

@@ -1,6 +1,11 @@
-"""Worker processes that decode files, watched: one that stops or stalls costs one file."""
+"""Decoding in worker processes: a crash or a hang costs one file, an interruption costs nothing.
+
+Decoded samples lie in part files until they are written to shards. A build that was interrupted
+continues with the part files that it finds.
+"""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -9,12 +14,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from singlow.data.prepare import worker
-from singlow.errors import EnvironmentFault
+from singlow.data.prepare.folder import hash_of, stamp
+from singlow.data.sources.clips import Clip
+from singlow.data.store.records import check_record, index_shard, map_shard, read_example
+from singlow.errors import DataError, EnvironmentFault
+from singlow.progress import progress
 
 PATIENCE = 10.0
 _START = 120.0
@@ -23,6 +34,101 @@ _CODE = (
     f"import sys; sys.path.insert(0, {_PACKAGE!r}); "
     "from singlow.data.prepare.worker import main; main()"
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Staged:
+    """The place of a decoded file in a part file, or the reason why it was rejected.
+
+    Attributes:
+        part: the part file.
+        offset: byte at which the record begins.
+        frames: samples per channel; 0 if the file was rejected.
+        content: hash of the samples; "" if the file was rejected.
+        reason: "" if the file was decoded.
+    """
+
+    part: Path
+    offset: int
+    frames: int
+    content: str
+    reason: str
+
+
+def decode_clips(
+    clips: Sequence[Clip], settings: dict[str, Any], staging: Path, workers: int
+) -> dict[Path, Staged]:
+    """Decode every file that `staging` does not hold yet.
+
+    Args:
+        clips: whose files to decode.
+        settings: of the dataset.
+        staging: folder of the part files.
+        workers: processes.
+
+    Returns:
+        By path, the place of the samples or the reason why there are none.
+
+    Raises:
+        EnvironmentFault: the disk is full, or a worker does not start.
+    """
+    wanted = {name: settings[name] for name in ("sampling_rate", "channel_size", "level")}
+    keys = {clip.path: hash_of([str(clip.path), stamp(clip.path), wanted]) for clip in clips}
+    known = _known(staging)
+    jobs = [
+        {
+            "key": key,
+            "path": str(path),
+            "sample_rate": settings["sampling_rate"],
+            "channels": settings["channel_size"],
+            "loudness": settings["level"],
+        }
+        for path, key in keys.items()
+        if key not in known
+    ]
+    with progress("Decoding", len(jobs)) as advance:
+        for result in decode_all(jobs, staging, workers):
+            known[result["key"]] = _staged(result)
+            advance()
+    return {path: known[key] for path, key in keys.items()}
+
+
+def _staged(result: dict[str, Any]) -> Staged:
+    defaults = {"frames": 0, "content": "", "reason": ""}
+    fields = (field.name for field in dataclasses.fields(Staged))
+    return Staged(**{name: result.get(name, defaults.get(name)) for name in fields})
+
+
+def _known(staging: Path) -> dict[str, Staged]:
+    """Return what the intact records of all part files hold, by key."""
+    known = {}
+    for part in sorted(staging.glob("part-*")):
+        data = map_shard(part)
+        for record in index_shard(part)[0]:
+            features = read_example(data[record.start : record.start + record.length].tobytes())
+            content = features.get("content", b"").decode()
+            reason = features.get("reason", b"").decode("utf-8", "replace")
+            if content or reason:
+                frames = features.get("length", 0)
+                staged = Staged(part, record.offset, frames, content, reason)
+                known[features["key"].decode()] = staged
+    return known
+
+
+def read_staged(staged: Staged, channels: int) -> np.ndarray:
+    """Return the samples of a decoded file, int16 `(time, channels)`.
+
+    Raises:
+        DataError: the part file was damaged in the meantime.
+    """
+    data = map_shard(staged.part)
+    record, reason = check_record(data, staged.offset)
+    if record is None:
+        raise DataError(
+            f"{staged.part}: at byte {staged.offset}: {reason}. Delete it, build again."
+        )
+    features = read_example(data[record.start : record.start + record.length].tobytes())
+    return np.frombuffer(features["audio"], "<i2").reshape(-1, channels)
 
 
 class _Process:
@@ -55,14 +161,17 @@ class _Process:
         self._lines.put("")
 
     def _next(self, patience: float) -> str | None:
-        """The next line; None when the process is silent for too long or gone."""
+        """Return the next line; None if the process is silent for too long or has ended."""
         try:
             return self._lines.get(timeout=patience) or None
         except queue.Empty:
             return None
 
     def decode(self, job: dict[str, Any]) -> dict[str, Any] | str:
-        """Where the samples lie or why there are none; a plain string if the process is spent."""
+        """Decode a file and return what `worker.stage` returns.
+
+        If the process crashes or hangs, return the reason and leave the process ended.
+        """
         try:
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
@@ -84,11 +193,11 @@ class _Process:
         return f"crashes the decoder ({name})"
 
     def kill(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process at once."""
         self._process.kill()
 
     def stop(self) -> None:
-        """End the process and let go of its streams."""
+        """End the process and close its streams."""
         self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
@@ -102,15 +211,15 @@ def decode_all(
     """Decode files in `workers` processes.
 
     Args:
-        jobs: as `worker.prepare_audio` takes them, each with a `key`.
+        jobs: arguments of `worker.prepare_audio`, each with a `key`.
         parts: folder for the part files.
-        workers: processes.
+        workers: number of processes.
 
     Yields:
-        In the order they end: `key`, and `frames` or `reason`, `offset` and `part`.
+        What `worker.stage` returns, and `part`, in the order in which the files are done.
 
     Raises:
-        EnvironmentFault: the disk is full or a process does not start.
+        EnvironmentFault: the disk is full, or a process does not start.
     """
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     for job in jobs:
@@ -127,10 +236,10 @@ def decode_all(
         thread.start()
     try:
         for _ in range(total):
-            found = done.get()
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+            result = done.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
     finally:
         stopping.set()
         for process in list(running):
@@ -164,21 +273,21 @@ def _serve(
             if process is None:
                 process = _Process(_new_part(parts))
                 running.add(process)
-            found = process.decode(job)
+            result = process.decode(job)
             if stopping.is_set():
                 break
-            if isinstance(found, str):
+            if isinstance(result, str):
                 running.discard(process)
                 process.stop()
-                process, reason = None, found
+                process, reason = None, result
                 part = _new_part(parts)
                 with open(part, "ab") as file:
-                    found = worker.stage(file, job["key"], reason)
-                done.put({**found, "part": part})
-            elif "fatal" in found:
-                raise EnvironmentFault(_explain(found, parts))
+                    result = worker.stage(file, job["key"], reason)
+                done.put({**result, "part": part})
+            elif "fatal" in result:
+                raise EnvironmentFault(_explain(result, parts))
             else:
-                done.put({**found, "part": process.part})
+                done.put({**result, "part": process.part})
     except queue.Empty:
         pass
     except BaseException as error:
@@ -189,8 +298,8 @@ def _serve(
             process.stop()
 
 
-def _explain(found: dict[str, Any], parts: Path) -> str:
-    where = f"{parts.parent} cannot be written: {found['fatal']}."
-    if found["errno"] in (errno.ENOSPC, errno.EDQUOT):
-        return f"{where} Free some space and run the same command again; it goes on from there."
+def _explain(result: dict[str, Any], parts: Path) -> str:
+    where = f"{parts.parent} cannot be written: {result['fatal']}."
+    if result["errno"] in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where} Free some space and run the same command again; it continues from there."
     return f"{where} Choose another folder."

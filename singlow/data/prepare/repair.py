@@ -1,58 +1,75 @@
-"""Damaged shards: told by record and byte, and their intact records written to whole shards."""
+"""Damaged shards: reported by record and byte, and their intact records written to new shards."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 from singlow.data.prepare.assemble import describe_shard
-from singlow.data.prepare.folder import own_folder
-from singlow.data.prepare.settings import rebuild_advice
+from singlow.data.prepare.folder import own_folder, rebuild_advice
 from singlow.data.store.dataset import ASIDE, read_info, write_info
-from singlow.data.store.example import read_example
-from singlow.data.store.records import HEADER, Damage, Record, index_shard, map_shard, write_shard
+from singlow.data.store.records import (
+    HEADER,
+    Damage,
+    Record,
+    index_shard,
+    map_shard,
+    read_example,
+    recover_advice,
+    write_shard,
+)
 from singlow.errors import DataError
 from singlow.files import keep_copy, sha256
+from singlow.names import escape
 from singlow.progress import Report
 
 
 def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None:
-    """Hold every shard of a dataset to its checksums.
+    """Check every shard of a dataset against its checksums.
+
+    Args:
+        directory: folder of the dataset.
+        report: receives a line for each damage, which names shard, record and byte.
 
     Raises:
-        DataError: something is damaged or missing; each was reported by shard, record and byte.
+        DataError: something is damaged or missing.
     """
-    directory, info = Path(directory), read_info(directory)
+    directory = Path(directory).expanduser()
+    info = read_info(directory)
     faults = shards = records = 0
     for part in info["splits"].values():
         for shard in part["shards"]:
             shards += 1
-            found, damages = _examine(directory, shard)
-            records += len(found)
+            intact, damages = _examine(directory, shard)
+            records += len(intact)
             faults += len(damages)
             for damage in damages:
                 report(str(damage))
     if faults:
         raise DataError(
             f"{directory}: {faults} damaged place(s) in {shards} shards, {records} records are "
-            f"intact. Run: python3 data_loader.py --recover {directory}"
+            f"intact. {recover_advice(directory)}"
         )
     report(f"{directory}: {shards} shards and {records} records, all intact.")
 
 
 def recover_dataset(directory: str | os.PathLike, report: Report = print) -> dict[str, Any]:
-    """Write the intact records of damaged shards to whole ones; each old file is kept beside.
+    """Write the intact records of damaged shards to new shards; keep each damaged file beside them.
 
-    What could not be had back is listed under `lost`, and the next build writes it again. However
-    often this is interrupted and run again, every intact record stays in one file or another.
+    Lost clips are listed under `lost` in `dataset_info.json`, and the next build writes them again.
+    An interruption loses no intact record: run the same command again.
+
+    Args:
+        directory: folder of the dataset.
+        report: receives a line for each damage and each shard.
 
     Returns:
-        What `dataset_info.json` holds now.
+        The new content of `dataset_info.json`.
 
     Raises:
         DataError: a split has no intact record left.
-        EnvironmentFault: the folder cannot be written or somebody builds in it.
+        EnvironmentFault: the folder cannot be written, or another process builds in it.
     """
-    directory = Path(directory)
+    directory = Path(directory).expanduser()
     read_info(directory)
     with own_folder(directory):
         info = read_info(directory)
@@ -83,15 +100,15 @@ def _examine(directory: Path, shard: dict[str, Any]) -> tuple[list[Record], list
         return [], [Damage(path, 0, 0, 0, "the shard is missing")]
     records, damages = index_shard(path)
     if not damages and sha256(path) != shard["sha256"]:
-        reason = f"expected {shard['records']} records, {len(records)} came"
+        reason = f"expected {shard['records']} records. Received: {len(records)}"
         if len(records) == shard["records"]:
-            reason = "whole, but not the shard that was written"
+            reason = "every record is intact, but it is not the shard that was written"
         damages = [Damage(path, len(records), path.stat().st_size, 0, reason)]
     return records, damages
 
 
 def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) -> dict[str, list]:
-    """Make shard `number` whole; its clips' rows of the index by id."""
+    """Write shard `number` again if it is damaged; return its clips' rows of the index, by id."""
     shard = part["shards"][number]
     rows = {
         id: list(row)
@@ -104,7 +121,7 @@ def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) ->
     for damage in damages:
         report(str(damage))
     path = directory / shard["name"]
-    source = keep_copy(path, "damaged") if path.is_file() else _found_aside(path)
+    source = keep_copy(path, "damaged") if path.is_file() else _kept_copy(path)
     records = _intact(source, rows) if source else {}
     data = map_shard(source) if source else b""
     offsets = write_shard(
@@ -114,27 +131,27 @@ def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) ->
     lost = sorted(set(rows) - set(records))
     report(
         f"{path}: {len(records)} intact record(s) kept, {len(lost)} lost"
-        f"{': ' + ', '.join(lost) if lost else ''}; "
+        f"{escape(': ' + ', '.join(lost)) if lost else ''}; "
         f"{f'the damaged file is {source.name}' if source else 'nothing is left of the file'}."
     )
     return {id: _moved(rows[id], offset) for id, offset in zip(records, offsets, strict=True)}
 
 
 def _moved(row: list[int], offset: int) -> list[int]:
-    """The row of a record that now begins at `offset`."""
+    """Return the row of the index for a record that now begins at `offset`."""
     singer, shard, start, length, audio, frames = row
     begin = offset + HEADER
     return [singer, shard, begin, length, begin + audio - start, frames]
 
 
 def _intact(source: Path, rows: dict[str, list[int]]) -> dict[str, Record]:
-    """The intact records of a file that are those of `rows`, by id."""
-    data, found = map_shard(source), {}
+    """Return the intact records of a file that `rows` describes, by id."""
+    data, intact = map_shard(source), {}
     for record in index_shard(source)[0]:
         id = _id_of(data[record.start : record.start + record.length].tobytes())
         if id in rows and rows[id][3] == record.length:
-            found.setdefault(id, record)
-    return found
+            intact.setdefault(id, record)
+    return intact
 
 
 def _id_of(payload: bytes) -> str | None:
@@ -145,11 +162,11 @@ def _id_of(payload: bytes) -> str | None:
     return id.decode("utf-8", "surrogateescape") if isinstance(id, bytes) else None
 
 
-def _found_aside(path: Path) -> Path | None:
-    """What was set aside of a shard that is missing: the file with the most intact records."""
-    found = [
+def _kept_copy(path: Path) -> Path | None:
+    """Return the kept copy of a missing shard that has the most intact records."""
+    copies = [
         other
         for other in sorted(path.parent.glob(f"{path.name}.damaged*"))
         if ASIDE.fullmatch(other.name) and other.is_file()
     ]
-    return max(found, key=lambda other: len(index_shard(other)[0]), default=None)
+    return max(copies, key=lambda other: len(index_shard(other)[0]), default=None)

@@ -1,63 +1,78 @@
 """The process that decodes files for a build: `python3 -c "...; worker.main()" PART`.
 
-A file may crash or hang a decoder, or fill the memory, so it is opened here and not in the process
-of the user. Lines of JSON come in, one per file; lines go out: "." for progress, JSON for an
-outcome. Decoded samples are appended, as records, to the file PART.
+A file may crash or hang a decoder, or fill the memory. Therefore it is opened in a process of its
+own with limits. The process reads one line of JSON for each file. It writes "." for progress and
+one line of JSON for each result. Decoded samples are appended, as records, to the file PART.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from singlow.audio import FULL_SCALE, AudioError, level, load_audio, quantize, root_mean_square
-from singlow.data.store.example import write_example
-from singlow.data.store.records import frame
+from singlow.audio import FULL_SCALE, AudioError, load_audio, quantize, root_mean_square
+from singlow.audio.arrays import normalize
+from singlow.data.store.records import frame, write_example
 
 MEMORY = 4 << 30
 CPU_SECONDS = 1800
 SILENCE = -60.0
 
 
-def prepare_audio(job: dict[str, Any], beat: Any = None) -> np.ndarray:
-    """A file as the int16 `(time, channels)` that is stored.
+def prepare_audio(job: dict[str, Any], beat: Callable[[], None] | None = None) -> np.ndarray:
+    """Return the samples of a file as they are stored, int16 `(time, channels)`.
 
     Args:
-        job: `path`, `sample_rate`, `channels` and `level` (rms in dBFS or None).
-        beat: called now and then.
+        job: `path`, `sample_rate` in Hz, `channels` and `loudness` (rms in dBFS, or None).
+        beat: called every now and then.
 
     Raises:
-        AudioError: it cannot be read, or is silent.
+        AudioError: the file cannot be read, or is silent.
     """
     audio, _ = load_audio(job["path"], job["sample_rate"], job["channels"], beat)
     rms = root_mean_square(audio)
     if rms < 10 ** (SILENCE / 20):
-        loud = f"{20 * np.log10(rms):.0f} dBFS" if rms > 0 else "nothing but zeros"
-        raise AudioError(job["path"], f"silent: {loud}, expected at least {SILENCE:.0f} dBFS")
-    stored = quantize(level(audio, job["level"]))
-    if job["level"] is not None and not stored.any():
-        raise AudioError(job["path"], f"silent at {job['level']} dBFS and 1/{FULL_SCALE} a step")
+        loudness = f"{20 * np.log10(rms):.0f} dBFS" if rms > 0 else "nothing but zeros"
+        raise AudioError(job["path"], f"silent: {loudness}, expected at least {SILENCE:.0f} dBFS")
+    stored = quantize(normalize(audio, job["loudness"]))
+    if job["loudness"] is not None and not stored.any():
+        reason = f"silent at {job['loudness']} dBFS and 1/{FULL_SCALE} a step"
+        raise AudioError(job["path"], reason)
     return stored
 
 
 def stage(part: BinaryIO, key: str, outcome: np.ndarray | str) -> dict[str, Any]:
-    """Append samples, or the reason for having none, to a part file; say where they lie."""
+    """Append samples, or the reason why there are none, to a part file.
+
+    Args:
+        part: the file, open for appending.
+        key: identifies the recording and the settings.
+        outcome: int16 `(time, channels)`, or the reason.
+
+    Returns:
+        `key`, `offset` of the record, and `frames` and `content` of the samples or the `reason`.
+    """
     offset = part.tell()
     if isinstance(outcome, str):
-        features, found = {"reason": outcome}, {"reason": outcome}
+        features = result = {"reason": outcome}
     else:
         audio = outcome.astype("<i2", copy=False).tobytes()
-        features, found = {"audio": audio, "length": len(outcome)}, {"frames": len(outcome)}
+        shape = f"{outcome.shape}".encode()
+        content = hashlib.blake2b(audio, digest_size=16, key=shape).hexdigest()
+        features = {"audio": audio, "length": len(outcome), "content": content}
+        result = {"frames": len(outcome), "content": content}
     part.write(frame(write_example({"key": key, **features})))
     part.flush()
-    return {"key": key, "offset": offset, **found}
+    return {"key": key, "offset": offset, **result}
 
 
-def _limit() -> None:
+def _limit_memory() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -94,10 +109,10 @@ def _outcome(job: dict[str, Any], answers: TextIO) -> np.ndarray | str:
 
 
 def main() -> None:
-    """Serve files until the input ends."""
+    """Decode files until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _limit()
+    _limit_memory()
     print(".", file=answers, flush=True)
     try:
         with open(sys.argv[1], "ab") as part:
@@ -106,8 +121,8 @@ def main() -> None:
                 job = json.loads(line)
                 outcome = _outcome(job, answers)
                 print(".", file=answers, flush=True)
-                found = stage(part, job["key"], outcome)
-                print(json.dumps(found), file=answers, flush=True)
+                result = stage(part, job["key"], outcome)
+                print(json.dumps(result), file=answers, flush=True)
     except OSError as error:
         fatal = {"errno": error.errno, "fatal": error.strerror or str(error)}
         print(json.dumps(fatal), file=answers, flush=True)

@@ -1,0 +1,1 @@
+"""Sources: which recordings there are, who sings in them, and which are held out."""

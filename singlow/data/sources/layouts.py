@@ -1,4 +1,4 @@
-"""Folders of recordings: which files there are, and who sings what in them."""
+"""Folders of recordings: which files there are, and who sings in them."""
 
 import dataclasses
 import os
@@ -7,16 +7,73 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from singlow.data.sources.clip import Clip
+from singlow.data.sources.clips import (
+    Clip,
+    differing_parents,
+    with_normal_names,
+    with_unique_ids,
+)
 from singlow.data.sources.tables import has_bars, read_ljspeech, read_manifest
 from singlow.errors import DataError, UsageError
+from singlow.names import normal, shown
 from singlow.progress import Report
 
 LAYOUTS = ("auto", "folders", "blow", "fsdd", "ljspeech", "manifest")
-_NAMES = "wav wave rf64 w64 flac ogg oga opus mp3 aif aiff aifc m4a aac wma mp4"
-SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+BUILTIN = "builtin"
+
+
+def _suffixes(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
+_DECODED = (
+    "wav wave rf64 w64 flac ogg oga opus mp3 mp2 mpa aif aiff aifc caf au snd voc sph nist paf pvf "
+    "svx 8svx avr sds"
+)
+FOREIGN = _suffixes(
+    "m4a m4b m4p aac wma mp4 webm weba mka mkv mov 3gp 3g2 ac3 eac3 dts ape wv mpc tta tak amr awb "
+    "ra rm ram dsf dff aa aax qcp gsm vox spx asf m4v avi"
+)
+"""Suffixes of audio that libsndfile does not decode and ffmpeg converts."""
+SUFFIXES = _suffixes(_DECODED) | FOREIGN
+"""Suffixes of the files that count as recordings."""
+
+_FOREIGN_CONTENT = (
+    rb"\x1aE\xdf\xa3|....ftyp(M4|mp4|mp7|isom|iso|dash|3g|qt)|#!AMR|wvpk|MAC |MPCK|MP\+|TTA1|tBaK"
+    rb"|0&\xb2u\x8ef\xcf\x11|\x0bw|DSD |FRM8|RIFF....AVI "
+)
+_DECODED_CONTENT = (
+    rb"RI(FF|FX)....WAVE|RF64....WAVE|riff\x2e\x91\xcf\x11|FORM....AIF[FC]|fLaC|OggS|ID3|caff"
+    rb"|\.snd|NIST_1A|Creative Voice File"
+)
+_FOREIGN = re.compile(_FOREIGN_CONTENT, re.DOTALL)
+_AUDIO = re.compile(_FOREIGN_CONTENT + b"|" + _DECODED_CONTENT, re.DOTALL)
+_CONTAINER = re.compile(
+    r"wavs?\d*|waves?|flacs?|mp3s?|ogg|opus|aiff?|audios?|clips|recordings|samples|sounds|takes"
+    r"|utterances|data|songs",
+    re.IGNORECASE,
+)
 _FSDD = re.compile(r"(\d)_([^\W\d_]+)_(\d+)")
 _BLOW = re.compile(r"([^_]+)_(.+)")
+_PATTERNS = {"fsdd": "<digit>_<speaker>_<take>", "blow": "<speaker>_<utterance>"}
+
+
+@dataclasses.dataclass
+class _Source:
+    """The clips of one source.
+
+    Attributes:
+        clips: in a fixed order.
+        layout: the one that was chosen.
+        prefix: of ids where there are several sources.
+        homes: the folders or files that gave singers their names, where these are not stated by a
+            label, a table, or a folder beside the folders of other singers.
+    """
+
+    clips: list[Clip]
+    layout: str
+    prefix: str
+    homes: dict[str, Path] = dataclasses.field(default_factory=dict)
 
 
 def find_clips(
@@ -25,83 +82,118 @@ def find_clips(
     """Find the recordings under `sources`.
 
     Args:
-        sources: folders or files; `LABEL=SRC` names the singer of a flat folder, and the style of
+        sources: folders or files. `LABEL=SRC` names the singer of a flat folder, and the style of
             everything in it.
         layout: one of `LAYOUTS`. "auto" takes the first that fits: a manifest (`manifest.csv` with
-            a column `path`), LJSpeech (`metadata.csv` of `id|text` beside `wavs`), singer folders,
-            FSDD (`<digit>_<speaker>_<take>`), Blow (`<speaker>_<utterance>`), one flat folder.
-        report: receives a line about files that a table does not list.
+            a column `path`), LJSpeech (`metadata.csv` of `id|text` beside `wavs`), a folder per
+            singer, a labelled folder, FSDD (`<digit>_<speaker>_<take>`), Blow
+            (`<speaker>_<utterance>`), one flat folder.
+        report: receives a line for every guess that may be wrong, and about files that a table
+            does not list.
 
     Returns:
-        The clips in a fixed order, each with its own id, and the layout that was chosen. A file
-        that a table lists is a clip whether it is there or not.
+        The clips in a fixed order, each with an id of its own, and the layout that was chosen. A
+        file that a table lists is a clip even if it is missing.
 
     Raises:
         UsageError: a source does not exist, or `layout` is unknown.
-        DataError: a source holds no audio, or not in the layout given.
+        DataError: a source holds no audio, or its files do not fit the layout.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"Expected a layout of {', '.join(LAYOUTS)}. Received: {layout!r}.")
     if not sources:
         raise UsageError("Expected at least one folder of audio. Received: none.")
-    parted = [part_source(os.fspath(source)) for source in sources]
-    clips, chosen = [], []
-    for label, root in parted:
-        found, name = _find(label, root, layout, report)
-        if len(parted) > 1:
-            prefix = label or root.name
-            found = [dataclasses.replace(clip, id=f"{prefix}/{clip.id}") for clip in found]
-        clips += found
-        chosen.append(name)
-    return _unique(clips), ", ".join(dict.fromkeys(chosen))
+    pairs = [part_source(os.fspath(source)) for source in sources]
+    results = [_find(label, root, layout, report) for label, root in pairs]
+    _distinguish(results, report)
+    clips = []
+    for source in results:
+        for clip in source.clips:
+            id = f"{source.prefix}/{clip.id}" if len(results) > 1 else clip.id
+            clips.append(with_normal_names(dataclasses.replace(clip, id=id)))
+    layouts = dict.fromkeys(source.layout for source in results)
+    return with_unique_ids(clips), ", ".join(layouts)
 
 
-def sources_of(dataset: str | os.PathLike | Sequence[str]) -> list[str]:
-    """What a dataset is made from: one source, or several in a list."""
+def sources_of(dataset: str | os.PathLike | Sequence[str | os.PathLike]) -> list[str]:
+    """Return the sources of a dataset as a list, whether it is one source or several."""
     single = isinstance(dataset, str | os.PathLike)
-    return [os.fspath(dataset)] if single else list(dataset)
+    return [os.fspath(dataset)] if single else [os.fspath(source) for source in dataset]
 
 
 def part_source(source: str) -> tuple[str, Path]:
-    """The label ("" without one) and the absolute path of `LABEL=SRC`.
+    """Return the label ("" without one) and the absolute path of `LABEL=SRC`; `~` is expanded.
 
     Raises:
         UsageError: there is no such file or folder.
     """
     label, sign, rest = source.partition("=")
-    if os.path.exists(source) or not sign:
+    if not sign or os.path.exists(_expanded(source)):
         label, rest = "", source
-    path = Path(rest)
-    if not path.exists():
-        raise UsageError(f"Expected a folder of audio or a file. Received: {rest}, not there.")
+    path = _expanded(rest)
+    if not rest or not os.path.exists(path):
+        raise UsageError(
+            f"Expected a folder of audio or a file. Received: {shown(rest) or 'an empty name'}, "
+            "which does not exist."
+        )
     return label, Path(os.path.abspath(path))
 
 
-def _find(label: str, root: Path, layout: str, report: Report) -> tuple[list[Clip], str]:
+def _expanded(path: str) -> str:
+    return path if os.path.exists(path) else os.path.expanduser(path)
+
+
+def require_sources(dataset: str | os.PathLike | Sequence[str | os.PathLike]) -> None:
+    """Refuse sources that do not exist, where nothing is prepared yet.
+
+    Args:
+        dataset: "builtin", one source or several.
+
+    Raises:
+        UsageError: a file or folder is missing.
+    """
+    for source in sources_of(dataset):
+        if source != BUILTIN:
+            part_source(source)
+
+
+def _find(label: str, root: Path, layout: str, report: Report) -> _Source:
     if root.is_file():
-        return [Clip(root, label or root.stem, label, id=root.stem)], "file"
-    paths = list(find_files(root))
-    if layout == "auto":
-        layout = _detect(root, paths)
-    if layout == "manifest":
+        clip = Clip(root, label or root.stem, label, id=root.stem)
+        homes = {} if label else {clip.singer: root}
+        return _Source([clip], "file", label or root.stem, homes)
+    paths = list(find_files(root, by_content=True))
+    chosen = _detect(root, paths, label) if layout == "auto" else layout
+    if chosen == "manifest":
         clips = read_manifest(root)
-    elif layout == "ljspeech":
+    elif chosen == "ljspeech":
         clips = read_ljspeech(root, paths, label, report)
-    elif layout in ("fsdd", "blow"):
-        clips = _read_names(root, paths, layout)
+    elif chosen in _PATTERNS:
+        clips = _read_names(root, paths, chosen)
+        if layout == "auto":
+            report(_guess(root, clips, chosen))
     else:
-        clips = [_in_folder(root, path, label) for path in paths]
+        base = _base(root, paths)
+        clips = [_in_folder(root, base, path, label) for path in paths]
     if not clips:
-        raise DataError(f"{root}: holds no audio file ({_NAMES}). Name another folder.")
+        names = " ".join(sorted(suffix[1:] for suffix in SUFFIXES - FOREIGN))
+        raise DataError(f"{root}: holds no audio file ({names}). Name another folder.")
     styled = [dataclasses.replace(clip, style=clip.style or label) for clip in clips]
-    return styled, layout
+    return _Source(styled, chosen, label or root.name, _homes(root, styled, chosen, label))
 
 
-def find_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[Path]:
-    """The files below a folder with one of these suffixes, those of recordings by default.
+def find_files(
+    folder: Path, suffixes: Collection[str] = SUFFIXES, by_content: bool = False
+) -> Iterator[Path]:
+    """Yield the files below a folder with one of these suffixes, by default those of recordings.
 
-    Links to folders are followed, each folder is walked once, and what is hidden is left out. The
-    order is always the same.
+    Links to folders are followed, each folder is visited once, and hidden files and folders are
+    left out. The order is always the same.
+
+    Args:
+        folder: where to look.
+        suffixes: in lower case, with the dot.
+        by_content: also yield files with other suffixes whose content begins as audio does.
     """
     seen = set()
     for inner, names, files in os.walk(folder, followlinks=True):
@@ -112,20 +204,35 @@ def find_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[P
         seen.add(real)
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
-                yield Path(inner, name)
+            if name.startswith("."):
+                continue
+            path = Path(inner, name)
+            if path.suffix.lower() in suffixes or (by_content and _begins_as(path, _AUDIO)):
+                yield path
 
 
-def _detect(root: Path, paths: list[Path]) -> str:
+def needs_conversion(path: Path) -> bool:
+    """Whether a file is audio, by name or content, that has to be converted before it is read."""
+    return path.suffix.lower() in FOREIGN or _begins_as(path, _FOREIGN)
+
+
+def _begins_as(path: Path, content: re.Pattern[bytes]) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            return bool(content.match(file.read(32)))
+    except OSError:
+        return False
+
+
+def _detect(root: Path, paths: list[Path], label: str) -> str:
     if (root / "manifest.csv").is_file():
         return "manifest"
     if has_bars(root / "metadata.csv"):
         return "ljspeech"
-    if any(path.parent != root and path.parent.parent != root for path in paths):
-        nested = {path.relative_to(root).parts[0] for path in paths}
-    else:
-        nested = {path.parent.name for path in paths if path.parent != root}
-    if len(nested) > 1:
+    base = _base(root, paths)
+    if label or any(path.parent != base for path in paths):
         return "folders"
     stems = [path.stem for path in paths]
     if stems and all(_FSDD.fullmatch(stem) for stem in stems):
@@ -135,10 +242,24 @@ def _detect(root: Path, paths: list[Path]) -> str:
     return "blow" if repeated and len(speakers) == len(stems) else "folders"
 
 
-def _in_folder(root: Path, path: Path, label: str) -> Clip:
-    inside = path.relative_to(root)
+def _base(root: Path, paths: list[Path]) -> Path:
+    """Return the folder that holds the singers' folders.
+
+    That is `root`, or a folder in it that has a name such as `wavs` and holds all recordings.
+    """
+    base = root
+    while True:
+        inner = {path.relative_to(base).parts[0] for path in paths}
+        name = inner.pop() if len(inner) == 1 else ""
+        if not _CONTAINER.fullmatch(name) or not (base / name).is_dir():
+            return base
+        base = base / name
+
+
+def _in_folder(root: Path, base: Path, path: Path, label: str) -> Clip:
+    inside = path.relative_to(base)
     singer = inside.parts[0] if len(inside.parts) > 1 else label or root.name
-    return Clip(path, singer, id=inside.with_suffix("").as_posix())
+    return Clip(path, singer, id=path.relative_to(root).with_suffix("").as_posix())
 
 
 def _read_names(root: Path, paths: list[Path], layout: str) -> list[Clip]:
@@ -147,7 +268,10 @@ def _read_names(root: Path, paths: list[Path], layout: str) -> list[Clip]:
     for path in paths:
         match = pattern.fullmatch(path.stem)
         if match is None:
-            raise DataError(f"{path}: its name does not fit the layout {layout}; try another.")
+            raise DataError(
+                f"{path}: Expected a name as {_PATTERNS[layout]}, for the layout {layout}. "
+                "Give another --layout."
+            )
         clip = Clip(path, match[group], id=path.relative_to(root).with_suffix("").as_posix())
         if layout == "fsdd":
             split = "validation" if int(match[3]) < 5 else "train"
@@ -156,17 +280,51 @@ def _read_names(root: Path, paths: list[Path], layout: str) -> list[Clip]:
     return clips
 
 
-def _unique(clips: list[Clip]) -> list[Clip]:
-    """Ids that two files share get the file's suffix, then a number."""
-    shared, seen, result = defaultdict(int), set(), []
-    for clip in clips:
-        shared[clip.id] += 1
-    for clip in clips:
-        name = clip.id + (clip.path.suffix if shared[clip.id] > 1 else "")
-        number, id = 1, name
-        while id in seen:
-            number += 1
-            id = f"{name}#{number}"
-        seen.add(id)
-        result.append(dataclasses.replace(clip, id=id))
-    return result
+def _guess(root: Path, clips: list[Clip], layout: str) -> str:
+    names = sorted({clip.singer for clip in clips})
+    listed = ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
+    return (
+        f"{root}: the singers are guessed from file names as {_PATTERNS[layout]}: {listed}. "
+        "If this is one singer, give --layout folders, or NAME=DIR to name the singer."
+    )
+
+
+def _homes(root: Path, clips: list[Clip], layout: str, label: str) -> dict[str, Path]:
+    """Return the folder from which a singer has a name that nobody stated, by name."""
+    names = {clip.singer for clip in clips}
+    if layout in _PATTERNS:
+        return {}
+    if root.name in names and not label:
+        return {root.name: root}
+    base = _base(root, [clip.path for clip in clips]) if layout == "folders" else root
+    (name,) = names if len(names) == 1 else ("",)
+    return {name: base / name} if layout == "folders" and name and (base / name).is_dir() else {}
+
+
+def _distinguish(sources: list[_Source], report: Report) -> None:
+    """Name singers of several sources by the folders that differ, where they have one name."""
+    clashing: dict[str, list[tuple[_Source, str, Path]]] = defaultdict(list)
+    for source in sources:
+        for name, home in source.homes.items():
+            clashing[normal(name)].append((source, name, home))
+    renamed = {}
+    for group in clashing.values():
+        homes = list({os.path.realpath(home): home for *_, home in group}.values())
+        if len(homes) < 2:
+            continue
+        parents = differing_parents(homes)
+        names = {os.path.realpath(h): name for h, name in zip(homes, parents, strict=True)}
+        for source, name, home in group:
+            new = names[os.path.realpath(home)]
+            renamed[new] = home
+            source.prefix = new if source.prefix == name else source.prefix
+            source.clips = [
+                dataclasses.replace(clip, singer=new) if clip.singer == name else clip
+                for clip in source.clips
+            ]
+    if renamed:
+        listed = ", ".join(f"{shown(name)} of {home}" for name, home in list(renamed.items())[:5])
+        report(
+            f"{len(renamed)} sources have the same name; their singers are named by the folders "
+            f"that differ: {listed}. Give NAME=DIR to name a singer."
+        )

@@ -1,17 +1,18 @@
-"""Which clips are held out from training, or which stretches of a clip."""
+"""Which clips, or which segments of a clip, are held out from training."""
 
 import dataclasses
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from singlow.data.sources.clip import Clip
+from singlow.data.sources.clips import Clip
 from singlow.data.store.dataset import SPLITS, entries
 from singlow.errors import DataError
+from singlow.names import shown
 
-_STRETCH = re.compile(r"(.*)@[0-9]+\.[0-9]{3}", re.DOTALL)
+_SEGMENT = re.compile(r"@[0-9]+\.[0-9]{3}$")
 _PURPOSE = {"train": "train on", "validation": "hold out"}
 
 
@@ -22,49 +23,61 @@ def split(
     share: float = 0.1,
     seed: int = 0,
 ) -> tuple[list[Clip], list[Clip]]:
-    """Part clips into those to train on and those held out.
+    """Divide clips into those to train on and those held out.
 
-    Every singer of two or more clips has at least one of them held out. A singer's only clip is
-    parted into contiguous segments with a gap between them, so that no held-out sample is near one
-    that was trained on. A split that the corpus states is kept, unless it leaves one side empty.
-    Which clips are held out depends on their ids and the seed, not on their order.
+    Every singer of two or more recordings has at least one of them held out. A singer's only
+    recording is divided into contiguous segments with a gap between them, so that no held-out
+    sample is near a sample that is trained on. Copies of a recording, which have the same
+    `content`, are always on the same side. A split that the corpus states is kept, unless it leaves
+    one side empty. The choice depends on ids, contents and the seed, not on the order of clips.
 
     Args:
-        clips: of a corpus.
-        frames: length of each.
-        sample_rate: Hz of those lengths.
-        share: of every singer's clips to hold out.
-        seed: of the choice.
+        clips: all clips of the corpus.
+        frames: samples of each clip.
+        sample_rate: in Hz.
+        share: fraction of every singer's recordings to hold out.
+        seed: random seed of the choice.
 
     Returns:
-        train and validation clips; segments have `start`, `stop` and ids with the segment's second.
+        Training clips and held-out clips. Segments have `start`, `stop` and an id that ends with
+        their first second.
     """
     if len({clip.split for clip in clips}) == 1:
         clips = [dataclasses.replace(clip, split="") for clip in clips]
-    singers: dict[str, list[int]] = defaultdict(list)
-    for index, clip in enumerate(clips):
-        singers[clip.singer].append(index)
-    chosen: dict[int, str] = {}
-    for indices in singers.values():
-        free = [index for index in indices if not clips[index].split]
-        if len(indices) == 1 and free:
-            continue
-        fixed = sum(clips[index].split == "validation" for index in indices)
-        count = max(1, round(share * len(indices))) - fixed
-        count = min(count, len(indices) - fixed - 1)
-        free.sort(key=lambda index: _draw(seed, clips[index].id))
-        chosen |= dict.fromkeys(free[: max(0, count)], "validation")
-        chosen |= dict.fromkeys(free[max(0, count) :], "train")
+    ids: dict[str, str] = {}  # of each recording, whatever the number of its copies
+    stated: dict[str, str] = {}
+    singers: dict[str, dict[str, None]] = defaultdict(dict)
+    for clip in clips:
+        key = _recording(clip)
+        ids[key] = min(ids.get(key, clip.id), clip.id)
+        stated[key] = max(stated.get(key, ""), clip.split)  # "validation" wins over "train"
+        singers[clip.singer][key] = None
+    sides = {key: side for key, side in stated.items() if side}
+    segmented = {
+        key for own in singers.values() for key in own if len(own) == 1 and key not in sides
+    }
+    for own in sorted(singers.values(), key=len):
+        free = [key for key in own if key not in sides and key not in segmented]
+        fixed = sum(sides.get(key) == "validation" for key in own)
+        count = min(max(1, round(share * len(own))) - fixed, len(own) - fixed - 1)
+        free.sort(key=lambda key: _draw(seed, ids[key]))
+        sides |= dict.fromkeys(free[: max(0, count)], "validation")
+        sides |= dict.fromkeys(free[max(0, count) :], "train")
     train, validation = [], []
-    for index, clip in enumerate(clips):
-        fate = clip.split or chosen.get(index)
-        if fate is None:
-            kept, held = _segments(clip, frames[index], sample_rate, share, seed)
+    for clip, length in zip(clips, frames, strict=True):
+        key = _recording(clip)
+        if key in segmented:
+            kept, held = _segments(clip, ids[key], length, sample_rate, share, seed)
             train += kept
             validation += held
         else:
-            (train if fate == "train" else validation).append(clip)
+            (train if sides[key] == "train" else validation).append(clip)
     return train, validation
+
+
+def _recording(clip: Clip) -> str:
+    """Return what a clip and its copies have in common, and no other clip has."""
+    return clip.content or f"id {clip.id}"
 
 
 def _draw(seed: int, id: str) -> bytes:
@@ -72,16 +85,16 @@ def _draw(seed: int, id: str) -> bytes:
 
 
 def _segments(
-    clip: Clip, frames: int, sample_rate: int, share: float, seed: int
+    clip: Clip, drawn_by: str, frames: int, sample_rate: int, share: float, seed: int
 ) -> tuple[list[Clip], list[Clip]]:
-    """Hold out one stretch of every minute, at a place drawn by the seed; a second's gap around."""
+    """Hold out one segment of every minute, at a random place, with gaps of a second around it."""
     parts = max(1, round(frames / (60 * sample_rate)))
     bounds = [frames * part // parts for part in range(parts + 1)]
     kept, held, start = [], [], 0
     for part in range(parts):
         span = bounds[part + 1] - bounds[part]
         size, gap = max(1, int(span * share)), min(sample_rate, span // 20)
-        draw = int.from_bytes(_draw(seed, f"{clip.id}/{part}")[:4], "big")
+        draw = int.from_bytes(_draw(seed, f"{drawn_by}/{part}")[:4], "big")
         first = bounds[part] + ((draw * (span - size + 1)) >> 32)
         kept.append((start, first - gap))
         held.append((first, first + size))
@@ -89,56 +102,93 @@ def _segments(
     kept.append((start, frames))
     shortest = max(1, min(sample_rate // 2, frames // 20))
 
-    def name(span: tuple[int, int]) -> Clip:
+    def segment(span: tuple[int, int]) -> Clip:
         begin, end = span
         id = f"{clip.id}@{begin / sample_rate:.3f}"
         return dataclasses.replace(clip, id=id, start=begin, stop=end)
 
-    return [name(span) for span in kept if span[1] - span[0] >= shortest], [*map(name, held)]
+    return [segment(span) for span in kept if span[1] - span[0] >= shortest], [
+        segment(span) for span in held
+    ]
 
 
-def told(info: dict[str, Any]) -> str:
-    """Who is held out in stretches of the only recording there is, as a line; "" for nobody.
+def origin(id: str) -> str:
+    """Return the id of the recording of which a clip with this id may be a segment."""
+    return _SEGMENT.sub("", id)
+
+
+def describe_segmented(info: Mapping[str, Any]) -> str:
+    """Return a line about singers of a single recording, which is held out in segments.
 
     Args:
-        info: what `dataset_info.json` holds.
+        info: content of a `dataset_info.json`.
+
+    Returns:
+        The line, or "" if every singer has several recordings.
     """
-    bases: dict[int, set[str]] = defaultdict(set)
+    recordings: dict[int, set[str]] = defaultdict(set)
     for part in SPLITS:
         for entry in entries(info, part):
-            match = _STRETCH.fullmatch(entry.id)
-            bases[entry.singer].add(match[1] if match else f"{part}/{entry.id}")
-    alone = [name for name, place in info["singers"].items() if len(bases[place]) == 1]
+            recordings[entry.singer].add(origin(entry.id))
+    alone = [name for name, number in info["singers"].items() if len(recordings[number]) == 1]
     if not alone:
         return ""
     return (
-        f"A single recording of {_names(alone)}: stretches of it are held out, a second or less "
-        "from what is trained on. Others that can be held out whole would tell more."
+        f"A single recording of {_listed(alone)}: segments of it are held out, a second or less "
+        "from what is trained on. Add recordings for a better measurement."
     )
 
 
-def require_everybody(info: dict[str, Any], source: str, least: int) -> None:
-    """Refuse a dataset in which somebody is not to be trained on, or not held out.
+def describe_copies(info: Mapping[str, Any]) -> str:
+    """Return a line about recordings whose samples are those of another, or "" if there is none.
 
     Args:
-        info: what `dataset_info.json` holds.
-        source: what the dataset was made from, to be named.
-        least: samples below which a clip is not used.
+        info: content of a `dataset_info.json`.
+    """
+    groups = info.get("copies", [])
+    if not groups:
+        return ""
+    singers = defaultdict(set)
+    for part in SPLITS:
+        for entry in entries(info, part):
+            singers[origin(entry.id)].add(entry.singer)
+    mixed = [group for group in groups if len(set().union(*(singers[id] for id in group))) > 1]
+    line = (
+        f"{sum(len(group) - 1 for group in groups)} recording(s) are copies of others, sample for "
+        "sample; copies are trained on or held out together: "
+        f"{_listed([' = '.join(group) for group in groups])}."
+    )
+    if mixed:
+        line += (
+            " The same recording has several singers; correct the labels: "
+            f"{_listed([' = '.join(group) for group in mixed])}."
+        )
+    return line
+
+
+def require_all_singers(info: Mapping[str, Any], source: str, shortest: int) -> None:
+    """Refuse a dataset in which a singer is missing from training or from what is held out.
+
+    Args:
+        info: content of a `dataset_info.json`.
+        source: what the dataset was made from, for the message.
+        shortest: clips of fewer samples do not count.
 
     Raises:
-        DataError: as it says; all whom it concerns are named.
+        DataError: a singer is missing; the message names all that are.
     """
     for part in SPLITS:
-        heard = {entry.singer for entry in entries(info, part) if entry.frames >= least}
-        missing = [name for name, place in info["singers"].items() if place not in heard]
+        present = {entry.singer for entry in entries(info, part) if entry.frames >= shortest}
+        missing = [name for name, number in info["singers"].items() if number not in present]
         if missing:
             raise DataError(
-                f"{source}: Expected at least {least} samples of every speaker to "
-                f"{_PURPOSE[part]}. Received: none of {_names(missing)}; add longer recordings of "
+                f"{source}: Expected at least {shortest} samples of every speaker to "
+                f"{_PURPOSE[part]}. Received: none of {_listed(missing)}; add longer recordings of "
                 "them, or leave them out."
             )
 
 
-def _names(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+def _listed(names: Iterable[str], most: int = 5) -> str:
+    names = [shown(name) for name in names]
+    listed = ", ".join(names[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed

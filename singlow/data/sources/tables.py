@@ -1,4 +1,4 @@
-"""Tables beside recordings that say who sings what: a manifest, or LJSpeech's."""
+"""Tables that label recordings: `manifest.csv`, or the `metadata.csv` of LJSpeech."""
 
 import csv
 import io
@@ -6,16 +6,19 @@ import os
 import shlex
 from pathlib import Path
 
-from singlow.data.sources.clip import Clip
+from singlow.data.sources.clips import Clip
+from singlow.data.store.records import PREPARE
 from singlow.errors import DataError
 from singlow.progress import Report
 
+LARGEST = 256 << 20
+
 
 def has_bars(table: Path) -> bool:
-    """Whether a table is one of `id|text` and not somebody's list of titles and years.
+    """Whether a file is a table of `id|text` and not, for instance, a list of titles and years.
 
     Raises:
-        DataError: it cannot be opened.
+        DataError: the file cannot be opened.
     """
     if not table.is_file():
         return False
@@ -27,13 +30,13 @@ def has_bars(table: Path) -> bool:
 
 
 def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> list[Clip]:
-    """The clips that `metadata.csv`, lines of `id|text` or `id|text|spoken text`, lists.
+    """Return the clips listed in `metadata.csv`, in lines of `id|text` or `id|text|spoken text`.
 
     Args:
         root: folder of the table.
-        paths: of the recordings below it; an id without one is looked for in `wavs`.
-        label: the singer's name; the folder's without one.
-        report: receives a line when files are not listed.
+        paths: recordings in the folder. An id without a recording gets a path in `wavs`.
+        label: name of the singer; "" for the name of the folder.
+        report: receives a line if the table does not list every recording.
 
     Raises:
         DataError: the table cannot be read.
@@ -46,7 +49,7 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
     for number, line in enumerate(io.StringIO(_text(table), newline=None), 1):
         id, *texts = line.rstrip("\n").split("|")
         if not texts or "\0" in id:
-            raise DataError(f"{table}: line {number} is no `id|text`. {_other_layout(root)}")
+            raise DataError(f"{table}: line {number} is not `id|text`. {_other_layout(root)}")
         text = texts[1] if len(texts) > 1 and texts[1] else texts[0]
         path = by_stem.get(id, root / "wavs" / f"{id}.wav")
         clips.append(Clip(path, label or root.name, text=text, id=id))
@@ -57,7 +60,10 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
 
 
 def read_manifest(root: Path) -> list[Clip]:
-    """The clips that `manifest.csv` lists: `path`, and where given `singer,text,style,split`.
+    """Return the clips listed in `manifest.csv`.
+
+    Its columns are `path`, relative to the folder, and optionally `singer`, `text`, `style` and
+    `split`.
 
     Raises:
         DataError: the table cannot be read.
@@ -75,11 +81,12 @@ def read_manifest(root: Path) -> list[Clip]:
 
 
 def _read_row(root: Path, row: dict[str | None, str | list[str] | None]) -> Clip:
-    """The clip of a line; ValueError tells what is wrong with it."""
+    """Return the clip of a line, or raise ValueError with the reason."""
     row = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
     if not row.get("path"):
         raise ValueError("expected a value in a column named path. Received: none")
-    path, split = Path(os.path.abspath(root / row["path"])), row.get("split", "")
+    path = Path(os.path.abspath(root / os.path.expanduser(row["path"])))
+    split = row.get("split", "")
     inside = Path(os.path.relpath(path, root))
     if "\0" in row["path"] or not inside.name:
         raise ValueError(f"expected the path of a file. Received: {row['path'][:80]!r}")
@@ -91,6 +98,10 @@ def _read_row(root: Path, row: dict[str | None, str | list[str] | None]) -> Clip
 
 def _text(table: Path) -> str:
     try:
+        if not table.is_file():
+            raise DataError(f"{table}: Expected a table in a file. Received: none.")
+        if table.stat().st_size > LARGEST:
+            raise DataError(f"{table}: Expected at most {LARGEST >> 20} MB. Received: more.")
         return table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
@@ -101,8 +112,8 @@ def _text(table: Path) -> str:
 
 
 def _other_layout(root: Path) -> str:
-    """What to do about a table that was never meant for us."""
+    """Return advice for a table that has another purpose."""
     return (
-        "Mend the table, or do without it: "
-        f"python3 data_loader.py {shlex.quote(str(root))} --out DIR --layout folders"
+        "Correct the table, or ignore it: "
+        f"{PREPARE} {shlex.quote(str(root))} --out DIR --layout folders"
     )

@@ -1,0 +1,1 @@
+"""Storage: datasets of TFRecord shards, read and written without TensorFlow."""

@@ -1,38 +1,53 @@
-"""`dataset_info.json`: what a folder of shards holds, and where each clip lies in them."""
+"""A dataset: a folder of shards, `dataset_info.json` that describes it, and the clips in it."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
 import reprlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from singlow.audio.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
-from singlow.data.store.records import FOOTER, HEADER
+import numpy as np
+
+from singlow.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from singlow.data.store.records import (
+    FOOTER,
+    HEADER,
+    PREPARE,
+    check_record,
+    index_shard,
+    map_shard,
+    read_example,
+    recover_advice,
+)
 from singlow.errors import DataError
 from singlow.files import atomic_write
 
 INFO = "dataset_info.json"
 FORMAT, VERSION = "singlow-dataset", 1
 SPLITS = ("train", "validation")
+CACHE = ".singlow"
 SHARD = re.compile(r"(train|validation)\.tfrecord-[0-9]{5}-of-[0-9]{5}")
 ASIDE = re.compile(rf"{SHARD.pattern}\.damaged(-[0-9]+)?")
-LARGEST = 256 << 20
+LARGEST, MEMORY = 256 << 20, 1 << 30
 _COUNTS = ("records", "bytes")
+_SIZES = ((b"{", 240), (b"[", 96), (b",", 40), (b'"', 30))  # bytes of memory for each, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Where a clip lies.
+    """The place of a clip.
 
     Attributes:
-        id: of the clip.
-        singer: its id among the dataset's singers.
+        id: unique in the dataset.
+        singer: number of the singer in the dataset.
         shard: position in the split's list of shards.
-        start: first byte of the record's payload.
+        start: first byte of the record's payload in the shard.
         length: bytes of the payload.
-        audio: first byte of its samples, in the shard.
+        audio: first byte of the samples in the shard.
         frames: samples per channel.
     """
 
@@ -46,18 +61,19 @@ class Entry:
 
 
 def read_info(directory: str | os.PathLike) -> dict[str, Any]:
-    """Read a dataset's description and hold it to its form, so that all that it names can be used.
+    """Read and check a dataset's description, so that everything it names can be used.
 
     Raises:
-        DataError: there is none, it is none of ours, or what it says cannot be.
+        DataError: the file is missing, is not singlow's, or holds an impossible value.
     """
-    path = Path(directory) / INFO
+    directory = Path(directory).expanduser()
+    path = directory / INFO
     try:
         info = _read_json(path)
     except FileNotFoundError:
         raise DataError(
             f"Expected a folder with {INFO}. Received: {directory}. "
-            f"Run: python3 data_loader.py SRC --out {directory}"
+            f"Run: {PREPARE} SRC --out {directory}"
         ) from None
     except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path}: cannot be read: {error}. Delete it and build again.") from None
@@ -69,13 +85,13 @@ def read_info(directory: str | os.PathLike) -> dict[str, Any]:
         _check(info)
     except ValueError as error:
         raise DataError(
-            f"{path}: {error} Build it again: python3 data_loader.py SRC --out {directory}"
+            f"{path}: {error} Build it again: {PREPARE} SRC --out {directory}"
         ) from None
     return info
 
 
 def describes_ours(directory: str | os.PathLike) -> bool:
-    """Whether `dataset_info.json` is one of ours, be it whole or not."""
+    """Whether `dataset_info.json` is a description by singlow, whether or not it is valid."""
     try:
         return _is_ours(_read_json(Path(directory) / INFO))
     except (ValueError, RecursionError, OSError):
@@ -93,6 +109,8 @@ def _read_json(path: Path) -> Any:
         text = file.read(LARGEST + 1)
     if len(text) > LARGEST:
         raise ValueError(f"it is larger than {LARGEST} bytes")
+    if sum(size * text.count(mark) for mark, size in _SIZES) > MEMORY:
+        raise ValueError(f"it needs more than {MEMORY >> 20} MB of memory")
     return json.loads(text.decode("utf-8"))
 
 
@@ -110,7 +128,7 @@ def _is_list(value: Any, kind: type) -> bool:
 
 
 def _check(info: dict[str, Any]) -> None:
-    """Raise ValueError, with what was expected and received, unless the description can be used."""
+    """Raise ValueError, with what was expected and received, if a value cannot be used."""
     for key, low, high in (("sample_rate", MIN_RATE, MAX_RATE), ("channels", 1, MAX_CHANNELS)):
         value = info.get(key)
         _expect(_is_count(value) and low <= value <= high, f"{key} from {low} to {high}", value)
@@ -161,7 +179,7 @@ def _check_split(name: str, part: Any, singers: int, width: int) -> None:
 
 
 def _lies_within(entry: Entry, shards: list[dict[str, Any]], singers: int, width: int) -> bool:
-    """The samples within their record, and that within its shard."""
+    """Whether the samples lie within their record, and the record within its shard."""
     if entry.singer >= singers or entry.shard >= len(shards):
         return False
     stop = entry.start + entry.length
@@ -176,7 +194,7 @@ def write_info(directory: str | os.PathLike, info: dict[str, Any]) -> None:
     """Write a dataset's description whole or not at all.
 
     Raises:
-        DataError: it is too large to be read again.
+        DataError: it is too large for `read_info`.
     """
     path = Path(directory) / INFO
     text = (json.dumps(info, indent=1) + "\n").encode("utf-8")
@@ -190,6 +208,125 @@ def write_info(directory: str | os.PathLike, info: dict[str, Any]) -> None:
 
 
 def entries(info: dict[str, Any], split: str) -> list[Entry]:
-    """The clips of a split, in order."""
+    """Return the places of a split's clips, in order."""
     part = info["splits"][split]
     return [Entry(id, *row) for id, row in zip(part["ids"], part["index"], strict=True)]
+
+
+def singer_names(info: Mapping[str, Any]) -> list[str]:
+    """Return the names of a dataset's singers, by number."""
+    return sorted(info["singers"], key=info["singers"].get)
+
+
+def content_hash(info: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that identify all records in their order, wherever they lie."""
+    shards = [shard["sha256"] for part in info["splits"].values() for shard in part["shards"]]
+    return hashlib.sha256("".join(shards).encode()).hexdigest()[:16]
+
+
+def find_dataset(content: str, places: Iterable[str | os.PathLike]) -> Path | None:
+    """Find a dataset by its content, for instance after its folder was moved.
+
+    Args:
+        content: what `content_hash` returned for it.
+        places: folders to look at. Each may be the dataset, a folder of datasets, or a folder of
+            recordings with datasets in its cache.
+
+    Returns:
+        The first folder with this content, or None.
+    """
+    for place in places:
+        place = Path(place).expanduser()
+        for path in (place / INFO, *sorted(place.glob(f"*/{INFO}")), *_cached(place)):
+            try:
+                if path.is_file() and content_hash(read_info(path.parent)) == content:
+                    return path.parent
+            except DataError:
+                continue
+    return None
+
+
+def _cached(place: Path) -> list[Path]:
+    folder = place if place.is_dir() else place.parent
+    return sorted((folder / CACHE).glob(f"*/{INFO}"))
+
+
+class Clips:
+    """The clips of a split that are long enough, read from its shards by offset.
+
+    Every record is checked against its checksums when it is first used.
+
+    Args:
+        directory: folder of the dataset.
+        info: content of its `dataset_info.json`.
+        split: "train" or "validation".
+        shortest: clips of fewer samples are left out.
+
+    Attributes:
+        entries: the place of each clip.
+        channels: of every clip.
+
+    Raises:
+        DataError: no clip is left, or a shard is missing or of another size.
+    """
+
+    def __init__(
+        self, directory: Path, info: Mapping[str, Any], split: str, shortest: int = 1
+    ) -> None:
+        self.directory = Path(directory)
+        self.entries = [entry for entry in entries(info, split) if entry.frames >= shortest]
+        if not self.entries:
+            raise DataError(f"{directory}: holds no {split} clip of {shortest} samples or more.")
+        self.channels: int = info["channels"]
+        shards = info["splits"][split]["shards"]
+        self._paths = [self.directory / shard["name"] for shard in shards]
+        self._shards = [self._open(shard) for shard in shards]
+        self._intact = [False] * len(self.entries)
+
+    def _open(self, shard: Mapping[str, Any]) -> np.ndarray:
+        path, advice = self.directory / shard["name"], recover_advice(self.directory)
+        try:
+            data = map_shard(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"{path}: cannot be read: {reason}. {advice}") from None
+        if len(data) != shard["bytes"]:
+            raise DataError(
+                f"{path}: expected {shard['bytes']} bytes. Received: {len(data)}. {advice}"
+            )
+        return np.asarray(data)
+
+    def samples(self, clip: int, start: int = 0, count: int | None = None) -> np.ndarray:
+        """Return samples of a clip, int16 `(count, channels)`; all of them by default.
+
+        Raises:
+            DataError: the record is damaged. The message names shard, record and byte.
+        """
+        entry = self.entries[clip]
+        count = entry.frames if count is None else count
+        width = 2 * self.channels
+        begin = entry.audio + start * width
+        raw = self._shard(clip)[begin : begin + count * width].tobytes()
+        return np.frombuffer(raw, "<i2").reshape(count, self.channels)
+
+    def features(self, clip: int) -> dict[str, bytes | int | float]:
+        """Return a clip's Example: its singer, style, text and everything else.
+
+        Raises:
+            DataError: the record is damaged. The message names shard, record and byte.
+        """
+        entry = self.entries[clip]
+        return read_example(self._shard(clip)[entry.start : entry.start + entry.length].tobytes())
+
+    def _shard(self, clip: int) -> np.ndarray:
+        """Return the bytes of a clip's shard after a check of the clip's record."""
+        entry = self.entries[clip]
+        shard = self._shards[entry.shard]
+        if not self._intact[clip]:
+            record, reason = check_record(shard, entry.start - HEADER)
+            if record is None or record.length != entry.length:
+                path, reason = self._paths[entry.shard], reason or "not the record described"
+                place = next(map(str, index_shard(path)[1]), f"{path}: {reason}")
+                raise DataError(f"{place} ({entry.id}). {recover_advice(self.directory)}")
+            self._intact[clip] = True
+        return shard

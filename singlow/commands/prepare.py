@@ -1,0 +1,77 @@
+"""The verb `prepare`: records for training from folders of recordings."""
+
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+from singlow.errors import UsageError
+
+
+def prepare(
+    sources: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SRC ...]")
+    ] = (),
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR", aliases=["-o"])] = None,
+    layout: Literal["auto", "folders", "blow", "fsdd", "ljspeech", "manifest"] = "auto",
+    sampling_rate: Annotated[int, tyro.conf.arg(metavar="HZ")] = 16000,
+    channel_size: Annotated[int, tyro.conf.arg(metavar="C")] = 1,
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    seed: Annotated[int, tyro.conf.arg(metavar="S")] = 0,
+    level: Annotated[float | None, tyro.conf.arg(metavar="DBFS")] = None,
+    verify: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None,
+    recover: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None,
+) -> None:
+    """Turn folders of wav, flac, ogg and mp3 into TFRecord shards.
+
+    Args:
+        sources: Folders or files. LABEL=SRC names the singer of a flat folder and the style of
+            everything in SRC.
+        out: Folder for the shards and dataset_info.json.
+        layout: Where the singers' names come from: folders, file names, or a table.
+        sampling_rate: Sample rate of the records.
+        channel_size: Channels of the records.
+        workers: Processes that decode. Default: one per core.
+        seed: Random seed for choosing the held-out clips.
+        level: Loudness (root mean square) to bring every clip to. Default: unchanged.
+        verify: Check the shards of a finished folder instead. Damage is named by shard, record and
+            byte.
+        recover: Write the intact records of damaged shards to whole shards instead.
+    """
+    if verify or recover:
+        if sources or out or (verify and recover):
+            raise UsageError(
+                "Expected --verify DIR or --recover DIR alone. Received: other arguments with it."
+            )
+        from singlow.data.prepare.repair import recover_dataset, verify_dataset
+
+        if verify:
+            verify_dataset(verify)
+        else:
+            recover_dataset(recover)
+        return
+    if not sources or not out:
+        missing = "no SRC" if not sources else "no --out"
+        raise UsageError(
+            f"Expected SRC... and --out DIR. Received: {missing}. "
+            "Run: python3 -m singlow prepare --help"
+        )
+    from singlow.data.prepare.build import build_dataset
+
+    build_dataset(
+        sources,
+        out,
+        layout=layout,
+        sample_rate=sampling_rate,
+        channels=channel_size,
+        workers=workers,
+        seed=seed,
+        loudness=level,
+    )
+
+
+def main() -> None:
+    """Run the verb with the arguments of a script of its own, as data_loader.py is."""
+    from singlow.commands.flags import run_verb
+
+    run_verb({"prepare": prepare}, "", ["prepare", *sys.argv[1:]])

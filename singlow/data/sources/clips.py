@@ -1,0 +1,98 @@
+"""Clips: recordings with their labels, whose ids and singers are unique over all sources."""
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from singlow.errors import UsageError
+from singlow.names import RESERVED, normal, shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A recording, or a segment of one.
+
+    Attributes:
+        path: of the file.
+        singer: name.
+        style: as "human" or "virtual"; "" when unknown.
+        text: what is sung; "" when unknown.
+        id: unique in its corpus.
+        split: "train" or "validation" where the corpus decides it, else "".
+        start: first sample of a segment, at the dataset's rate.
+        stop: the sample behind its last; None for the end.
+        content: hash of the decoded samples of the whole file; "" before it is decoded. Copies of a
+            recording have the same one.
+    """
+
+    path: Path
+    singer: str
+    style: str = ""
+    text: str = ""
+    id: str = ""
+    split: str = ""
+    start: int = 0
+    stop: int | None = None
+    content: str = ""
+
+
+def with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:
+    """Add the file's suffix, then a number, to every id that several clips share."""
+    shared, seen, result = defaultdict(int), set(), []
+    for clip in clips:
+        shared[clip.id] += 1
+    for clip in clips:
+        name = clip.id + (clip.path.suffix if shared[clip.id] > 1 else "")
+        number, id = 1, name
+        while id in seen:
+            number += 1
+            id = f"{name}#{number}"
+        seen.add(id)
+        result.append(dataclasses.replace(clip, id=id))
+    return result
+
+
+def with_normal_names(clip: Clip) -> Clip:
+    """Write the names of singer and style in Unicode's composed form."""
+    return dataclasses.replace(clip, singer=normal(clip.singer), style=normal(clip.style))
+
+
+def differing_parents(paths: Sequence[Path]) -> list[str]:
+    """Return names for files or folders of the same name: the nearest parents that all differ.
+
+    Args:
+        paths: absolute and all different.
+
+    Returns:
+        A name for each path. `a/wavs` and `b/wavs` become `a` and `b`. If no single parent
+        differs everywhere, several are joined: `a/1/wavs`, `a/2/wavs` and `b/1/wavs` become `a-1`,
+        `a-2` and `b-1`.
+    """
+    parts = [path.parent.parts[1:][::-1] for path in paths]
+    deepest = max(map(len, parts))
+    for depth in range(deepest):
+        names = [part[depth] if depth < len(part) else "" for part in parts]
+        if len(set(map(normal, names))) == len(names):
+            return [name or path.stem for name, path in zip(names, paths, strict=True)]
+    for depth in range(1, deepest + 1):
+        names = ["-".join(part[:depth][::-1]) for part in parts]
+        if len(set(map(normal, names))) == len(names):
+            break
+    return [name or path.stem for name, path in zip(names, paths, strict=True)]
+
+
+def require_free_names(clips: Iterable[Clip]) -> None:
+    """Refuse singers whose names are words of the command line.
+
+    Raises:
+        UsageError: a singer is named "all" or "auto".
+    """
+    for clip in clips:
+        if clip.singer in RESERVED:
+            raise UsageError(
+                f"Expected a singer's name other than {' and '.join(RESERVED)}, which are words of "
+                f"the command line. Received: {clip.singer}, of {shown(os.fspath(clip.path))}. "
+                "Rename the folder, or name its singer: NAME=DIR."
+            )
