@@ -116,6 +116,7 @@ def build_dataset(
         if not kept:
             shutil.rmtree(staging, ignore_errors=True)
         _list_rejected(rejected, clips, kept, say)
+        _list_notes([line for item in staged.values() for line in item.notes.splitlines()], say)
         about = {
             "layout": layout,
             "sources": [Path(source).name for source in sources],
@@ -339,6 +340,13 @@ def _list_rejected(
     missing = sorted({clip.singer for clip in clips} - {clip.singer for clip in kept})
     if missing:
         report(f"No recording of these singers can be used: {_listed(missing)}.")
+
+
+def _list_notes(notes: Sequence[str], report: Report) -> None:
+    for line in notes[:LISTED]:
+        report(f"Note: {line}")
+    if len(notes) > LISTED:
+        report(f"Note: {len(notes) - LISTED} more recordings have such notes.")
 
 
 def _describe(info: dict[str, Any], report: Report) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from singlow.audio import dequantize, quantize, resample, to_channels
-from singlow.audio.arrays import normalize
+from singlow.audio import dequantize, normalize, quantize, resample, to_channels
 from singlow.data.prepare.assemble import summary, write_dataset
 from singlow.data.prepare.folder import (
     STAGING,

@@ -46,6 +46,7 @@ class Staged:
         frames: samples per channel; 0 if the file was rejected.
         content: hash of the samples; "" if the file was rejected.
         reason: "" if the file was decoded.
+        notes: lines about the file for the user.
     """
 
     part: Path
@@ -53,6 +54,7 @@ class Staged:
     frames: int
     content: str
     reason: str
+    notes: str
 
 
 def decode_clips(
@@ -94,7 +96,7 @@ def decode_clips(
 
 
 def _staged(result: dict[str, Any]) -> Staged:
-    defaults = {"frames": 0, "content": "", "reason": ""}
+    defaults = {"frames": 0, "content": "", "reason": "", "notes": ""}
     fields = (field.name for field in dataclasses.fields(Staged))
     return Staged(**{name: result.get(name, defaults.get(name)) for name in fields})
 
@@ -107,10 +109,13 @@ def _known(staging: Path) -> dict[str, Staged]:
         for record in index_shard(part)[0]:
             features = read_example(data[record.start : record.start + record.length].tobytes())
             content = features.get("content", b"").decode()
-            reason = features.get("reason", b"").decode("utf-8", "replace")
+            reason, notes = (
+                features.get(key, b"").decode("utf-8", "surrogateescape")
+                for key in ("reason", "notes")
+            )
             if content or reason:
                 frames = features.get("length", 0)
-                staged = Staged(part, record.offset, frames, content, reason)
+                staged = Staged(part, record.offset, frames, content, reason, notes)
                 known[features["key"].decode()] = staged
     return known
 

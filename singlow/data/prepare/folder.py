@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from singlow.audio.containers.decoder import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from singlow.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from singlow.data.sources.clips import Clip
 from singlow.data.sources.layouts import LAYOUTS
 from singlow.data.store.dataset import ASIDE, INFO, SHARD, describes_ours, read_info

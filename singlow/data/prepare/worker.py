@@ -11,31 +11,43 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from singlow.audio import FULL_SCALE, AudioError, load_audio, quantize, root_mean_square
-from singlow.audio.arrays import normalize
+from singlow.audio import (
+    FULL_SCALE,
+    AudioError,
+    load_audio,
+    normalize,
+    quantize,
+    root_mean_square,
+)
 from singlow.data.store.records import frame, write_example
+from singlow.errors import warn
 
 MEMORY = 4 << 30
 CPU_SECONDS = 1800
 SILENCE = -60.0
 
 
-def prepare_audio(job: dict[str, Any], beat: Callable[[], None] | None = None) -> np.ndarray:
+def prepare_audio(
+    job: dict[str, Any],
+    beat: Callable[[], None] | None = None,
+    report: Callable[[str], None] = warn,
+) -> np.ndarray:
     """Return the samples of a file as they are stored, int16 `(time, channels)`.
 
     Args:
         job: `path`, `sample_rate` in Hz, `channels` and `loudness` (rms in dBFS, or None).
         beat: called every now and then.
+        report: receives one line for each oddity of the file that is no reason to refuse it.
 
     Raises:
         AudioError: the file cannot be read, or is silent.
     """
-    audio, _ = load_audio(job["path"], job["sample_rate"], job["channels"], beat)
+    audio, _ = load_audio(job["path"], job["sample_rate"], job["channels"], beat, report)
     rms = root_mean_square(audio)
     if rms < 10 ** (SILENCE / 20):
         loudness = f"{20 * np.log10(rms):.0f} dBFS" if rms > 0 else "nothing but zeros"
@@ -47,16 +59,20 @@ def prepare_audio(job: dict[str, Any], beat: Callable[[], None] | None = None) -
     return stored
 
 
-def stage(part: BinaryIO, key: str, outcome: np.ndarray | str) -> dict[str, Any]:
+def stage(
+    part: BinaryIO, key: str, outcome: np.ndarray | str, notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Append samples, or the reason why there are none, to a part file.
 
     Args:
         part: the file, open for appending.
         key: identifies the recording and the settings.
         outcome: int16 `(time, channels)`, or the reason.
+        notes: lines about the file for the user.
 
     Returns:
-        `key`, `offset` of the record, and `frames` and `content` of the samples or the `reason`.
+        `key`, `notes`, `offset` of the record, and `frames` and `content` of the samples or the
+        `reason`.
     """
     offset = part.tell()
     if isinstance(outcome, str):
@@ -67,9 +83,10 @@ def stage(part: BinaryIO, key: str, outcome: np.ndarray | str) -> dict[str, Any]
         content = hashlib.blake2b(audio, digest_size=16, key=shape).hexdigest()
         features = {"audio": audio, "length": len(outcome), "content": content}
         result = {"frames": len(outcome), "content": content}
-    part.write(frame(write_example({"key": key, **features})))
+    text = "\n".join(notes)
+    part.write(frame(write_example({"key": key, "notes": text, **features})))
     part.flush()
-    return {"key": key, "offset": offset, **result}
+    return {"key": key, "notes": text, "offset": offset, **result}
 
 
 def _limit_memory() -> None:
@@ -89,7 +106,7 @@ def _limit_time() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, hard))
 
 
-def _outcome(job: dict[str, Any], answers: TextIO) -> np.ndarray | str:
+def _outcome(job: dict[str, Any], answers: TextIO, notes: list[str]) -> np.ndarray | str:
     last = time.monotonic()
 
     def beat() -> None:
@@ -99,7 +116,7 @@ def _outcome(job: dict[str, Any], answers: TextIO) -> np.ndarray | str:
             print(".", file=answers, flush=True)
 
     try:
-        return prepare_audio(job, beat)
+        return prepare_audio(job, beat, notes.append)
     except AudioError as error:
         return error.reason
     except MemoryError:
@@ -118,10 +135,10 @@ def main() -> None:
         with open(sys.argv[1], "ab") as part:
             for line in sys.stdin:
                 _limit_time()
-                job = json.loads(line)
-                outcome = _outcome(job, answers)
+                job, notes = json.loads(line), []
+                outcome = _outcome(job, answers, notes)
                 print(".", file=answers, flush=True)
-                result = stage(part, job["key"], outcome)
+                result = stage(part, job["key"], outcome, notes)
                 print(json.dumps(result), file=answers, flush=True)
     except OSError as error:
         fatal = {"errno": error.errno, "fatal": error.strerror or str(error)}
