@@ -1,13 +1,15 @@
-"""Audio: decode files, convert rate, channels and level, write files."""
+"""Audio: decode files, convert sample rate, channels and loudness, write files."""
 
 from singlow.audio.arrays import (
     BLOCK,
     FULL_SCALE,
     SILENCE,
+    ChannelPower,
+    Mixdown,
     blocks_of,
     dequantize,
     is_silent,
-    level,
+    normalize,
     quantize,
     resample,
     resampled,
@@ -15,24 +17,39 @@ from singlow.audio.arrays import (
     snr_db,
     to_channels,
 )
-from singlow.audio.decoding import AudioError
-from singlow.audio.files import load_audio, write_audio, write_blocks
+from singlow.audio.decoding import (
+    MAX_CHANNELS,
+    MAX_RATE,
+    MIN_RATE,
+    AudioError,
+    load_audio,
+    load_mixed,
+    stream_audio,
+)
+from singlow.audio.writing import write_audio, write_blocks
 
 __all__ = [
     "BLOCK",
     "FULL_SCALE",
+    "MAX_CHANNELS",
+    "MAX_RATE",
+    "MIN_RATE",
     "SILENCE",
     "AudioError",
+    "ChannelPower",
+    "Mixdown",
     "blocks_of",
     "dequantize",
     "is_silent",
-    "level",
     "load_audio",
+    "load_mixed",
+    "normalize",
     "quantize",
     "resample",
     "resampled",
     "root_mean_square",
     "snr_db",
+    "stream_audio",
     "to_channels",
     "write_audio",
     "write_blocks",

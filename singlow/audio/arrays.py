@@ -1,63 +1,193 @@
-"""Arrays of audio: rate, channels, level, whole numbers.
+"""Arrays of audio: sample rate, channels, loudness, integers.
 
 Arrays are `(time, channels)`, float32 in [-1, 1] or int16.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soxr
 
 FULL_SCALE = 32768
-SILENCE = 1e-4  # nothing louder: no sound in it
-BLOCK = 1 << 17  # samples
+SILENCE = 1e-4  # audio whose peak does not exceed this is silent
+BLOCK = 1 << 17  # samples per channel
+_QUIET_CHANNEL = 1e-4  # power relative to the loudest channel, -40 dB
+_OPPOSITE = -0.5  # correlation of channels that cancel when they are added
 
 
-def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
-    """Blocks (time, channels) of one recording at another rate: `resample`, block by block."""
-    stream = held = None
+def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Change the sample rate of `audio` (time, channels) from `from_rate` to `to_rate` Hz.
+
+    The resampler is soxr at its high quality. Equal rates return `audio` itself.
+    """
+    if from_rate == to_rate:
+        return audio
+    return soxr.resample(np.ascontiguousarray(audio, np.float32), from_rate, to_rate)
+
+
+def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Resample one recording block by block; the result equals that of `resample`.
+
+    Args:
+        blocks: `(time, channels)` each, float32 at `from_rate`.
+        from_rate: Hz.
+        to_rate: Hz.
+
+    Yields:
+        Blocks `(time, channels)` float32 at `to_rate`, of other lengths.
+    """
+    stream = pending = None
     for block in blocks:
-        if rate == sample_rate:
+        if from_rate == to_rate:
             yield block
             continue
         if stream is None:
-            stream = soxr.ResampleStream(rate, sample_rate, block.shape[1], dtype="float32")
+            stream = soxr.ResampleStream(from_rate, to_rate, block.shape[1], dtype="float32")
         else:
-            yield stream.resample_chunk(held)
-        held = block
+            yield stream.resample_chunk(pending)
+        pending = block
     if stream is not None:
-        yield stream.resample_chunk(held, last=True)
+        yield stream.resample_chunk(pending, last=True)
 
 
-def resample(audio: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
-    """Change the rate of `audio` (time, channels) from `rate` to `sample_rate` Hz (soxr, HQ)."""
-    if rate == sample_rate:
-        return audio
-    return soxr.resample(np.ascontiguousarray(audio, np.float32), rate, sample_rate)
+@dataclasses.dataclass(frozen=True)
+class Mixdown:
+    """A way of mixing the channels of one recording to another number of channels.
+
+    Each output channel is the mean of one group of input channels. It is chosen for a whole
+    recording (see `ChannelPower`), so that blocks mixed one by one agree with the whole.
+
+    Attributes:
+        groups: for each output channel, the indices of the input channels to average.
+        signs: `(inputs,)`, the polarity of each input channel relative to the loudest one; 0 for a
+            silent channel.
+        note: one line if channels had to be left out because they cancel others; "" otherwise.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    signs: tuple[int, ...]
+    note: str = ""
+
+    @classmethod
+    def of_equals(cls, inputs: int, outputs: int) -> "Mixdown":
+        """Return the mix of a recording whose channels all sound and do not cancel each other."""
+        everything = tuple(range(inputs))
+        if inputs == outputs:
+            groups = tuple((index,) for index in everything)
+        elif outputs == 2 and inputs > 2:
+            centre = {3: (2,), 5: (2,), 6: (2, 3), 7: (2, 3, 4), 8: (2, 3)}.get(inputs, ())
+            sides = [index for index in everything if index not in centre]
+            groups = tuple(tuple(sorted((*sides[side::2], *centre))) for side in (0, 1))
+        else:
+            groups = (everything,) * outputs
+        return cls(groups, (1,) * inputs)
+
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """Mix `audio` (time, inputs) to (time, outputs)."""
+        if all(group == (index,) for index, group in enumerate(self.groups)):
+            return audio[:, : len(self.groups)]
+        mixed = np.empty((len(audio), len(self.groups)), audio.dtype)
+        for output, group in enumerate(self.groups):
+            column = audio[:, group[0]].copy()
+            for index in group[1:]:
+                column += audio[:, index]
+            column *= audio.dtype.type(1 / len(group))
+            mixed[:, output] = column
+        return mixed
+
+    def spread(self, change: np.ndarray) -> np.ndarray:
+        """Distribute a change of the mixed audio over the input channels.
+
+        With one output channel, mixing the result gives `change` again. Silent channels stay
+        silent, and a channel of opposite polarity receives the negative change.
+
+        Args:
+            change: `(time, outputs)`.
+
+        Returns:
+            `(time, inputs)`.
+        """
+        if len(self.groups) == len(self.signs):
+            return change
+        result = np.zeros((len(change), len(self.signs)), change.dtype)
+        for index, sign in enumerate(self.signs):
+            outputs = [output for output, group in enumerate(self.groups) if index in group]
+            if sign:
+                chosen = change[:, outputs] if outputs else change[:, :1]
+                result[:, index] = sign * chosen.mean(axis=1)
+        return result
+
+
+class ChannelPower:
+    """Power and correlation of a recording's channels, added up block by block.
+
+    Args:
+        channels: channels of the recording.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._sums = np.zeros((channels, channels))
+
+    def add(self, block: np.ndarray) -> np.ndarray:
+        """Include a block `(time, channels)`, and return it."""
+        for part in blocks_of(block):
+            wide = part.astype(np.float64)
+            self._sums += wide.T @ wide
+        return block
+
+    def mixdown(self, channels: int) -> Mixdown:
+        """Choose how to mix the recording to `channels`.
+
+        - To one channel: the mean of all channels that are not silent. A channel is silent if it is
+          40 dB below the loudest one. If channels cancel each other (correlation below -0.5, as
+          when one is the negative of the other), only the loudest of them is used.
+        - From one channel to more: it is repeated.
+        - From three or more to two: front, side and rear channels go to their side, the others to
+          both, in the order of WAVE files.
+        - Otherwise every output channel is the mix to one channel.
+        """
+        inputs = len(self._sums)
+        if inputs == channels:
+            return Mixdown.of_equals(inputs, channels)
+        power = np.diag(self._sums)
+        loudest = int(np.argmax(power))
+        sounding = power > _QUIET_CHANNEL * power[loudest]
+        if not sounding.any():
+            return Mixdown.of_equals(inputs, channels)
+        scale = np.sqrt(np.maximum(power * power[loudest], np.finfo(np.float64).tiny))
+        opposite = sounding & (self._sums[loudest] / scale < _OPPOSITE)
+        signs = tuple(int(s) for s in np.where(sounding, np.where(opposite, -1, 1), 0))
+        groups, note = [], ""
+        for group in Mixdown.of_equals(inputs, channels).groups:
+            kept = [index for index in group if sounding[index]]
+            inverted = [index for index in kept if opposite[index]]
+            if 0 < len(inverted) < len(kept):
+                first = max(kept, key=lambda index: power[index])
+                kept = [index for index in kept if opposite[index] == opposite[first]]
+                note = (
+                    "its channels are out of phase and would cancel each other; mixed without "
+                    f"channel {', '.join(str(i + 1) for i in group if i not in kept)}"
+                )
+            groups.append(tuple(kept) or tuple(group))
+        return Mixdown(tuple(groups), signs, note)
 
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
-    """Mix `audio` (time, any) to `channels`: the mean for 1; mono is repeated for more.
-
-    Between other counts the first `channels` are kept, or the mean is repeated.
-    """
+    """Mix a whole recording `audio` (time, any) to `channels`; see `ChannelPower.mixdown`."""
     if audio.shape[1] == channels:
         return audio
-    if audio.shape[1] > channels > 1:
-        return audio[:, :channels]
-    mono = audio[:, :1].copy()
-    for index in range(1, audio.shape[1]):
-        mono += audio[:, index : index + 1]
-    mono *= np.float32(1 / audio.shape[1])
-    return mono if channels == 1 else np.repeat(mono, channels, axis=1)
+    power = ChannelPower(audio.shape[1])
+    power.add(audio)
+    return power.mixdown(channels)(audio)
 
 
-def level(audio: np.ndarray, rms: float | None = None, peak: float = 0.0) -> np.ndarray:
-    """Scale `audio` to an rms, then down until nothing exceeds the peak.
+def normalize(audio: np.ndarray, rms: float | None = None, peak: float = 0.0) -> np.ndarray:
+    """Scale `audio` to an rms, then down until no sample exceeds the peak.
 
     Args:
-        audio: (time, channels) float32.
-        rms: dBFS (a full-scale square wave is 0); None leaves the level alone.
+        audio: `(time, channels)` float32.
+        rms: dBFS (a full-scale square wave has 0); None leaves the loudness unchanged.
         peak: dBFS, never exceeded.
     """
     loudest, ceiling = float(np.abs(audio).max(initial=0)), 10 ** (peak / 20)
@@ -70,43 +200,54 @@ def level(audio: np.ndarray, rms: float | None = None, peak: float = 0.0) -> np.
 
 
 def is_silent(audio: np.ndarray) -> bool:
-    """Whether nothing in `audio` is louder than -80 dBFS."""
+    """Return whether no sample of `audio` exceeds -80 dBFS."""
     return not float(np.abs(audio).max(initial=0)) > SILENCE
 
 
 def root_mean_square(audio: np.ndarray) -> float:
-    """Of all samples of `audio`, in float64."""
-    power = sum(np.square(block, dtype=np.float64).sum() for block in blocks_of(audio))
-    return float(np.sqrt(power / audio.size))
+    """Return the root mean square of all samples of `audio`, computed in float64.
+
+    Channels more than 40 dB below the loudest one do not count: the loudness of a recording is that
+    of the channels that carry it.
+    """
+    power = np.zeros(audio.shape[1:])
+    for block in blocks_of(audio):
+        power = power + np.square(block, dtype=np.float64).sum(axis=0)
+    if audio.ndim > 1 and power.size > 1:
+        power = power[power > _QUIET_CHANNEL * power.max()] if power.max() > 0 else power
+    return float(np.sqrt(power.mean() / max(1, len(audio))))
 
 
 def blocks_of(audio: np.ndarray) -> Iterator[np.ndarray]:
-    """Slices short enough that what is computed of them needs little memory beside the whole."""
+    """Yield slices of `audio` of at most `BLOCK` samples, so that intermediates stay small."""
     for start in range(0, len(audio), BLOCK):
         yield audio[start : start + BLOCK]
 
 
 def quantize(audio: np.ndarray) -> np.ndarray:
-    """Round float `audio` in [-1, 1] to int16, clipping what lies outside.
+    """Round float `audio` in [-1, 1] to int16; values outside are clipped.
 
     Raises:
         ValueError: a sample is not finite.
     """
-    stored = np.empty(audio.shape, np.int16)
-    for source, block in zip(blocks_of(audio), blocks_of(stored), strict=True):
+    integers = np.empty(audio.shape, np.int16)
+    for source, block in zip(blocks_of(audio), blocks_of(integers), strict=True):
         if not np.isfinite(source).all():
-            raise ValueError("Expected finite samples. Received: NaN or infinite ones.")
+            raise ValueError("Expected finite samples. Received: NaN or infinite samples.")
         block[...] = np.clip(np.round(source * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
-    return stored
+    return integers
 
 
 def dequantize(audio: np.ndarray) -> np.ndarray:
-    """int16 to float32: `audio / 32768`."""
+    """Convert int16 `audio` to float32: `audio / 32768`."""
     return audio.astype(np.float32) / FULL_SCALE
 
 
 def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Signal-to-noise ratio `10 log10(sum r^2 / sum (r - e)^2)` in dB; infinite if they agree."""
+    """Return the signal-to-noise ratio of `estimate` in dB.
+
+    It is `10 log10(sum r^2 / sum (r - e)^2)`, and infinite if the arrays are equal.
+    """
     reference = np.asarray(reference, np.float64)
     noise = np.sum((reference - estimate) ** 2)
     if noise == 0:

@@ -1,25 +1,34 @@
-"""Audio files of strangers, decoded block by block."""
+"""Decoding of audio files: checked against their containers, resampled and mixed block by block."""
 
 import contextlib
+import functools
+import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from singlow.audio.containers import Fault, inspect
-from singlow.audio.containers.decoder import open_audio, read_blocks
-from singlow.audio.containers.promise import Promise
-from singlow.errors import DataError
+from singlow.audio.arrays import BLOCK, ChannelPower, Mixdown, resampled
+from singlow.audio.containers import CONTAINERS, Container, Fault, inspect
+from singlow.errors import DataError, warn
+
+MAX_CHANNELS, MIN_RATE, MAX_RATE, MAX_HOURS = 8, 4_000, 384_000, 4
+MAX_BYTES = 2 << 30  # of decoded audio
+_ALWAYS_ALLOWED, _EXPANSION = 256 << 20, 256  # bytes; bytes of audio for a byte of the file
+_INTEGER_PEAK = 64.0  # 36 dB above full scale: floats that are integers by mistake
+_FLOATS = ("FLOAT", "DOUBLE")
 
 
 class AudioError(DataError):
-    """A file that cannot be read as audio.
+    """A file that cannot be used as audio.
 
     Attributes:
-        path: of the file.
-        reason: in words.
+        path: the file.
+        reason: why, in words.
     """
 
     def __init__(self, path: str | os.PathLike, reason: str) -> None:
@@ -34,45 +43,178 @@ class Stream:
 
     Attributes:
         sample_rate: Hz.
-        channels: of every block.
+        channels: channels of every block.
         blocks: float32 `(time, channels)` each; an `AudioError` where the file is damaged.
+        frames: samples per channel that the decoder expects; it may be wrong.
     """
 
     sample_rate: int
     channels: int
     blocks: Iterator[np.ndarray]
+    frames: int
+
+
+def load_audio(
+    path: str | os.PathLike,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    beat: Callable[[], None] | None = None,
+    report: Callable[[str], None] = warn,
+) -> tuple[np.ndarray, int]:
+    """Decode a file, whatever its name, and convert its sample rate and channels.
+
+    Samples of a float file that lie in the range of integers, as 16-bit samples written without
+    scaling do, are scaled to [-1, 1], with a warning.
+
+    Args:
+        path: wav, rf64, w64, aiff, caf, flac, ogg, opus, mp3, mp2, au or another format of
+            libsndfile.
+        sample_rate: Hz; None keeps that of the file.
+        channels: None keeps those of the file; see `ChannelPower.mixdown` for how they are mixed.
+        beat: called after each block, so that an observer sees progress.
+        report: receives one line for each oddity of the file that is no reason to refuse it.
+
+    Returns:
+        audio `(time, channels)` float32, and its sample rate in Hz.
+
+    Raises:
+        AudioError: the file is unreadable, empty, cut, damaged, not finite or has an absurd header,
+            or its audio would need more memory than `MAX_BYTES`, or more than a file of its size
+            can plausibly hold.
+    """
+    return load_mixed(path, sample_rate, channels, beat, report)[:2]
+
+
+def load_mixed(
+    path: str | os.PathLike,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    beat: Callable[[], None] | None = None,
+    report: Callable[[str], None] = warn,
+) -> tuple[np.ndarray, int, Mixdown]:
+    """Decode like `load_audio`, and also return how the channels were mixed.
+
+    `Mixdown.spread` then distributes a change of the result over the channels of the file.
+    """
+    beat = beat or (lambda: None)
+    audio, rate, used, best = _decode(path, sample_rate, channels, None, beat, report)
+    if best != used:  # known only after the last block
+        audio, rate, used, _ = _decode(path, sample_rate, channels, best, beat, lambda _: None)
+        if best.note:
+            report(f"{os.fspath(path)}: {best.note}")
+    return audio, rate, used
+
+
+def _decode(
+    path: str | os.PathLike,
+    sample_rate: int | None,
+    channels: int | None,
+    mixdown: Mixdown | None,
+    beat: Callable[[], None],
+    report: Callable[[str], None],
+) -> tuple[np.ndarray, int, Mixdown, Mixdown]:
+    """The audio, its rate, the mixdown used, and the one that the whole recording calls for."""
+    with _as_audio_error(path), stream_audio(path, beat, report) as stream:
+        rate, outputs = sample_rate or stream.sample_rate, channels or stream.channels
+        power = ChannelPower(stream.channels)
+        mixdown = mixdown or Mixdown.of_equals(stream.channels, outputs)
+        blocks = stream.blocks
+        if outputs != stream.channels:
+            blocks = (mixdown(power.add(block)) for block in blocks)
+        limit = _byte_limit(path) // (4 * outputs)
+        expected = -(-stream.frames * rate // stream.sample_rate) + 1
+        audio = _Growing(min(expected, limit), outputs)
+        for block in resampled(blocks, stream.sample_rate, rate):
+            if audio.length + len(block) > limit:
+                raise Fault(
+                    f"too long: more than {limit / rate / 60:.0f} minutes of {outputs} channel(s) "
+                    f"at {rate} Hz; cut it into shorter files"
+                )
+            audio.append(block)
+            beat()
+    if not audio.length:
+        raise AudioError(path, "empty: too short for a single sample")
+    best = power.mixdown(outputs) if outputs != stream.channels else mixdown
+    return audio.finish(), rate, mixdown, best
+
+
+def _byte_limit(path: str | os.PathLike) -> int:
+    return min(MAX_BYTES, max(_ALWAYS_ALLOWED, _EXPANSION * os.stat(path).st_size))
+
+
+class _Growing:
+    """An array `(time, channels)` float32 that grows without a second copy of itself."""
+
+    def __init__(self, expected: int, channels: int) -> None:
+        self.length = 0
+        self._array = np.empty((max(1, expected), channels), np.float32)
+
+    def append(self, block: np.ndarray) -> None:
+        stop = self.length + len(block)
+        if stop > len(self._array):
+            size = stop + stop // 4
+            self._array.resize((size, self._array.shape[1]), refcheck=False)
+        self._array[self.length : stop] = block
+        self.length = stop
+
+    def finish(self) -> np.ndarray:
+        self._array.resize((self.length, self._array.shape[1]), refcheck=False)
+        return self._array
 
 
 @contextlib.contextmanager
 def stream_audio(
-    path: str | os.PathLike, beat: Callable[[], None] = lambda: None
+    path: str | os.PathLike,
+    beat: Callable[[], None] = lambda: None,
+    report: Callable[[str], None] = warn,
 ) -> Iterator[Stream]:
-    """Decode a file by its content, block by block, at its own rate and channels.
+    """Decode a file block by block, at its own sample rate and channels.
 
     Args:
-        path: as of `audio.load_audio`.
-        beat: called while the file is looked into.
+        path: see `load_audio`.
+        beat: called while the container is read.
+        report: see `load_audio`.
 
     Raises:
-        AudioError: as of `audio.load_audio`.
+        AudioError: see `load_audio`.
     """
     with contextlib.ExitStack() as stack:
-        with told(path):
-            promise = inspect(path, beat)
-            file = stack.enter_context(open_audio(path, promise))
-        yield Stream(file.samplerate, file.channels, _decoded(path, file, promise))
+        with _as_audio_error(path):
+            container = inspect(path, beat)
+            source = stack.enter_context(_open(path, container))
+            scale = _float_scale(source.file, beat)
+        for line in container.warnings:
+            _report_once(report, f"{os.fspath(path)}: {line}")
+        if scale != 1:
+            _report_once(
+                report,
+                f"{os.fspath(path)}: its samples are integers stored as floats; divided by "
+                f"{scale:.0f}",
+            )
+        yield Stream(
+            source.file.samplerate,
+            source.file.channels,
+            _checked_blocks(path, source, container, scale),
+            container.frames or max(0, source.file.frames),
+        )
 
 
-def _decoded(
-    path: str | os.PathLike, file: soundfile.SoundFile, promise: Promise
-) -> Iterator[np.ndarray]:
-    with told(path):
-        yield from read_blocks(file, promise)
+def _report_once(report: Callable[[str], None], line: str) -> None:
+    """Report a line, but print it only once: verbs that decode a file twice find it twice."""
+    if report is warn:
+        _warn_once(line)
+    else:
+        report(line)
+
+
+@functools.lru_cache(maxsize=1024)
+def _warn_once(line: str) -> None:
+    warn(line)
 
 
 @contextlib.contextmanager
-def told(path: str | os.PathLike) -> Iterator[None]:
-    """What goes wrong with a file inside is an `AudioError` with its name."""
+def _as_audio_error(path: str | os.PathLike) -> Iterator[None]:
+    """Turn every failure of the block into an `AudioError` that names the file."""
     try:
         yield
     except Fault as fault:
@@ -81,3 +223,179 @@ def told(path: str | os.PathLike) -> Iterator[None]:
         raise AudioError(path, f"cannot be opened: {error.strerror or error}") from None
     except MemoryError:
         raise AudioError(path, "too long: it does not fit the memory allowed for it") from None
+
+
+class _Spliced(io.RawIOBase):
+    """A file that begins with other bytes and consists of stretches of another file.
+
+    Args:
+        file: the other file.
+        prefix: the bytes it begins with.
+        spans: the stretches `[start, stop)` that follow them.
+    """
+
+    def __init__(self, file: BinaryIO, prefix: bytes, spans: tuple[tuple[int, int], ...]) -> None:
+        self._file, self._prefix, self._place = file, prefix, 0
+        self._spans, self._size = [], len(prefix)
+        for start, stop in spans:
+            self._spans.append((self._size, start, stop))
+            self._size += stop - start
+        self.error: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = max(0, offset + (0, self._place, self._size)[whence])
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:
+        body = self._read(len(buffer))
+        buffer[: len(body)] = body
+        self._place += len(body)
+        return len(body)
+
+    def _read(self, count: int) -> bytes:
+        if self._place < len(self._prefix):
+            return self._prefix[self._place : self._place + count]
+        for begin, start, stop in self._spans:
+            offset = self._place - begin
+            if 0 <= offset < stop - start:
+                try:  # libsndfile cannot pass an exception on
+                    self._file.seek(start + offset)
+                    return self._file.read(min(count, stop - start - offset))
+                except OSError as error:
+                    self.error = self.error or error
+        return b""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file that libsndfile has opened, and the bytes that it reads, where they are spliced."""
+
+    file: soundfile.SoundFile
+    spliced: _Spliced | None
+
+    def read(self, dtype: str, frames: int = BLOCK) -> np.ndarray:
+        """Read the next block, `(time, channels)`; an empty one at the end."""
+        shape = (frames, self.file.channels)
+        block = self.file.read(out=np.empty(shape, dtype))
+        if self.spliced is not None and self.spliced.error is not None:
+            raise self.spliced.error
+        return block
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike, container: Container) -> Iterator[_Source]:
+    """Open a file without its name, so that only the content decides, and check its header."""
+    with open(path, "rb") as raw:
+        spliced = _Spliced(raw, container.prefix, container.spans) if container.spans else None
+        source = raw.fileno() if spliced is None else io.BufferedReader(spliced, 1 << 16)
+        try:
+            file = soundfile.SoundFile(source, closefd=False)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise Fault(f"the decoder refuses it: {decoder_message(error)}") from None
+        with file:
+            _check_header(file, container)
+            yield _Source(file, spliced)
+
+
+def _check_header(file: soundfile.SoundFile, container: Container) -> None:
+    if file.format not in CONTAINERS[container.name]:
+        raise Fault(f"damaged: it begins as {container.name} and decodes as {file.format}")
+    if not 1 <= file.channels <= MAX_CHANNELS:
+        raise Fault(f"absurd header: {file.channels} channels, expected 1 to {MAX_CHANNELS}")
+    if not MIN_RATE <= file.samplerate <= MAX_RATE:
+        raise Fault(f"absurd header: {file.samplerate} Hz, expected {MIN_RATE} to {MAX_RATE}")
+    if (container.frames or 0) > MAX_HOURS * 3600 * file.samplerate:
+        hours = container.frames / file.samplerate / 3600
+        raise Fault(f"absurd header: {hours:.1f} hours of audio, expected at most {MAX_HOURS}")
+
+
+def _float_scale(file: soundfile.SoundFile, beat: Callable[[], None]) -> float:
+    """The full scale of a file of floats: 1, or that of the integers which it holds by mistake."""
+    if file.subtype not in _FLOATS or not file.seekable():
+        return 1.0
+    peak, block = 0.0, np.empty((BLOCK, file.channels), np.float32)
+    try:
+        while len(part := file.read(out=block)):
+            low, high = float(part.min()), float(part.max())
+            if not np.isfinite(low + high):
+                break
+            peak = max(peak, -low, high)
+            beat()
+        file.seek(0)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise Fault(f"damaged or cut: {decoder_message(error)}") from None
+    if peak <= _INTEGER_PEAK:
+        return 1.0
+    for bits in (15, 23, 31):
+        if peak <= 2.0**bits * 1.5:
+            return 2.0**bits
+    raise Fault(f"absurd samples: floats up to {peak:.3g}, expected -1 to 1")
+
+
+def _checked_blocks(
+    path: str | os.PathLike, source: _Source, container: Container, scale: float
+) -> Iterator[np.ndarray]:
+    with _as_audio_error(path):
+        yield from _read_blocks(source, container, np.float32(1 / scale))
+
+
+def _read_blocks(source: _Source, container: Container, gain: np.float32) -> Iterator[np.ndarray]:
+    """Decode blocks, and compare their number and content with what the container states.
+
+    Raises:
+        Fault: a sample is not finite, or frames or checksum differ.
+    """
+    exact = container.checksum is not None
+    digest, count = hashlib.md5(usedforsecurity=False), 0
+    limit = MAX_HOURS * 3600 * source.file.samplerate
+    # FLAC decoders fail at what follows the last frame; padding of the last block is no audio.
+    last = container.frames if container.ends_exactly else limit + BLOCK
+    while True:
+        try:
+            block = source.read("int32" if exact else "float32", min(BLOCK, last - count))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise Fault(
+                f"damaged or cut: decoding stops after {count} samples: {decoder_message(error)}"
+            ) from None
+        if not len(block):
+            break
+        count += len(block)
+        if count > limit:
+            raise Fault(f"too long: more than {MAX_HOURS} hours of audio")
+        if exact:
+            digest.update(_packed(block, container.bits))
+            block = block.astype(np.float32) * np.float32(2**-31)
+        elif not np.isfinite(block).all():
+            raise Fault("not finite: it holds NaN or infinite samples")
+        yield block if gain == 1 else block * gain
+    if not count:
+        raise Fault("empty: it holds no audio")
+    if container.frames is not None and abs(count - container.frames) > container.slack:
+        word = "truncated" if count < container.frames else "damaged"
+        raise Fault(f"{word}: expected {container.frames} samples by its header. Received: {count}")
+    if exact and digest.digest() != container.checksum:
+        raise Fault("damaged: its samples do not have the checksum that its header states")
+
+
+def _packed(block: np.ndarray, bits: int) -> bytes:
+    """Left-justified int32 as the little-endian bytes over which a FLAC checksum is computed."""
+    width = (bits + 7) // 8
+    if width == 2:
+        return (block >> (32 - bits)).astype("<i2").tobytes()
+    samples = np.ascontiguousarray(block >> (32 - bits), "<i4")
+    return samples.view(np.uint8).reshape(-1, 4)[:, :width].tobytes()
+
+
+def decoder_message(error: Exception) -> str:
+    """Return the message of libsndfile in an exception, as one line."""
+    text = getattr(error, "error_string", None) or str(error)
+    return " ".join(text.split()).removeprefix("Error : ").rstrip(".") or type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from singlow.audio import level
+from singlow.audio import normalize
 from singlow.evaluation import page
 from singlow.evaluation.conversion_report import REAL, UNCONVERTED, Report, Sample
 
@@ -117,7 +117,7 @@ def _trial(
 
 def _player(audio: np.ndarray, sample_rate: int) -> str:
     heard = audio[: round(page.LONGEST * sample_rate), None]
-    return page.player(level(heard, _LEVEL, _PEAK)[:, 0], sample_rate)
+    return page.player(normalize(heard, _LEVEL, _PEAK)[:, 0], sample_rate)
 
 
 def _choice(name: str, answers: dict[str, str]) -> str:

@@ -1,42 +1,73 @@
-"""What an audio file promises: its container, walked chunk by chunk, without decoding anything.
+"""What an audio file states about itself, read from its container without decoding anything.
 
-libsndfile reads a cut wav file to where it was cut and says nothing, and it estimates the length of
-an mp3. So the promise is read here, from the file's own framing, and `singlow.audio` holds the
-decoder to it.
+libsndfile reads a cut wav file up to the cut without an error, and it estimates the length of an
+mp3. So the length is read here, from the container itself, and the decoder is compared with it. A
+field that no decoder needs is no reason to refuse a file; missing samples are.
 
 References: Microsoft, "Multiple channel audio data and WAVE files", 2007; EBU Tech 3306 (RF64);
-Apple, "Audio Interchange File Format AIFF-C", 1991; RFC 9639 (FLAC); RFC 3533 (Ogg);
-ISO/IEC 11172-3 and 13818-3 (MPEG audio).
+Apple, "Audio Interchange File Format AIFF-C", 1991, and "Core Audio Format Specification", 2011;
+RFC 9639 (FLAC); RFC 3533 (Ogg); ISO/IEC 11172-3 and 13818-3 (MPEG audio).
 """
 
+import dataclasses
 import os
 import stat
+import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from singlow.audio.containers.aiff import walk_aiff
+from singlow.audio.containers import headers
+from singlow.audio.containers.container import Container, Fault
 from singlow.audio.containers.flac import walk_flac
+from singlow.audio.containers.iff import walk_aiff, walk_caf, walk_svx
 from singlow.audio.containers.mpeg import walk_mpeg
 from singlow.audio.containers.ogg import walk_ogg
-from singlow.audio.containers.promise import Fault, Promise
-from singlow.audio.containers.wave import W64_RIFF, walk_w64, walk_wav
+from singlow.audio.containers.wave import RIFF_NAMES, W64_RIFF, walk_w64, walk_wav
 
-CONTAINERS = ("wav", "rf64", "w64", "aiff", "flac", "ogg", "mp3")
-__all__ = ["CONTAINERS", "Fault", "Promise", "inspect"]
+CONTAINERS = {  # by name, the formats as which libsndfile decodes them
+    "wav": ("WAV", "WAVEX", "RF64"),
+    "rf64": ("RF64", "WAV", "WAVEX"),
+    "w64": ("W64",),
+    "aiff": ("AIFF",),
+    "svx": ("SVX",),
+    "caf": ("CAF",),
+    "flac": ("FLAC",),
+    "ogg": ("OGG",),
+    "mp3": ("MP3",),
+    "mp2": ("MP3",),
+    "au": ("AU",),
+    "nist": ("NIST",),
+    "voc": ("VOC",),
+    "avr": ("AVR",),
+    "paf": ("PAF",),
+    "pvf": ("PVF",),
+    "ircam": ("IRCAM",),
+    "wve": ("WVE",),
+    "sds": ("SDS",),
+}
+_FOREIGN = {  # formats that only ffmpeg reads, by the place and the value of their first bytes
+    "MP4 or M4A": (4, b"ftyp"),
+    "WebM or Matroska": (0, b"\x1a\x45\xdf\xa3"),
+    "WMA": (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
+    "WavPack": (0, b"wvpk"),
+    "Monkey's Audio": (0, b"MAC "),
+    "AMR": (0, b"#!AMR"),
+    "True Audio": (0, b"TTA1"),
+    "Musepack": (0, b"MPCK"),
+    "DSD": (0, b"DSD "),
+}
+__all__ = ["CONTAINERS", "Container", "Fault", "inspect"]
 
 
-def inspect(path: str | os.PathLike, beat: Callable[[], None] | None = None) -> Promise:
-    """Read what the file at `path` promises, from its content alone; its name is not looked at.
+def inspect(path: str | os.PathLike, beat: Callable[[], None] | None = None) -> Container:
+    """Read what an audio file states about itself; its content decides the format, not its name.
 
     Args:
-        path: an audio file: wav, rf64, w64, aiff, flac, ogg or mp3, with or without an ID3v2 tag.
-        beat: called now and then, so that a watcher of long files sees progress.
-
-    Returns:
-        The promise: container, frames where the container states them, checksums.
+        path: an audio file of one of the formats in `CONTAINERS`, with or without an ID3v2 tag.
+        beat: called now and then, so that an observer of long files sees progress.
 
     Raises:
-        Fault: with the reason, in words, for which the file is refused.
+        Fault: the file is no audio file, samples are missing, or its header is unusable.
         OSError: the file cannot be opened.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -46,23 +77,43 @@ def inspect(path: str | os.PathLike, beat: Callable[[], None] | None = None) -> 
             raise Fault("not a regular file")
         if status.st_size == 0:
             raise Fault("empty: the file has no bytes")
-        start = _skip_id3(file, status.st_size)
-        return _walk(file, start, status.st_size, beat or (lambda: None))
+        try:
+            start = _skip_id3(file, status.st_size)
+            container = _walk(file, start, status.st_size, beat or (lambda: None))
+        except Fault:
+            raise
+        except (ArithmeticError, LookupError, ValueError, struct.error) as error:
+            raise Fault("damaged: its header contradicts itself") from error
+    if start and not container.spans:
+        return dataclasses.replace(container, spans=((start, status.st_size),))
+    return container
 
 
-def _walk(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Promise:
+def _walk(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Container:
     file.seek(start)
     head = file.read(40)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+    if head[:4] in RIFF_NAMES and head[8:12] == b"WAVE":
         return walk_wav(file, start, size)
     if head[:16] == W64_RIFF:
         return walk_w64(file, start, size)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return walk_aiff(file, start, size)
+    if head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV"):
+        return walk_svx(file, start, size)
+    if head[:4] == b"caff":
+        return walk_caf(file, start, size)
     if head[:4] == b"fLaC":
         return walk_flac(file, start, size)
     if head[:4] == b"OggS":
         return walk_ogg(file, start, size, beat)
+    name = headers.name_of(head)
+    if name is not None:
+        return headers.walk_header(file, name, start, size)
+    for name, (place, magic) in _FOREIGN.items():
+        if head[place : place + len(magic)] == magic:
+            raise Fault(f"not supported: {name}. Convert it first: ffmpeg -i FILE FILE.wav")
+    if head[:2] in (b"\xff\xf1", b"\xff\xf9") and head[2:3] != b"":
+        raise Fault("not supported: AAC. Convert it first: ffmpeg -i FILE FILE.wav")
     if not any(head):
         raise Fault("unknown format: it begins with zeros")
     return walk_mpeg(file, start, size, beat)
@@ -80,4 +131,4 @@ def _skip_id3(file: BinaryIO, size: int) -> int:
         if start == size:
             raise Fault("empty: nothing follows its ID3 tag")
         if start > size:
-            raise Fault(f"truncated: its ID3 tag promises {start} bytes and {size} came")
+            raise Fault(f"truncated: expected {start} bytes of ID3 tag. Received: {size}")

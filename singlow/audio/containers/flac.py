@@ -1,48 +1,171 @@
-"""FLAC files: the metadata blocks before the audio, and what the first of them promises."""
+"""FLAC files: the metadata blocks before the audio, and the last frame of a stream of no length."""
 
 from typing import BinaryIO
 
-from singlow.audio.containers.promise import Fault, Promise, cut, read_exactly
+from singlow.audio.containers.container import (
+    UNKNOWN_LENGTH,
+    Container,
+    Fault,
+    cut,
+    read_exactly,
+)
+
+_LONGEST_FRAME = 1 << 22
+_LONGEST_HEADER = 64 << 20
+_CANDIDATES = 4  # the bytes of a frame header also occur, though rarely, inside a frame
+_BLOCK_SIZES = {
+    1: 192,
+    **{n: 576 << (n - 2) for n in range(2, 6)},
+    **{n: 1 << n for n in range(8, 16)},
+}
+
+_SAMPLE_BITS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
 
 
-def walk_flac(file: BinaryIO, start: int, size: int) -> Promise:
-    """Walk the metadata blocks of a FLAC file.
+def _crc_table(polynomial: int, bits: int) -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        value = byte << (bits - 8)
+        for _ in range(8):
+            value = (value << 1) ^ (polynomial if value >> (bits - 1) else 0)
+            value &= (1 << bits) - 1
+        table.append(value)
+    return tuple(table)
+
+
+_CRC8, _CRC16 = _crc_table(0x07, 8), _crc_table(0x8005, 16)
+
+
+def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
+    """Read the metadata blocks of a FLAC file.
+
+    A stream that was written to a pipe states neither its length nor a checksum. The length is then
+    taken from the number of its last frame, and the decoder is given a header that states it.
 
     Raises:
-        Fault: a block is cut, missing, of no known kind, or states neither length nor checksum.
+        Fault: a block is cut, missing or of no known kind, or the last frame is cut.
     """
-    position, last, promise = start + 4, False, None
+    position, last, info = start + 4, False, None
     while not last:
         file.seek(position)
         head = read_exactly(file, 4)
-        last, kind, length = (
-            bool(head[0] & 0x80),
-            head[0] & 0x7F,
-            int.from_bytes(head[1:], "big"),
-        )
+        last, kind, length = bool(head[0] & 0x80), head[0] & 0x7F, int.from_bytes(head[1:], "big")
         if kind == 127:
             raise Fault("damaged: a metadata block is of no known kind")
         if position + 4 + length > size:
             raise cut("metadata", length, size - position - 4)
-        if kind == 0 and promise is None:
+        if kind == 0 and info is None:
             if length != 34:
                 raise Fault("damaged: its stream description has a wrong length")
-            promise = _read_streaminfo(read_exactly(file, 34))
+            info, where = read_exactly(file, 34), position + 4
         position += 4 + length
-    if promise is None:
+    if info is None:
         raise Fault("damaged: it has no stream description")
-    if promise.frames is None and promise.checksum is None:
-        raise Fault("unfinished: its header does not say how much audio follows; save it again")
-    return promise
-
-
-def _read_streaminfo(body: bytes) -> Promise:
-    packed = int.from_bytes(body[10:18], "big")
+    packed = int.from_bytes(info[10:18], "big")
     bits, frames = ((packed >> 36) & 0x1F) + 1, packed & 0xFFFFFFFFF
-    return Promise(
+    checksum = info[18:34] if any(info[18:34]) else None
+    if frames:
+        return Container("flac", frames, ends_exactly=True, checksum=checksum, bits=bits)
+    frames, stop = _measure(file, position, size, info)
+    if position - start > _LONGEST_HEADER:
+        raise Fault("absurd header: its metadata are longer than 64 MiB")
+    file.seek(start)
+    header = bytearray(read_exactly(file, position - start))
+    header[where - start + 10 : where - start + 18] = (packed | frames).to_bytes(8, "big")
+    warnings = () if checksum else (UNKNOWN_LENGTH,)
+    return Container(
         "flac",
-        frames=frames or None,
-        checksum=body[18:34] if any(body[18:34]) else None,
+        frames,
+        ends_exactly=True,
+        checksum=checksum,
         bits=bits,
-        channels=((packed >> 41) & 0x7) + 1,
+        spans=((position, stop),),
+        prefix=bytes(header),
+        warnings=warnings,
     )
+
+
+def _measure(file: BinaryIO, begin: int, size: int, info: bytes) -> tuple[int, int]:
+    """The samples in the frames of a stream, and where its last frame ends.
+
+    Args:
+        file: the file.
+        begin: where the first frame begins.
+        size: of the file.
+        info: the stream description.
+
+    Raises:
+        Fault: no whole frame stands at the end, or its format is not that of the description.
+    """
+    block_size = int.from_bytes(info[2:4], "big")
+    file.seek(begin)
+    first = _parse_header(file.read(32), block_size)
+    if first is None:
+        raise Fault("damaged: no frame follows its header")
+    file.seek(max(begin, size - _LONGEST_FRAME))
+    offset, tail = file.tell(), file.read()
+    if tail[-128:-125] == b"TAG":
+        tail = tail[:-128]
+    place, candidates = len(tail), 0
+    while candidates < _CANDIDATES and (place := tail.rfind(b"\xff", 0, place)) >= 0:
+        header = _parse_header(tail[place : place + 32], block_size)
+        if header is None:
+            continue
+        candidates += 1
+        if _crc(_CRC16, 16, tail[place:]) == 0:
+            _check_format(tail[place + 3], int.from_bytes(info[10:18], "big"))
+            frames = header[0] + header[1] - first[0]
+            if not 0 < frames < 1 << 36:
+                raise Fault("damaged: its frames are not in order")
+            return frames, offset + len(tail)
+    raise Fault("truncated: its last frame is cut or damaged")
+
+
+def _check_format(code: int, packed: int) -> None:
+    """Refuse a frame whose channels or bits differ from those of the stream description."""
+    channels = 2 if code >> 4 > 7 else (code >> 4) + 1
+    bits = _SAMPLE_BITS.get(code >> 1 & 7)
+    stated = ((packed >> 41) & 0x7) + 1, ((packed >> 36) & 0x1F) + 1
+    if (channels, bits or stated[1]) != stated:
+        raise Fault(
+            f"damaged: expected {stated[0]} channels of {stated[1]} bits by its header. Received: "
+            f"{channels} channels of {bits} bits in its last frame"
+        )
+
+
+def _parse_header(head: bytes, block_size: int) -> tuple[int, int] | None:
+    """The first sample of a frame and its length in samples; None if `head` begins no frame."""
+    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
+        return None
+    code, rate_code = head[2] >> 4, head[2] & 15
+    if code == 0 or rate_code == 15 or head[3] >> 4 > 10 or head[3] & 1:
+        return None
+    ones = 8 - (~head[4] & 0xFF).bit_length()
+    extra = max(0, ones - 1)
+    if ones == 1 or ones > 7:
+        return None
+    number = head[4] & (0x7F >> ones)
+    position = 5
+    for byte in head[position : position + extra]:
+        if byte & 0xC0 != 0x80:
+            return None
+        number = number << 6 | byte & 0x3F
+    position += extra
+    if code in (6, 7):
+        width = code - 5
+        length = int.from_bytes(head[position : position + width], "big") + 1
+        position += width
+    else:
+        length = _BLOCK_SIZES[code]
+    position += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    if len(head) <= position or _crc(_CRC8, 8, head[:position]) != head[position]:
+        return None
+    return (number if head[1] & 1 else number * block_size), length
+
+
+def _crc(table: tuple[int, ...], bits: int, body: bytes) -> int:
+    """The checksum of `body`; 0 if it ends with its own checksum."""
+    value, mask = 0, (1 << bits) - 1
+    for byte in body:
+        value = (value << 8) & mask ^ table[value >> (bits - 8) ^ byte]
+    return value

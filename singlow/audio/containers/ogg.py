@@ -1,11 +1,11 @@
-"""Ogg pages: every page's checksum, the chain of page numbers, the end-of-stream mark."""
+"""Ogg pages: the checksum of every page, the sequence of page numbers, the end-of-stream mark."""
 
 import struct
 import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from singlow.audio.containers.promise import Fault, Promise, read_exactly
+from singlow.audio.containers.container import Container, Fault, read_exactly
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _BEGINS, _ENDS = 2, 4
@@ -13,31 +13,39 @@ _CODECS = {b"\x01vorbis": "vorbis", b"OpusHead": "opus", b"\x7fFLAC": "flac"}
 
 
 def page_checksum(page: bytes) -> int:
-    """The CRC-32 of an Ogg page (polynomial 0x04C11DB7, not reflected, RFC 3533 section 6).
+    """Return the CRC-32 of an Ogg page (polynomial 0x04C11DB7, not reflected, RFC 3533 section 6).
 
-    zlib computes the reflected form of the same polynomial, so bits are turned on both sides.
+    zlib computes the reflected form of the same polynomial, so the bits are reversed twice.
     """
     reflected = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{reflected:032b}"[::-1], 2)
 
 
-def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Promise:
-    """Walk every page of the file.
+def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Container:
+    """Read every page of the file.
+
+    A stream that was cut from a longer one, a radio recording for example, may begin at any page
+    number and position after its header pages.
 
     Raises:
         Fault: a page is missing, damaged or cut; the stream has no end; there are several streams.
     """
-    position, serial, following, ended, granule, codec = start, None, 0, False, -1, None
+    position, serial, expected, ended, codec = start, None, None, False, None
+    first_position = last_position = -1
+    longest_block = first_packets = 0
+    warnings = ()
     while position < size:
         file.seek(position)
         head = file.read(27)
         if head[:4] != b"OggS"[: len(head[:4])] or (len(head) > 4 and head[4] != 0):
-            if ended and _only_tag(head):
+            if ended:
+                if any(head) and head[:3] != b"TAG":
+                    warnings = (f"{size - position} bytes after its audio are left out",)
                 break
             raise Fault(f"damaged: no Ogg page where one should begin, at byte {position}")
         if len(head) < 27:
             raise Fault(f"truncated: its last page is cut, at byte {position}")
-        flags, page_granule, page_serial, number, checksum, segments = struct.unpack(
+        flags, page_position, page_serial, number, checksum, segments = struct.unpack(
             "<xxxxxBqIIIB", head
         )
         table = file.read(segments)
@@ -48,27 +56,32 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
         if page_checksum(head[:22] + b"\0\0\0\0" + head[26:] + table + body) != checksum:
             raise Fault(f"damaged: the page at byte {position} fails its checksum")
         if serial is None:
-            serial = page_serial
-            codec = next(
-                (name for magic, name in _CODECS.items() if body.startswith(magic)),
-                None,
-            )
+            serial, expected = page_serial, number
+            codec = next((name for magic, name in _CODECS.items() if body.startswith(magic)), None)
             if codec is None:
                 raise Fault("not supported: Ogg that holds neither Vorbis, Opus nor FLAC")
+            if codec == "vorbis" and len(body) >= 29:
+                longest_block = 1 << (body[28] >> 4)
         if page_serial != serial or (ended and flags & _BEGINS):
             raise Fault("not supported: several streams in one Ogg file")
-        if number != following or ended:
-            raise Fault(f"damaged: page {following} is missing, at byte {position}")
-        following, ended = number + 1, bool(flags & _ENDS)
-        granule = max(granule, page_granule)
+        begins_later = first_position < 0 and page_position > 0 and number > expected
+        if (number != expected and not begins_later) or ended:
+            raise Fault(f"damaged: page {expected} is missing, at byte {position}")
+        if first_position < 0 and page_position > 0:
+            first_position = page_position
+            first_packets = sum(lacing < 255 for lacing in table)
+        expected, ended = number + 1, bool(flags & _ENDS)
+        last_position = max(last_position, page_position)
         position += 27 + segments + length
         beat()
     if not ended:
         raise Fault("truncated: its stream has no last page")
-    if granule < 0:
+    if last_position < 0:
         raise Fault("empty: no audio in its stream")
-    return Promise("ogg", frames=granule if codec == "vorbis" else None)
-
-
-def _only_tag(head: bytes) -> bool:
-    return head[:3] == b"TAG" or not any(head)
+    if codec != "vorbis":
+        return Container("ogg", warnings=warnings)
+    # The first page does not state how many of its samples precede the file, if it was cut from a
+    # longer stream; checksums and page numbers show already that nothing is missing.
+    most = min(first_position, first_packets * longest_block)
+    frames = last_position - max(0, first_position - most)
+    return Container("ogg", frames, slack=most, warnings=warnings)

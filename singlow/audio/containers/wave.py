@@ -1,132 +1,238 @@
-"""Wave files: RIFF, RF64 and Sony Wave64, chunk by chunk."""
+"""Wave files: RIFF, RIFX, RF64, BW64 and Sony Wave64, read chunk by chunk."""
 
 import dataclasses
 import struct
 from typing import BinaryIO
 
-from singlow.audio.containers.promise import Fault, Promise, cut, read_exactly
+from singlow.audio.containers.container import (
+    UNKNOWN_LENGTH,
+    Container,
+    Fault,
+    cut,
+    is_chunk_name,
+    read_exactly,
+)
 
+RIFF_NAMES = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 _W64_FMT = bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a")
-_UNFINISHED = "unfinished: its header does not say how much audio follows; save it again"
-_UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFF000, 0x80000000)
-_CODECS = {1: "PCM", 3: "float", 6: "A-law", 7: "mu-law", 0xFFFE: "extensible"}
+_LONGEST_HEADER = 64 << 20
+_SAMPLE_CODECS = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: a frame has a fixed number of bytes
+_EXTENSIBLE = 0xFFFE
+_UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFF000, 0xFFFFFFFF)
+_LARGEST_HEADER_IN_SIZE = 128  # some programs subtract their header from an unknown size
 
 
 @dataclasses.dataclass
-class _Wave:
-    """What the chunks of a wave file say."""
+class _Format:
+    """The fmt chunk: bytes of a frame or block, and whether each frame has that many."""
 
-    align: int = 0
-    data: int | None = None
-    end: int = 0
+    align: int
+    constant: bool
+    block_frames: int = 0
 
 
-def _read_fmt(wave: _Wave, body: bytes) -> None:
+def walk_wav(file: BinaryIO, start: int, size: int) -> Container:
+    """Read the chunks of a RIFF, RIFX, RF64 or BW64 wave file.
+
+    Raises:
+        Fault: samples are missing, or the header has no usable format.
+    """
+    file.seek(start)
+    magic, riff = read_exactly(file, 4), read_exactly(file, 4)
+    order = ">" if magic == b"RIFX" else "<"
+    riff = struct.unpack(f"{order}I", riff)[0]
+    form = fact = long_sizes = None
+    position = start + 12
+    while True:
+        if position + 8 > size:
+            raise Fault("truncated or damaged: it has no data chunk")
+        file.seek(position)
+        name, length = struct.unpack(f"{order}4sI", read_exactly(file, 8))
+        if name == b"data":
+            break
+        if position + 8 + length > size:
+            raise cut(name.decode("latin-1").strip(), length, size - position - 8)
+        if name == b"ds64":
+            riff, *long_sizes = struct.unpack("<QQ", read_exactly(file, 16))
+        elif name == b"fmt ":
+            form = _read_format(read_exactly(file, min(length, 40)), order)
+        elif name == b"fact" and length >= 4:
+            fact = struct.unpack(f"{order}I", read_exactly(file, 4))[0]
+        position += 8 + length + (length & 1)
+    if form is None:
+        raise Fault("damaged: its data chunk comes before any fmt chunk")
+    begin = position + 8
+    if magic in (b"RF64", b"BW64") and long_sizes and length == 0xFFFFFFFF:
+        length = long_sizes[0] if long_sizes[0] < 1 << 63 else 0xFFFFFFFF
+    unknown = _is_unknown(file, order, begin, length, size)
+    end = begin + (size - begin if unknown else length)
+    stop, warnings = _end_of_audio(form, begin, end, size, unknown)
+    if not unknown and end < size:
+        declared = None if riff in (0, 0xFFFFFFFF) else start + 8 + riff
+        warnings += _check_rest(file, order, end, size, declared)
+    frames = _count(form, fact, stop - begin)
+    container = Container(
+        "rf64" if magic in (b"RF64", b"BW64") else "wav",
+        frames,
+        ends_exactly=frames is not None and not form.constant,
+        warnings=warnings,
+    )
+    if (not warnings and magic != b"BW64") or begin - start > _LONGEST_HEADER:
+        return container
+    file.seek(start)
+    header = bytearray(read_exactly(file, begin - start))
+    _patch_sizes(header, order, stop - begin)
+    return dataclasses.replace(container, spans=((begin, stop),), prefix=bytes(header))
+
+
+def _patch_sizes(header: bytearray, order: str, length: int) -> None:
+    where = header.find(b"ds64")
+    if header[:4] in (b"RF64", b"BW64") and where > 0:
+        header[:4] = b"RF64"
+        struct.pack_into("<QQ", header, where + 8, len(header) - 8 + length, length)
+        header[-4:] = b"\xff" * 4
+    elif len(header) + length < 1 << 32:
+        struct.pack_into(f"{order}I", header, 4, len(header) - 8 + length)
+        struct.pack_into(f"{order}I", header, len(header) - 4, length)
+
+
+def _read_format(body: bytes, order: str = "<") -> _Format:
     if len(body) < 16:
         raise Fault("damaged: its fmt chunk is too short")
-    tag, channels, rate, byte_rate, align, bits = struct.unpack("<HHIIHH", body[:16])
-    if tag not in _CODECS:
-        raise Fault(f"not supported: wave codec {tag:#06x}; expected {', '.join(_CODECS.values())}")
+    codec, channels, rate, _, align, bits = struct.unpack(f"{order}HHIIHH", body[:16])
+    if codec == _EXTENSIBLE and len(body) >= 26:
+        codec = struct.unpack(f"{order}H", body[24:26])[0]
+    if align == 0 and codec in _SAMPLE_CODECS:
+        align = channels * ((bits + 7) // 8)  # a decoder needs the other fields only
     if channels == 0 or rate == 0 or align == 0:
         raise Fault(
             f"absurd header: {channels} channels, {rate} Hz, {align} bytes per frame in its header"
         )
-    if byte_rate and byte_rate != rate * align:
-        raise Fault(
-            f"damaged: its header contradicts itself ({rate} Hz of {align} bytes is "
-            f"{rate * align} bytes per second, it says {byte_rate})"
-        )
+    if codec not in _SAMPLE_CODECS:
+        frames = struct.unpack(f"{order}H", body[18:20])[0] if len(body) >= 20 else 0
+        return _Format(align, False, frames)
     if bits and align < channels * ((bits + 7) // 8):
         raise Fault(f"damaged: {channels} channels of {bits} bits do not fit {align} bytes")
-    wave.align = align
+    return _Format(align, True)
 
 
-def walk_wav(file: BinaryIO, start: int, size: int) -> Promise:
-    """Walk the chunks of a RIFF or RF64 wave file.
+def _is_unknown(file: BinaryIO, order: str, begin: int, length: int, size: int) -> bool:
+    """Whether a data chunk's size stands for "unknown", as programs write it to a pipe."""
+    if length == 0:
+        return size - begin > 8 and not _is_chunk(file, order, begin, size)
+    return length > size - begin and any(
+        0 <= unknown - length <= _LARGEST_HEADER_IN_SIZE for unknown in _UNKNOWN_SIZES
+    )
+
+
+def _is_chunk(file: BinaryIO, order: str, position: int, size: int) -> bool:
+    file.seek(position)
+    head = file.read(8)
+    if len(head) < 8 or not is_chunk_name(head[:4]):
+        return False
+    return position + 8 + struct.unpack(f"{order}I", head[4:])[0] <= size + 1
+
+
+def _end_of_audio(
+    form: _Format, begin: int, end: int, size: int, unknown: bool
+) -> tuple[int, tuple[str, ...]]:
+    """Where the last whole frame ends, and what is odd about it."""
+    warnings = (UNKNOWN_LENGTH,) if unknown else ()
+    came = min(end, size) - begin
+    if end > size and ((end - begin) // form.align != came // form.align or not form.constant):
+        raise cut("data", end - begin, came)
+    extra = came % form.align if form.constant else 0
+    if end > size or extra:
+        warnings += (f"its data chunk does not end with a whole frame of {form.align} bytes",)
+    return begin + came - extra, warnings
+
+
+def _check_rest(
+    file: BinaryIO, order: str, end: int, size: int, declared: int | None
+) -> tuple[str, ...]:
+    """Check what follows the data chunk.
+
+    Args:
+        file: the file.
+        order: of bytes, as `struct` writes it.
+        end: where the data chunk ends.
+        size: of the file.
+        declared: where the RIFF chunk ends by its own size; None if that is unknown.
 
     Raises:
-        Fault: a chunk is cut, missing, contradicts another or belongs to no list of chunks.
+        Fault: bytes inside the RIFF chunk belong to no chunk, so the data chunk's size is wrong.
     """
-    file.seek(start)
-    magic, riff, _ = struct.unpack("<4sI4s", read_exactly(file, 12))
-    wave, long_data, position = _Wave(), None, start + 12
-    while position + 8 <= size and (wave.data is None or position < start + 8 + riff):
+    position = end
+    while position < size:
         file.seek(position)
-        name, length = struct.unpack("<4sI", read_exactly(file, 8))
-        if wave.data is not None and name[:1] == b"\0" and name[1:].isalpha():
-            position += 1
-            continue
-        if name == b"ds64":
-            riff, long_data = struct.unpack("<QQ", read_exactly(file, 16))
-        if name == b"data" and wave.data is None:
-            if magic == b"RF64" and length == 0xFFFFFFFF and long_data is not None:
-                length = long_data
-            _check_data(wave, length, size - position - 8)
-        elif name == b"fmt " and wave.data is None:
-            _read_fmt(wave, file.read(min(length, 40)))
-        elif wave.data is not None and not all(32 <= byte < 127 for byte in name):
+        head = file.read(9)
+        if len(head) >= 8 and not is_chunk_name(head[:4]) and is_chunk_name(head[1:5]):
+            position, head = position + 1, head[1:]  # the pad byte of a chunk of odd length
+            if len(head) < 8:
+                head += file.read(8 - len(head))
+        if len(head) < 8 or not is_chunk_name(head[:4]):
             break
+        length = struct.unpack(f"{order}I", head[4:8])[0]
         if position + 8 + length > size:
-            raise cut(name.decode("latin-1").strip(), length, size - position - 8)
-        position += 8 + length + (length & 1)
-        if name == b"data":
-            wave.end = position
-    if wave.data is None:
-        raise Fault("truncated or damaged: it has no data chunk")
-    _check_riff_end(file, start + 8 + riff, position, size, wave.end)
-    return Promise("rf64" if magic == b"RF64" else "wav", frames=wave.data // wave.align)
+            name = head[:4].decode("latin-1").strip()
+            return (f"its {name} chunk after the audio is cut; the audio is complete",)
+        position += 8 + length
+    file.seek(position)
+    rest = min(size, size if declared is None else declared) - position
+    if rest >= 8 and declared is not None and any(file.read(rest)):
+        raise Fault(f"damaged: {rest} bytes after its data belong to no chunk")
+    file.seek(position)
+    if size - position > 1 or (size > position and any(file.read(1))):
+        return (f"{size - position} bytes after its audio belong to no chunk",)
+    return ()
 
 
-def _check_riff_end(file: BinaryIO, declared: int, position: int, size: int, data_end: int) -> None:
-    if declared > size and not (declared - size <= 8 and position in (size, size + 1)):
-        raise cut("RIFF", declared, size)
-    if declared - position >= 8 and size - position >= 8:
-        file.seek(position)
-        if any(file.read(min(declared, size) - position)):
-            raise Fault(
-                f"damaged: {min(declared, size) - data_end} bytes after its data belong to no chunk"
-            )
+def _count(form: _Format, fact: int | None, length: int) -> int | None:
+    """The samples per channel; None if the blocks of a compressed codec do not state them."""
+    if form.constant:
+        return length // form.align
+    blocks = -(-length // form.align)
+    if not fact or not (blocks - 2) * form.block_frames < fact <= blocks * form.block_frames:
+        return None
+    return fact
 
 
-def _check_data(wave: _Wave, length: int, available: int) -> None:
-    if not wave.align:
-        raise Fault("damaged: its data chunk comes before any fmt chunk")
-    if (length in _UNKNOWN_SIZES and length > available) or (length == 0 and available > 8):
-        raise Fault(_UNFINISHED)
-    if length > available:
-        raise cut("data", length, available)
-    if length % wave.align:
-        raise Fault(
-            f"damaged: its {length} bytes of audio are no whole number of {wave.align}-byte frames"
-        )
-    wave.data = length
-
-
-def walk_w64(file: BinaryIO, start: int, size: int) -> Promise:
-    """Walk the chunks of a Sony Wave64 file.
+def walk_w64(file: BinaryIO, start: int, size: int) -> Container:
+    """Read the chunks of a Sony Wave64 file.
 
     Raises:
-        Fault: a chunk is cut, missing or contradicts another.
+        Fault: samples are missing, or the header has no usable format.
     """
-    file.seek(start + 16)
-    (declared,) = struct.unpack("<Q", read_exactly(file, 8))
-    if start + declared > size:
-        raise cut("riff", declared, size - start)
-    wave, position = _Wave(), start + 40
-    while position + 24 <= size:
+    form, position = None, start + 40
+    while True:
+        if position + 24 > size:
+            raise Fault("truncated or damaged: it has no data chunk")
         file.seek(position)
         name, length = struct.unpack("<16sQ", read_exactly(file, 24))
+        if name == _W64_DATA:
+            break
         if length < 24:
             raise Fault("damaged: a chunk is shorter than its own header")
-        if name == _W64_FMT:
-            _read_fmt(wave, file.read(min(length - 24, 40)))
-        elif name == _W64_DATA and wave.data is None:
-            _check_data(wave, length - 24, size - position - 24)
         if position + length > size:
             raise cut("inner", length, size - position)
+        if name == _W64_FMT:
+            form = _read_format(read_exactly(file, min(length - 24, 40)))
         position += (length + 7) // 8 * 8
-    if wave.data is None:
-        raise Fault("truncated or damaged: it has no data chunk")
-    return Promise("w64", frames=wave.data // wave.align)
+    if form is None:
+        raise Fault("damaged: its data chunk comes before any fmt chunk")
+    begin = position + 24
+    unknown = length >= 1 << 62 or (length in (0, 24) and size - begin > 24)
+    if not unknown and length < 24:
+        raise Fault("damaged: a chunk is shorter than its own header")
+    end = size if unknown else position + length
+    stop, warnings = _end_of_audio(form, begin, end, size, unknown)
+    frames = _count(form, None, stop - begin)
+    if not warnings:
+        return Container("w64", frames)
+    file.seek(start)
+    header = bytearray(read_exactly(file, begin - start))
+    struct.pack_into("<Q", header, 16, len(header) + stop - begin)
+    struct.pack_into("<Q", header, len(header) - 8, 24 + stop - begin)
+    return Container("w64", frames, spans=((begin, stop),), prefix=bytes(header), warnings=warnings)

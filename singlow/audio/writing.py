@@ -1,0 +1,126 @@
+"""Writing of audio files, whole or not at all."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from singlow.audio.arrays import blocks_of, quantize
+from singlow.audio.decoding import decoder_message
+from singlow.errors import DataError
+from singlow.files import atomic_write
+
+_MOST_CHANNELS = 64  # more are a transposed array
+
+
+def write_audio(
+    path: str | os.PathLike,
+    audio: np.ndarray,
+    sample_rate: int,
+    subtype: str | None = None,
+    comment: str = "",
+) -> None:
+    """Write audio whole or not at all, by default as 16-bit PCM.
+
+    Args:
+        path: its suffix chooses the container: .wav, .flac, ...
+        audio: `(time,)` or `(time, channels)`; float, clipped to [-1, 1] unless the subtype is one
+            of floats, or int16.
+        sample_rate: Hz.
+        subtype: a subtype of libsndfile such as "PCM_24" or "FLOAT".
+        comment: stored in the file if its container has a place for it, as wav has.
+
+    Raises:
+        ValueError: `audio` has another shape.
+        DataError: a sample is not finite, or the format cannot be written.
+        OSError: the system refuses.
+    """
+    audio = np.asarray(audio)
+    channels = 1 if audio.ndim == 1 else audio.shape[-1]
+    if audio.ndim not in (1, 2) or not 1 <= channels <= _MOST_CHANNELS:
+        raise ValueError(
+            f"Expected audio of shape (time,) or (time, channels), at most {_MOST_CHANNELS} "
+            f"channels. Received: shape {audio.shape}."
+        )
+    write_blocks(path, blocks_of(audio), sample_rate, channels, subtype, comment)
+
+
+def write_blocks(
+    path: str | os.PathLike,
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    channels: int,
+    subtype: str | None = None,
+    comment: str = "",
+) -> None:
+    """Write a recording that comes in blocks `(time, channels)`; otherwise like `write_audio`."""
+    path = Path(path)
+    form = path.suffix[1:].upper() or "WAV"
+    with atomic_write(path) as file:
+        target = _Target(file)
+        try:
+            with soundfile.SoundFile(
+                target, "w", sample_rate, channels, subtype or "PCM_16", format=form
+            ) as written:
+                if comment:
+                    written.comment = comment
+                for block in blocks:
+                    written.write(_converted(path, block, subtype))
+                    target.check()
+        except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
+            target.check()
+            raise DataError(f"{path}: cannot be written: {decoder_message(error)}") from None
+        target.check()
+
+
+def _converted(path: Path, block: np.ndarray, subtype: str | None) -> np.ndarray:
+    """A block in the type to be written."""
+    if block.dtype.kind != "f":
+        return block
+    if not np.isfinite(block).all():
+        raise DataError(f"{path}: expected finite samples. Received: NaN or infinite samples.")
+    if subtype is None:
+        return quantize(block)
+    return block if subtype in ("FLOAT", "DOUBLE") else np.clip(block, -1, 1)
+
+
+class _Target:
+    """The file that libsndfile writes to; keeps an error that libsndfile cannot pass on.
+
+    Args:
+        file: open for writing.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._error = file, None
+
+    def write(self, data: bytes) -> int:
+        """Write, and return the number of bytes written; 0 if the system refuses."""
+        return self._attempt(self._file.write, data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Seek, and return the new position; 0 if the system refuses."""
+        return self._attempt(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        """Return the position; 0 if the system refuses."""
+        return self._attempt(self._file.tell)
+
+    def check(self) -> None:
+        """Raise the first error of the system, if there was one.
+
+        Raises:
+            OSError: the system refused to write.
+        """
+        if self._error is not None:
+            raise self._error from None
+
+    def _attempt(self, call: Callable[..., int], *arguments: Any) -> int:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self._error = self._error or error
+            return 0
