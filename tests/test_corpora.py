@@ -1,12 +1,15 @@
 """Which files a source holds, who sings in them, and what is held out."""
 
+import os
+import tarfile
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from singlow.data.sources.clips import Clip
-from singlow.data.sources.layouts import find_clips
+from singlow.data.sources import tables
+from singlow.data.sources.clips import Clip, require_free_names
+from singlow.data.sources.layouts import find_clips, require_sources
 from singlow.data.sources.splits import split
 from singlow.errors import DataError, UsageError
 
@@ -203,6 +206,171 @@ def test_what_holds_no_audio_is_told_in_one_line(sources, layout, error, tmp_pat
     assert "\n" not in str(caught.value)
 
 
+def reported(recordings: Path, name: str, into: Path) -> Path:
+    """Unpack an archive of `data/reported`; names that are no text stay as they are."""
+    with tarfile.open(recordings / "reported" / f"{name}.tgz") as archive:
+        archive.extractall(into, filter="data")
+    (folder,) = into.iterdir()
+    return folder
+
+
+def test_a_singer_s_folder_beats_a_guess_from_file_names(tmp_path):
+    names = [f"alice/song{song}_{take}.wav" for song in "AB" for take in range(3)]
+    clips, layout = find_clips([touch(tmp_path / "sliced", *names)])
+    assert (layout, set(singers(clips))) == ("folders", {"alice"})
+    touch(tmp_path / "digits", "ada/0_x_1.wav", "ada/1_y_1.wav", "ada/2_y_2.wav")
+    clips, layout = find_clips([tmp_path / "digits"])
+    assert (layout, set(singers(clips))) == ("folders", {"ada"})
+    assert {clip.split for clip in clips} == {""}
+
+
+def test_a_label_beats_a_guess_from_file_names(tmp_path):
+    flat = touch(tmp_path / "flat", "vocals_0.wav", "vocals_1.wav", "chorus_0.wav", "chorus_1.wav")
+    clips, layout = find_clips([f"carla={flat}"])
+    assert (layout, set(singers(clips))) == ("folders", {"carla"})
+    digits = touch(tmp_path / "digits", "0_jackson_4.wav", "1_theo_5.wav")
+    assert set(singers(find_clips([f"carla={digits}"])[0])) == {"carla"}
+    labelled = find_clips([f"human={digits}"], "fsdd")[0]
+    assert {(clip.singer, clip.style) for clip in labelled} == {
+        ("jackson", "human"),
+        ("theo", "human"),
+    }
+
+
+def test_a_guess_is_reported_with_the_way_to_overrule_it(tmp_path):
+    root, lines = touch(tmp_path, "p1_1.wav", "p1_2.wav", "p2_1.wav", "p2_2.wav"), []
+    find_clips([root], report=lines.append)
+    assert lines == [
+        f"{root}: the singers are guessed from file names as <speaker>_<utterance>: p1, p2. If "
+        "this is one singer, give --layout folders, or NAME=DIR to name the singer."
+    ]
+    lines.clear()
+    find_clips([root], "blow", report=lines.append)
+    find_clips([root], "folders", report=lines.append)
+    find_clips([f"ada={root}"], report=lines.append)
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["ada/wavs", "bo/wavs"], ["ada", "bo"]),
+        (["ada/wavs/x", "bo/wavs/x"], ["ada", "bo"]),
+        (["a/1/wavs", "a/2/wavs", "b/1/wavs"], ["a-1", "a-2", "b-1"]),
+        (["ada/wavs", "ada/wavs"], ["wavs", "wavs"]),
+        (["zoe=ada/wavs", "bo/wavs"], ["zoe", "wavs"]),
+        (["ada/wavs", "bo/takes"], ["wavs", "takes"]),
+        (["ada/wavs/take.wav", "bo/wavs/take.wav"], ["ada", "bo"]),
+    ],
+)
+def test_singers_of_several_sources_have_names_of_their_own(sources, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for source in sources:
+        path = Path(source.partition("=")[2] or source)
+        touch(path.parent if path.suffix else path, "take.wav", "b.wav")
+    lines = []
+    clips, _ = find_clips(sources, report=lines.append)
+    assert list(dict.fromkeys(clip.singer for clip in clips)) == list(dict.fromkeys(names))
+    assert len({clip.id for clip in clips}) == len(clips)
+    assert bool(lines) == (names[0] not in ("wavs", "zoe"))
+    assert all("NAME=DIR" in line for line in lines)
+
+
+def test_one_folder_inside_each_source_is_named_by_what_differs(tmp_path):
+    touch(tmp_path, "ada/live/1.wav", "bo/live/1.wav", "cy/wavs/1.wav", "dee/wavs/1.wav")
+    clips, _ = find_clips([tmp_path / name for name in ("ada", "bo", "cy", "dee")])
+    assert [clip.singer for clip in clips] == ["ada", "bo", "cy", "dee"]
+    assert [clip.id for clip in clips] == ["ada/live/1", "bo/live/1", "cy/wavs/1", "dee/wavs/1"]
+
+
+def test_singer_folders_of_several_sources_are_the_same_singers(tmp_path):
+    touch(tmp_path, "monday/ada/1.wav", "monday/bo/1.wav", "friday/ada/2.wav", "friday/bo/2.wav")
+    clips, _ = find_clips([tmp_path / "monday", tmp_path / "friday"])
+    assert singers(clips) == {
+        "ada": {"monday/ada/1", "friday/ada/2"},
+        "bo": {"monday/bo/1", "friday/bo/2"},
+    }
+
+
+def test_a_folder_named_for_its_files_is_no_singer(tmp_path):
+    touch(tmp_path, "corpus/wav48/p225/1.wav", "corpus/wav48/p226/1.wav", "solo/wavs/1.wav")
+    assert set(singers(find_clips([tmp_path / "corpus"])[0])) == {"p225", "p226"}
+    assert set(singers(find_clips([tmp_path / "solo"])[0])) == {"solo"}
+    assert set(singers(find_clips([f"eva={tmp_path / 'solo'}"])[0])) == {"eva"}
+    touch(tmp_path, "digits/recordings/0_jackson_4.wav", "digits/recordings/1_theo_5.wav")
+    assert find_clips([tmp_path / "digits"])[1] == "fsdd"
+
+
+def test_reported_layouts(recordings, tmp_path):
+    sliced = reported(recordings, "sliced_one_singer", tmp_path / "1")
+    assert set(singers(find_clips([sliced])[0])) == {"alice"}
+    two = reported(recordings, "two_wavs_folders", tmp_path / "2")
+    clips, _ = find_clips([two / "ada" / "wavs", two / "bo" / "wavs"])
+    assert set(singers(clips)) == {"ada", "bo"}
+
+
+def test_decomposed_names_are_composed_and_odd_ones_kept(tmp_path):
+    names = ["Zoe\u0301", "Zo\u00e9", os.fsdecode(b"\x89\xb9\x83\x82"), "[live]", "\x1b[31m"]
+    touch(tmp_path, *(f"{name}/a.wav" for name in names))
+    clips, _ = find_clips([f"Cafe\u0301={tmp_path}"])
+    assert len(clips) == 5
+    assert {clip.singer for clip in clips} == set(names[1:])
+    assert {clip.style for clip in clips} == {"Caf\u00e9"}
+
+
+def test_every_file_with_audio_is_found_whatever_its_suffix(tmp_path):
+    names = ["a.caf", "b.au", "c.mp2", "d.webm", "e.M4A", "f.wma", "g.opus", "h.snd"]
+    touch(tmp_path / "ada", *names, "notes.txt", "cover.jpg", "x.avi")
+    for name, content in {
+        "take1": b"RIFF\0\0\0\0WAVEfmt ",
+        "take2.bak": b"fLaC\0\0\0\x22",
+        "take3.dat": b"\x1aE\xdf\xa3\0\0",
+        "take4.part": b"\0\0\0\x20ftypM4A \0",
+        "picture.tmp": b"RIFF\0\0\0\0WEBPVP8 ",
+        "photo.heic": b"\0\0\0\x20ftypheic",
+        "empty": b"",
+    }.items():
+        (tmp_path / "ada" / name).write_bytes(content)
+    os.mkfifo(tmp_path / "ada" / "pipe")
+    found = {clip.path.name for clip in find_clips([tmp_path])[0]}
+    assert found == {*names, "x.avi", "take1", "take2.bak", "take3.dat", "take4.part"}
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, "songs/a.wav", "work/notes.txt")
+    monkeypatch.chdir(tmp_path / "work")
+    for source in ("~/songs", "songs=~/songs", "~/songs/a.wav"):
+        (clip,) = find_clips([source])[0]
+        assert clip.path == tmp_path / "songs" / "a.wav"
+    (touch(tmp_path / "listed", "b.wav") / "manifest.csv").write_text("path\n~/songs/a.wav\n")
+    assert find_clips(["~/listed"])[0][0].path == tmp_path / "songs" / "a.wav"
+    touch(tmp_path / "work" / "~", "c.wav")
+    assert find_clips(["~"])[0][0].path.name == "c.wav"
+
+
+@pytest.mark.parametrize(
+    "dataset", ["nowhere", "~/nowhere", "ada=nowhere", "ada=", "", ["builtin", "no"]]
+)
+def test_missing_sources_are_refused_before_anything_is_prepared(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="which does not exist"):
+        require_sources(dataset)
+    require_sources("builtin")
+    require_sources(["ada=.", str(tmp_path)])
+
+
+def test_a_table_that_is_too_large_or_no_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LARGEST", 100)
+    (touch(tmp_path, "a.wav") / "manifest.csv").write_text("path\n" + "a.wav\n" * 50)
+    with pytest.raises(DataError, match="Expected at most"):
+        find_clips([tmp_path])
+    (tmp_path / "manifest.csv").unlink()
+    os.mkfifo(tmp_path / "manifest.csv")
+    with pytest.raises(DataError, match="Expected a table in a file"):
+        find_clips([tmp_path], "manifest")
+
+
 def corpus(**counts: int) -> list[Clip]:
     return [
         Clip(Path(f"{singer}/{number}"), singer, id=f"{singer}/{number}")
@@ -260,6 +428,71 @@ def test_a_stated_split_that_leaves_nothing_to_train_on_is_not(tmp_path):
     clips = [Clip(Path(str(n)), "a", id=str(n), split="validation") for n in range(4)]
     train, held = split(clips, [9] * 4, 16000)
     assert (len(train), len(held)) == (3, 1)
+
+
+def copies(**contents: str) -> list[Clip]:
+    """Clips of singers, one for each letter: equal letters are copies."""
+    return [
+        Clip(Path(f"{singer}/{number}"), singer, id=f"{singer}/{number}", content=letter)
+        for singer, letters in contents.items()
+        for number, letter in enumerate(letters)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {"a": "xxyyzz"},
+        {"a": "abcdefghij" * 3},
+        {"a": "xyz", "b": "xuvw"},
+        {"a": "abcdef", "b": "abcdef"},
+        {"a": "abcdef", "b": "a"},
+        {"a": "x", "b": "x"},
+        {"a": "xx"},
+        {"a": "abx", "b": "bcy", "c": "caz"},
+    ],
+    ids=str,
+)
+def test_copies_are_on_one_side_or_cut_alike(contents, seed):
+    clips = copies(**contents)
+    train, held = split(clips, [64000] * len(clips), 16000, share=0.3, seed=seed)
+    assert train
+    assert held
+    for one in train:
+        for other in held:
+            apart = one.stop and other.stop
+            if one.content == other.content:
+                assert apart
+                assert one.stop <= other.start or other.stop <= one.start
+    for singer in contents:
+        assert singer in singers(train)
+    assert held == split(clips, [64000] * len(clips), 16000, share=0.3, seed=seed)[1]
+
+
+def test_copies_do_not_change_which_others_are_held_out():
+    alone = copies(a="abcdefghijklmnopqrst")
+    more = [*alone, Clip(Path("z"), "a", id="zz", content="c")]
+    held = {clip.content for clip in split(alone, [9] * 20, 16000)[1]}
+    assert held == {clip.content for clip in split(more, [9] * 21, 16000)[1]}
+
+
+def test_a_copy_of_a_stated_test_clip_is_not_trained_on():
+    clips = [
+        Clip(Path(str(n)), "a", id=str(n), split=side, content=content)
+        for n, (side, content) in enumerate(
+            [("train", "x"), ("validation", "y"), ("train", "y"), ("train", "z")]
+        )
+    ]
+    train, held = split(clips, [9] * 4, 16000)
+    assert ([c.id for c in train], [c.id for c in held]) == (["0", "3"], ["1", "2"])
+
+
+@pytest.mark.parametrize("name", ["all", "auto"])
+def test_words_of_the_command_line_are_no_singers(name):
+    with pytest.raises(UsageError, match=rf"Received: {name}, of songs/x\.wav.*NAME=DIR"):
+        require_free_names([Clip(Path("songs/x.wav"), name)])
+    require_free_names([Clip(Path("x.wav"), other) for other in ("All", "allan", "[/live]", "ø")])
 
 
 def test_layouts_of_real_corpora(recordings):

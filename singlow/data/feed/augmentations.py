@@ -1,4 +1,4 @@
-"""What a window of speech may look like otherwise, without another word or speaker."""
+"""Augmentation of windows of speech that keeps the words and the speaker."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ _TAPS = 4
 
 
 def augmented(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A window as Blow is trained on it: emphasised, scaled and perhaps flipped.
+    """A window as Blow is trained on it: emphasised, scaled and with a random sign.
 
         y_n = (x_n + sign(a) sum_(k=0..3) |a|^(2^k) x_(n-k-1)) / (1 + sign(a) sum_k |a|^(2^k))
         z   = u y / max |y|             a ~ U(-0.2, 0.2), u ~ U(-1, 1)
 
     The exponents 1, 2, 4 and 8 are those of the published code. Its fourth augmentation, jitter in
-    time, is the window's random offset in `Windows`.
+    time, is the random offset of a window in `Windows`.
 
     Args:
         x: float32 `(time, channels)`.
-        rng: where `a` and `u` are drawn from.
+        rng: draws `a` and `u`.
 
     References:
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel

@@ -1,4 +1,4 @@
-"""Windows handed to a framework: `tf.data` under TensorFlow, `keras.utils.PyDataset` elsewhere."""
+"""Windows as datasets of a framework: `tf.data` on TensorFlow, `keras.utils.PyDataset` on JAX."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def dataset(windows: "Windows", start: int, steps: int | None) -> Any:
-    """Batches `start`, `start + 1`, ... as the Keras backend likes them.
+    """Batches `start`, `start + 1`, ... in the form that the Keras backend reads.
 
     Args:
-        windows: what to read.
-        start: the first step.
-        steps: how many; None is endless.
+        windows: the batches.
+        start: index of the first batch.
+        steps: number of batches; None is endless.
     """
     import keras
 
@@ -42,7 +42,7 @@ def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Da
 
     stop = tf.int64.max if steps is None else start + steps
     options = tf.data.Options()
-    options.autotune.enabled = False  # nothing to tune, and its thread holds up the end of `fit`
+    options.autotune.enabled = False  # nothing to tune, and its thread delays the end of `fit`
     return tf.data.Dataset.range(start, stop).map(load).prefetch(4).with_options(options)
 
 

@@ -1,67 +1,102 @@
-"""Batches of windows from a dataset's shards, read by offset: no framework until one is asked for.
+"""Batches of windows from a dataset's shards, read by offset.
 
-Which samples and which noise a batch holds is a pure function of (seed, position), so that training
-resumes at any step exactly, and a batch can be made again to name what was in it.
+The samples and the noise of a batch are a pure function of (seed, position), so that training
+resumes exactly at any step, and a batch can be computed again to name its clips. No framework is
+imported until `as_dataset` is called.
 """
 
+import dataclasses
 import functools
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from singlow.audio import FULL_SCALE
 from singlow.data.feed.augmentations import augmented
-from singlow.data.store.dataset import SPLITS, Clips, read_info
+from singlow.data.store.dataset import SPLITS, Clips, read_info, singer_names
 from singlow.errors import UsageError
+from singlow.inputs import MASK, Input
+from singlow.signals import Audio
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 _DRAWS = 8
+InputsOf = Callable[["ClipFacts", np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipFacts:
+    """What a dataset stores about a clip.
+
+    Attributes:
+        id: unique in the dataset.
+        singer: index in the dataset's list of singers.
+        style: as "human" or "virtual"; "" when unknown.
+        text: what is sung or said; "" when unknown.
+    """
+
+    id: str
+    singer: int
+    style: str
+    text: str
+
+
+def singer_alone(clip: ClipFacts, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The inputs of a model that is given the singer as `speaker`."""
+    return {"speaker": np.int32(clip.singer)}
 
 
 class Windows:
-    """Windows of a split, in batches `{"x": (batch, window, channels), "frame_mask": ...}`.
+    """Windows of a split in batches, `{"x": (batch, window, channels), "frame_mask": ...}`.
 
-    With `speakers`, a batch also has `speaker`, `(batch,)` int32: places in `singers`.
+    A batch also has every declared input of the model, as `inputs_of` reads it from the clip of
+    each window. Sequences are padded to the longest of the split, with a mask `NAME_mask`.
 
     Samples are `x = (s + u) / 32768` with s int16 and u uniform on [0, 1): in [-1, 1), with a
     density wherever the int16 has a probability.
 
     In training the stream is endless: pass p goes through `max(1, frames // window)` windows per
     clip in the order `default_rng([seed, p]).permutation`, each cut at a random offset. Otherwise
-    every clip is tiled from its start, once, with noise that never changes.
+    every clip is cut into consecutive windows, once, with noise that never changes.
 
-    A clip shorter than the window, and the last tile of any clip, is padded with zeros at its end;
-    `frame_mask` `(batch, window)` is 1 where samples are valid, whose count is floored to
-    `multiple`. In training the key is there for all batches, or for none when nothing is padded.
+    A clip shorter than the window, and the last window of a clip, is padded with zeros at its end.
+    `frame_mask` `(batch, window)` is 1 where samples are valid; their number is rounded down to a
+    multiple of `multiple`. In training either all batches have the mask, or none where nothing is
+    padded.
 
     Args:
-        directory: with `dataset_info.json`.
+        directory: folder with `dataset_info.json`.
         split: "train" or "validation".
-        window: samples.
-        batch_size: windows.
-        seed: of order, offsets and noise.
-        multiple: of which `window` and every valid length are.
-        training: see above.
-        speakers: tell who is heard.
-        augment: change windows in training as `augmented` does.
-        balanced: in training, draw as many windows of every singer as there are of the one with
-            most, by repeating those of the others.
-        min_rms: in training, draw an offset anew, up to eight times, while the window's root mean
-            square is below this, in units of full scale.
+        window: samples in a window.
+        batch_size: windows in a batch.
+        seed: random seed of order, offsets and noise.
+        multiple: `window` and every valid length are multiples of this.
+        signal: what `x` is; audio at the dataset's rate when `None`.
+        inputs: what the model is given beside `x`, by name.
+        inputs_of: reads these inputs from a clip and its window.
+        training: whether windows are shuffled and drawn at random offsets.
+        augment: whether windows are changed by `augmented` in training.
+        balanced: whether training draws as many windows of every singer as of the one with most,
+            by repeating those of the others.
+        min_rms: in training, an offset is drawn again, up to eight times, while the window's root
+            mean square is below this, in units of full scale.
 
     Attributes:
         sample_rate: Hz.
         channels: of `x`.
-        singers: names, by speaker id.
-        clips: how many clips are used.
+        singers: names, by index.
+        clips: number of clips used.
         samples: valid samples per channel in one pass.
         steps: batches in one pass.
         fault: the error that ended `as_dataset`, which a framework may have wrapped; or None.
 
     Raises:
-        DataError: no dataset, or no clip in it that is long enough.
-        UsageError: the split is unknown, or `window` is no multiple of `multiple`.
+        DataError: there is no dataset, or no clip in it that is long enough.
+        UsageError: the split is unknown, or `window` is not a multiple of `multiple`.
     """
 
     def __init__(
@@ -72,8 +107,10 @@ class Windows:
         batch_size: int,
         seed: int = 0,
         multiple: int = 1,
+        signal: Audio | None = None,
+        inputs: Mapping[str, Input] | None = None,
+        inputs_of: InputsOf = singer_alone,
         training: bool = True,
-        speakers: bool = False,
         augment: bool = False,
         balanced: bool = False,
         min_rms: float = 0.0,
@@ -89,12 +126,14 @@ class Windows:
         self.directory, self.split = Path(directory), split
         self.window, self.batch_size = window, batch_size
         self.seed, self.multiple, self.training = seed, multiple, training
-        self.speakers = speakers
         self.augment, self.min_rms = augment and training, min_rms
         self.sample_rate: int = info["sample_rate"]
         self.channels: int = info["channels"]
-        self.singers = sorted(info["singers"], key=info["singers"].get)
+        self.signal = signal or Audio(self.sample_rate, self.channels)
+        self.inputs, self._inputs_of = dict(inputs or {}), inputs_of
+        self.singers = singer_names(info)
         self.fault: Exception | None = None
+        self._known: dict[int, ClipFacts] = {}
         self._clips = Clips(self.directory, info, split, multiple)
         self._entries = self._clips.entries
         frames = np.array([entry.frames for entry in self._entries])
@@ -115,10 +154,10 @@ class Windows:
         self._order = functools.lru_cache(maxsize=2)(self._shuffle)
 
     def _balanced(self) -> np.ndarray:
-        """Places of windows, those of every singer as often as of the one with most."""
+        """Indices of windows, with those of every singer as often as of the one with most."""
         singers = np.repeat([entry.singer for entry in self._entries], np.diff(self._bounds))
-        own = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
-        return np.concatenate([np.resize(places, max(map(len, own))) for places in own])
+        groups = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
+        return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
 
     def _shuffle(self, number: int) -> np.ndarray:
         return np.random.default_rng([self.seed, number]).permutation(self._pool)
@@ -151,7 +190,7 @@ class Windows:
         positions = self._positions(step)
         x = np.zeros((len(positions), self.window, self.channels), np.float32)
         mask = np.zeros((len(positions), self.window), np.float32)
-        speaker = np.zeros(len(positions), np.int32)
+        rows: list[dict[str, np.ndarray]] = []
         for row, position in enumerate(positions):
             clip, part = self._locate(position)
             entry = self._entries[clip]
@@ -159,25 +198,65 @@ class Windows:
             start = self._drawn(rng, clip) if self.training else part * self.window
             valid = min(self.window, entry.frames - start) // self.multiple * self.multiple
             noise = rng.random((valid, self.channels), np.float32)
-            np.add(self._clips.samples(clip, start, valid), noise, out=x[row, :valid])
-            if self.augment:
-                x[row, :valid] = FULL_SCALE * augmented(x[row, :valid], rng)
+            window = self.signal.dequantize(self._clips.samples(clip, start, valid), noise)
+            x[row, :valid] = augmented(window, rng) if self.augment else window
             mask[row, :valid] = 1
-            speaker[row] = entry.singer
-        x *= np.float32(1 / FULL_SCALE)
-        given = {"x": x, "frame_mask": mask, "speaker": speaker}
-        return {name: given[name] for name in self.batch_form()}
+            rows.append(self._inputs_of_clip(clip, x[row]))
+        batch = {"x": x, "frame_mask": mask, **self._stacked(rows)}
+        return {name: batch[name] for name in self.batch_form()}
+
+    def _inputs_of_clip(self, clip: int, x: np.ndarray) -> dict[str, np.ndarray]:
+        return self._inputs_of(self._facts(clip), x) if self.inputs else {}
+
+    def _facts(self, clip: int) -> ClipFacts:
+        if clip not in self._known:
+            entry, features = self._entries[clip], {}
+            if any(wanted.kind == "sequence" for wanted in self.inputs.values()):
+                features = self._clips.features(clip)
+            style, text = (
+                features.get(key, b"").decode("utf-8", "replace") for key in ("style", "text")
+            )
+            self._known[clip] = ClipFacts(entry.id, entry.singer, style, text)
+        return self._known[clip]
+
+    def _stacked(self, rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The inputs of a batch, with sequences padded and masked."""
+        batch = {}
+        for name, wanted in self.inputs.items():
+            values = [np.asarray(row[name], wanted.dtype) for row in rows]
+            if wanted.kind != "sequence":
+                batch[name] = np.stack(values)
+                continue
+            shape = wanted.shape(len(rows), None, self._longest[name])
+            batch[name] = np.zeros(shape, wanted.dtype)
+            batch[name + MASK] = np.zeros(shape[:2], np.float32)
+            for row, value in enumerate(values):
+                batch[name][row, : len(value)] = value
+                batch[name + MASK][row, : len(value)] = 1
+        return batch
+
+    @functools.cached_property
+    def _longest(self) -> dict[str, int]:
+        """The length that each sequence is padded to: that of the longest in the split."""
+        names = [name for name, wanted in self.inputs.items() if wanted.kind == "sequence"]
+        window = np.zeros((self.window, self.channels), np.float32)
+        rows = [self._inputs_of_clip(clip, window) for clip in range(self.clips)]
+        return {name: max(1, *(len(row[name]) for row in rows)) for name in names}
+
+    def example_inputs(self, index: int) -> dict[str, np.ndarray]:
+        """The inputs of a clip, as a batch of one."""
+        x = self.signal.dequantize(self.clip(index)[1], 0.5)
+        return self._stacked([self._inputs_of_clip(index, x)])
 
     def _drawn(self, rng: np.random.Generator, clip: int) -> int:
-        """Where a training window begins in its clip."""
+        """The first sample of a training window in its clip."""
         frames = self._entries[clip].frames
         for _ in range(_DRAWS if self.min_rms else 1):
             start = int(rng.integers(max(1, frames - self.window + 1)))
             if self.min_rms:
-                heard = self._clips.samples(clip, start, min(self.window, frames)).astype(
-                    np.float32
-                )
-                if np.sqrt(np.square(heard).mean()) >= self.min_rms * FULL_SCALE:
+                stored = self._clips.samples(clip, start, min(self.window, frames))
+                window = self.signal.dequantize(stored)
+                if np.sqrt(np.square(window).mean()) >= self.min_rms:
                     break
         return start
 
@@ -191,19 +270,21 @@ class Windows:
         return entry.id, self._clips.samples(index, 0, entry.frames).copy()
 
     def singer(self, index: int) -> int:
-        """Who is heard in a clip: a place in `singers`."""
+        """The singer of a clip, as an index in `singers`."""
         return self._entries[index].singer
 
-    def as_dataset(self, start_step: int = 0, steps: int | None = None) -> Any:
-        """The stream from `start_step`, as the Keras backend likes it.
+    def as_dataset(
+        self, start_step: int = 0, steps: int | None = None
+    ) -> "tf.data.Dataset | keras.utils.PyDataset":
+        """The stream from `start_step`, in the form that the Keras backend reads.
 
         Args:
-            start_step: of the first batch.
-            steps: batches; None means endless in training, else to the end of the pass.
+            start_step: index of the first batch.
+            steps: number of batches; None is endless in training, else to the end of the pass.
 
         Returns:
-            A `tf.data.Dataset` under TensorFlow, else a `keras.utils.PyDataset`, which must be
-            given to `fit` with `shuffle=False`.
+            A `tf.data.Dataset` on TensorFlow, else a `keras.utils.PyDataset`, which must be given
+            to `fit` with `shuffle=False`.
         """
         from singlow.data.feed import backends
 
@@ -219,12 +300,16 @@ class Windows:
         }
         if self._masked:
             form["frame_mask"] = ((size, self.window), np.float32)
-        if self.speakers:
-            form["speaker"] = ((size,), np.int32)
+        for name, wanted in self.inputs.items():
+            length = self._longest.get(name) if wanted.kind == "sequence" else None
+            shape = wanted.shape(size, self.window, length)
+            form[name] = (shape, np.dtype(wanted.dtype).type)
+            if wanted.kind == "sequence":
+                form[name + MASK] = (shape[:2], np.float32)
         return form
 
     def noted_batch(self, step: int) -> dict[str, np.ndarray]:
-        """`batch`, keeping the error in `fault`."""
+        """Return `batch(step)`; an error that it raises is also kept in `fault`."""
         try:
             return self.batch(int(step))
         except Exception as error:

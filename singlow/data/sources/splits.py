@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,8 +28,9 @@ def split(
     Every singer of two or more recordings has at least one of them held out. A singer's only
     recording is divided into contiguous segments with a gap between them, so that no held-out
     sample is near a sample that is trained on. Copies of a recording, which have the same
-    `content`, are always on the same side. A split that the corpus states is kept, unless it leaves
-    one side empty. The choice depends on ids, contents and the seed, not on the order of clips.
+    `content`, are always on the same side; a recording that several singers have is held out last.
+    A split that the corpus states is kept, unless it leaves one side empty. The choice depends on
+    ids, contents and the seed, not on the order of clips.
 
     Args:
         clips: all clips of the corpus.
@@ -52,6 +53,7 @@ def split(
         ids[key] = min(ids.get(key, clip.id), clip.id)
         stated[key] = max(stated.get(key, ""), clip.split)  # "validation" wins over "train"
         singers[clip.singer][key] = None
+    owners = Counter(key for own in singers.values() for key in own)
     sides = {key: side for key, side in stated.items() if side}
     segmented = {
         key for own in singers.values() for key in own if len(own) == 1 and key not in sides
@@ -60,7 +62,7 @@ def split(
         free = [key for key in own if key not in sides and key not in segmented]
         fixed = sum(sides.get(key) == "validation" for key in own)
         count = min(max(1, round(share * len(own))) - fixed, len(own) - fixed - 1)
-        free.sort(key=lambda key: _draw(seed, ids[key]))
+        free.sort(key=lambda key: (owners[key], _draw(seed, ids[key])))
         sides |= dict.fromkeys(free[: max(0, count)], "validation")
         sides |= dict.fromkeys(free[max(0, count) :], "train")
     train, validation = [], []
