@@ -2,18 +2,23 @@
 
 import errno
 import os
+import shlex
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from singlow.audio import load_audio, quantize
+from singlow.data.feed.recordings import read_recordings
 from singlow.data.feed.windows import Windows
 from singlow.data.prepare.build import build_dataset
 from singlow.data.prepare.repair import verify_dataset
 from singlow.data.store.dataset import read_info
 from singlow.data.store.records import frame, read_shard, write_example
 from singlow.errors import DataError, EnvironmentFault, UsageError
+from singlow.names import find_name
 from tests.datasets import build, corpus, shard_bytes
 from tests.sounds import save, song
 
@@ -183,6 +188,168 @@ def test_what_a_table_lists_and_is_not_there_is_listed(tmp_path):
     assert [entry["path"] for entry in info["rejected"]] == ["gone.wav"]
     assert "cannot be opened" in info["rejected"][0]["reason"]
     assert any("4 of 6 file(s)" in line for line in lines)
+
+
+def contents(out: Path) -> dict[str, set[bytes]]:
+    """The samples of all records, by split."""
+    return {
+        split: {record["audio"] for path in out.glob(f"{split}.*") for record in read_shard(path)}
+        for split in ("train", "validation")
+    }
+
+
+def linked(source: Path) -> list[Path]:
+    for path in sorted((source / "anna").iterdir()):
+        (source / "anna" / f"{path.stem} link{path.suffix}").symlink_to(path)
+        os.link(path, source / "anna" / f"{path.stem} hard{path.suffix}")
+    return [source]
+
+
+def copied(source: Path) -> list[Path]:
+    for path in sorted((source / "anna").iterdir()):
+        audio, rate = load_audio(path)
+        save(source / "anna" / f"{path.stem} (1).flac", quantize(audio), rate)
+    return [source]
+
+
+def listed_twice(source: Path) -> list[Path]:
+    names = [path.relative_to(source) for path in sorted(source.rglob("clip*"))]
+    rows = [f"{name},{name.parent},{style}" for style in ("", "loud") for name in names]
+    (source / "manifest.csv").write_text("\n".join(["path,singer,style", *rows]))
+    return [source]
+
+
+def named_twice(source: Path) -> list[str]:
+    return [str(source), f"anna={source / 'anna'}"]
+
+
+def under_two_singers(source: Path) -> list[Path]:
+    for path in sorted((source / "anna").iterdir()):
+        (source / "bert" / f"x{path.name}").write_bytes(path.read_bytes())
+    return [source]
+
+
+@pytest.mark.parametrize("way", [linked, copied, listed_twice, named_twice, under_two_singers])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_copy_of_a_held_out_recording_is_trained_on(way, seed, tmp_path):
+    sources = way(corpus(tmp_path / "in", {"anna": [0.3] * 8, "bert": [0.3] * 8}))
+    lines = []
+    info = build_dataset(
+        sources, tmp_path / "out", workers=1, seed=seed, validation_share=0.3, report=lines.append
+    )
+    held = contents(tmp_path / "out")
+    assert not held["train"] & held["validation"]
+    assert len(held["train"] | held["validation"]) == 16
+    groups = len(info["copies"])
+    count = sum(len(group) - 1 for group in info["copies"])
+    assert (groups, count) in {(8, 8), (8, 16), (16, 16)}
+    (line,) = (line for line in lines if "copies of others" in line)
+    assert line.startswith(f"{count} recording(s) are copies of others, sample for sample; ")
+    assert ("has several singers" in line) == (way is under_two_singers)
+    lines.clear()
+    build_dataset(
+        sources, tmp_path / "out", workers=1, seed=seed, validation_share=0.3, report=lines.append
+    )
+    assert line in lines
+
+
+def test_reported_duplicates(recordings, tmp_path):
+    with tarfile.open(recordings / "reported" / "duplicates.tgz") as archive:
+        archive.extractall(tmp_path / "in", filter="data")
+    for seed in range(4):
+        info = build(tmp_path / "in" / "dup", tmp_path / f"{seed}", seed=seed)
+        held = contents(tmp_path / f"{seed}")
+        assert not held["train"] & held["validation"]
+        assert ["ada/s1 (copy)", "ada/s1"] in info["copies"]
+
+
+def test_a_name_that_is_no_text_survives(tmp_path):
+    singer = os.fsdecode(b"\x89\xb9\x83\x82")
+    source = corpus(tmp_path / "in", {"umi": [0.3, 0.3], "bo": [0.3, 0.3]})
+    (source / "umi").rename(source / singer)
+    (source / "bo").rename(source / "[live]")
+    lines = []
+    info = build(source, tmp_path / "out", report=lines.append)
+    assert all(map(str.encode, lines))
+    assert read_info(tmp_path / "out")["singers"] == {"[live]": 0, singer: 1} == info["singers"]
+    assert find_name(r"\x89\xb9\x83\x82", info["singers"]) == singer
+    names = {r.singer for r in read_recordings(tmp_path / "out")}
+    assert names == {singer, "[live]"}
+    stored = {
+        record["singer"]
+        for path in (tmp_path / "out").glob("*.tfrecord*")
+        for record in read_shard(path)
+    }
+    assert stored == {b"\x89\xb9\x83\x82", b"[live]"}
+
+
+def test_control_characters_are_never_printed(tmp_path):
+    source = corpus(tmp_path / "in", {"\x1b]0;title\x07": [0.3, 0.3]})
+    (source / "\x1b]0;title\x07" / "\x1b[2J.wav").touch()
+    lines = []
+    build_dataset([source], tmp_path / "\x1b[31mout", workers=1, report=lines.append)
+    assert lines
+    assert all(line.isprintable() for line in lines)
+    assert any(r"\x1b[2J.wav: empty" in line for line in lines)
+
+
+def test_foreign_audio_is_listed_with_the_command_that_converts_it(tmp_path):
+    source, lines = corpus(tmp_path / "in", {"a": [0.3, 0.3]}), []
+    lost = tmp_path / "in" / "my singer"
+    lost.mkdir()
+    for name, content in {
+        "take.webm": b"\x1aE\xdf\xa3" + bytes(200),
+        "take.m4a": b"\0\0\0\x20ftypM4A \0" + bytes(200),
+        "take.part": b"\0\0\0\x20ftypM4A \0" + bytes(200),
+    }.items():
+        (lost / name).write_bytes(content)
+    info = build(source, tmp_path / "out", report=lines.append)
+    reasons = {entry["path"]: entry["reason"] for entry in info["rejected"]}
+    assert sorted(reasons) == ["my singer/take.m4a", "my singer/take.part", "my singer/take.webm"]
+    for name, reason in reasons.items():
+        words = shlex.split(reason[reason.index("ffmpeg") :])
+        assert words[:2] == ["ffmpeg", "-i"]
+        assert words[2] == str(source / name)
+        assert words[3].rstrip(".") == str((source / name).with_suffix(".wav"))
+    assert "No recording of these singers can be used: my singer." in lines
+
+
+@pytest.mark.parametrize("form", ["CAF", "AU", "VOC"])
+def test_formats_that_libsndfile_reads_are_read(form, tmp_path):
+    for number in range(2):
+        path = tmp_path / "in" / "a" / f"{number}.{form.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, song(0.3, seed=number), 16000, format=form)
+    info = build(tmp_path / "in", tmp_path / "out")
+    assert info["rejected"] == []
+    assert sum(part["clips"] for part in info["splits"].values()) == 2
+
+
+def test_what_is_odd_about_a_file_is_reported(tmp_path):
+    source, lines = corpus(tmp_path / "in", {"a": [0.3, 0.3]}), []
+    loud = (32768 * song(0.3)).astype(np.float32)
+    soundfile.write(source / "a" / "loud.wav", loud, 16000, "FLOAT")
+    build(source, tmp_path / "out", report=lines.append)
+    (note,) = (line for line in lines if line.startswith("Note: "))
+    assert "loud.wav" in note
+
+
+def test_words_of_the_command_line_are_refused_as_singers(tmp_path):
+    source = corpus(tmp_path / "in", {"all": [0.3, 0.3], "bo": [0.3, 0.3]})
+    with pytest.raises(UsageError, match="other than all and auto"):
+        build(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    build(corpus(tmp_path / "other", {"All": [0.3, 0.3]}), tmp_path / "out")
+
+
+def test_home_folders_are_expanded_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(corpus(tmp_path / "in", {"a": [0.3, 0.3]}))
+    build("~/in", "~/out")
+    assert read_info("~/out")["singers"] == {"a": 0}
+    verify_dataset("~/out", lambda _: None)
+    assert len(read_recordings("~/out")) == 2
+    assert not (Path.cwd() / "~").exists()
 
 
 def test_a_quiet_clip_is_kept(tmp_path):

@@ -37,6 +37,7 @@ from singlow.progress import Report, progress
 
 __all__ = ["build_builtin", "build_dataset", "describe_changes", "prepare"]
 LISTED = 20
+_ADVICE = "ffmpeg -i FILE FILE.wav"  # in the reasons of `load_audio`
 
 
 def build_dataset(
@@ -319,10 +320,10 @@ def _check_fit(directory: Path, sample_rate: int, channels: int) -> None:
 
 def _reason(clip: Clip, reason: str) -> str:
     """Return the reason why a file was rejected, with the command that converts foreign audio."""
-    if "ffmpeg" in reason or not needs_conversion(clip.path):
-        return reason
-    command = ["ffmpeg", "-i", str(clip.path), str(clip.path.with_suffix(".wav"))]
-    return f"{reason}; convert it: {shlex.join(command)}"
+    command = shlex.join(["ffmpeg", "-i", str(clip.path), str(clip.path.with_suffix(".wav"))])
+    if _ADVICE in reason or not needs_conversion(clip.path):
+        return reason.replace(_ADVICE, command)
+    return f"{reason}. Convert it first: {command}"
 
 
 def _list_rejected(

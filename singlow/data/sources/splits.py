@@ -158,14 +158,19 @@ def describe_copies(info: Mapping[str, Any]) -> str:
     line = (
         f"{sum(len(group) - 1 for group in groups)} recording(s) are copies of others, sample for "
         "sample; copies are trained on or held out together: "
-        f"{_listed([' = '.join(group) for group in groups])}."
+        f"{_listed(map(_equal, groups))}."
     )
     if mixed:
         line += (
             " The same recording has several singers; correct the labels: "
-            f"{_listed([' = '.join(group) for group in mixed])}."
+            f"{_listed(map(_equal, mixed))}."
         )
     return line
+
+
+def _equal(ids: Sequence[str], most: int = 3) -> str:
+    line = " = ".join(ids[:most])
+    return f"{line} = {len(ids) - most} more" if len(ids) > most else line
 
 
 def require_all_singers(info: Mapping[str, Any], source: str, shortest: int) -> None:
