@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from singlow.commands.prepare import main
 from singlow.data.store.dataset import read_info
 from singlow.data.store.records import index_shard
 from tests.datasets import corpus
+from tests.songs import command
 from tests.sounds import save, song
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +83,13 @@ def test_a_read_only_folder_is_exit_code_4(tmp_path):
     done = run("in", "--out", "out", cwd=tmp_path)
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
+
+
+def test_the_verb_and_the_script_are_one(tmp_path):
+    corpus(tmp_path / "in", {"a": [0.3, 0.3]})
+    assert command(main, ["in", "-o", "out", "--workers", "1"], tmp_path).code == 0
+    assert read_info(tmp_path / "out")["singers"] == {"a": 0}
+    assert command(main, ["in"], tmp_path).code == 2
 
 
 def test_verify_and_recover(tmp_path):

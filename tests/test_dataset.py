@@ -1,12 +1,23 @@
-"""`dataset_info.json`: what it may say, and that anything else is told in one line."""
+"""`dataset_info.json`: what it may hold, and that anything else is refused in one line."""
 
+import hashlib
 import json
 import shutil
+import tracemalloc
 
+import numpy as np
 import pytest
 
 from singlow.data.store import dataset
-from singlow.data.store.dataset import INFO, read_info, write_info
+from singlow.data.store.dataset import (
+    INFO,
+    SPLITS,
+    Clips,
+    content_hash,
+    read_info,
+    singer_names,
+    write_info,
+)
 from singlow.errors import DataError
 from tests.datasets import write_noise
 
@@ -36,7 +47,7 @@ def put(info, place, value):
         info[last] = value
 
 
-def test_what_is_written_is_read(out):
+def test_a_description_is_read_as_it_was_written(out):
     info = read_info(out)
     info["lost"] = ["a"]
     write_info(out, info)
@@ -112,30 +123,30 @@ def test_what_is_written_is_read(out):
         ((*ROW, 5), 10**30),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(place, value, out):
+def test_an_impossible_value_is_refused_in_one_line(place, value, out):
     info = json.loads((out / INFO).read_text())
     put(info, place, value)
     (out / INFO).write_text(json.dumps(info))
     with pytest.raises(DataError, match=INFO) as caught:
         read_info(out)
-    told = str(caught.value)
-    assert "xpected" in told
-    assert "Received: " in told
-    assert "\n" not in told
-    assert len(told.replace(str(out), "")) < 300
+    message = str(caught.value)
+    assert "xpected" in message
+    assert "Received: " in message
+    assert "\n" not in message
+    assert len(message.replace(str(out), "")) < 300
 
 
 @pytest.mark.parametrize(
     "text", [b"", b"[" * 200_000, b"\xff", b"9" * 5000, b'{"format":' * 50_000, b"[1]"]
 )
-def test_what_is_no_description_is_told_in_one_line(text, out):
+def test_other_content_is_refused_in_one_line(text, out):
     (out / INFO).write_bytes(text)
     with pytest.raises(DataError, match=INFO) as caught:
         read_info(out)
     assert "\n" not in str(caught.value)
 
 
-def test_a_description_that_is_no_file_or_too_large(out, monkeypatch):
+def test_a_description_that_is_not_a_file_or_too_large_is_refused(out, monkeypatch):
     monkeypatch.setattr(dataset, "LARGEST", 100)
     with pytest.raises(DataError, match="larger than 100 bytes"):
         read_info(out)
@@ -147,3 +158,48 @@ def test_a_description_that_is_no_file_or_too_large(out, monkeypatch):
     (out / INFO).mkdir()
     with pytest.raises(DataError, match="regular file"):
         read_info(out)
+
+
+@pytest.mark.parametrize("item", [b"[],", b"{},", b'"",', b'{"a":1},', b"1000,"])
+def test_a_small_file_that_needs_much_memory_is_refused(item, out, monkeypatch):
+    monkeypatch.setattr(dataset, "MEMORY", 8 << 20)
+    (out / INFO).write_bytes(b"[" + item * (2_000_000 // len(item)) + b"0]")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="needs more than 8 MB of memory"):
+            read_info(out)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_content_hash_is_of_all_shards_and_not_of_their_place(out, tmp_path):
+    info = read_info(out)
+    content = content_hash(info)
+    digests = [shard["sha256"] for name in SPLITS for shard in info["splits"][name]["shards"]]
+    assert content == hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+    assert content == content_hash(read_info(shutil.copytree(out, tmp_path / "moved")))
+    info["splits"]["validation"]["shards"][0]["sha256"] = 64 * "0"
+    assert content_hash(info) != content
+
+
+def test_clips_are_read_by_offset_and_checked(out):
+    info = read_info(out)
+    clips = Clips(out, info, "train", shortest=150)
+    assert [entry.frames for entry in clips.entries] == [300, 200]
+    whole = clips.samples(0)
+    assert (whole.dtype, whole.shape) == (np.int16, (300, 2))
+    assert np.array_equal(clips.samples(0, 10, 20), whole[10:30])
+    assert clips.features(1)["id"] == b"train1"
+    assert singer_names(info) == ["s"]
+    with pytest.raises(DataError, match="no train clip of 301 samples"):
+        Clips(out, info, "train", shortest=301)
+    path = out / info["splits"]["train"]["shards"][clips.entries[0].shard]["name"]
+    body = bytearray(path.read_bytes())
+    body[clips.entries[0].audio + 3] ^= 1
+    path.write_bytes(body)
+    with pytest.raises(DataError, match=r"record 0, at byte 0.*prepare --recover"):
+        Clips(out, info, "train").samples(0)
+    path.unlink()
+    with pytest.raises(DataError, match=r"cannot be read.*prepare --recover"):
+        Clips(out, info, "train")

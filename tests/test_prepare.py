@@ -12,13 +12,15 @@ import pytest
 import data_loader
 from singlow.data.feed.windows import Windows
 from singlow.data.prepare import build, builtin
-from singlow.data.prepare.build import prepare
+from singlow.data.prepare.build import describe_changes, prepare
 from singlow.data.prepare.repair import recover_dataset
+from singlow.data.store.dataset import content_hash, find_dataset, read_info
 from singlow.data.store.records import read_shard
-from singlow.errors import DataError
+from singlow.errors import DataError, UsageError
 from singlow.runs.data import prepare_data
 from tests.datasets import corpus
 from tests.songs import command
+from tests.sounds import save, song
 
 
 def test_prepare_builds_beside_a_folder_and_reuses(tmp_path):
@@ -39,6 +41,79 @@ def test_prepare_builds_under_data_dir_and_passes_datasets_through(tmp_path):
     assert prepare(out) == out
     with pytest.raises(DataError, match="--sampling_rate 16000"):
         prepare(out, sample_rate=8000)
+
+
+def test_prepare_builds_where_out_says_with_every_setting(tmp_path):
+    source = tmp_path / "in"
+    corpus(source, {"p1_1": [0.3], "p1_2": [0.3], "p2_1": [0.3], "p2_2": [0.3]})
+    for path in source.glob("*/*"):
+        path.rename(source / f"{path.parent.name}.wav")
+    out = prepare(
+        [source], tmp_path / "out", layout="folders", sample_rate=8000, channels=2, workers=1,
+        seed=3, loudness=-20.0, report=lambda _: None,
+    )  # fmt: skip
+    assert out == tmp_path / "out"
+    info = read_info(out)
+    assert list(info["singers"]) == ["in"]
+    assert (info["sample_rate"], info["channels"]) == (8000, 2)
+    assert (info["settings"]["seed"], info["settings"]["level"]) == (3, -20.0)
+    guessed = prepare(source, data_dir=tmp_path / "data", workers=1, report=lambda _: None)
+    assert list(read_info(guessed)["singers"]) == ["p1", "p2"]
+    with pytest.raises(UsageError, match="which holds records"):
+        prepare(out, tmp_path / "again")
+
+
+def test_prepare_refuses_what_does_not_exist_and_reserved_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="which does not exist"):
+        prepare("~/songs that are not there", report=lambda _: None)
+    source = corpus(tmp_path / "in", {"auto": [0.3, 0.3]})
+    with pytest.raises(UsageError, match="Received: auto"):
+        prepare(source, report=lambda _: None)
+    assert not (source / ".singlow").exists()
+
+
+def test_a_moved_dataset_is_found_by_its_content(tmp_path):
+    source = corpus(tmp_path / "in", {"a": [0.3, 0.3]})
+    first = prepare(source, report=lambda _: None, workers=1)
+    other = prepare(corpus(tmp_path / "other", {"b": [0.3, 0.4]}), report=lambda _: None, workers=1)
+    content = content_hash(read_info(first))
+    assert content != content_hash(read_info(other))
+    moved = tmp_path / "elsewhere" / "records"
+    moved.parent.mkdir()
+    shutil.move(first, moved)
+    shutil.move(source, tmp_path / "moved")
+    assert find_dataset(content, [source, other]) is None
+    assert find_dataset(content, [tmp_path / "nowhere", other, moved]) == moved
+    assert find_dataset(content, [moved.parent]) == moved
+    shutil.move(moved, tmp_path / "moved" / ".singlow" / "x")
+    assert find_dataset(content, [tmp_path / "moved"]) == tmp_path / "moved" / ".singlow" / "x"
+    (tmp_path / "moved" / ".singlow" / "x" / "dataset_info.json").write_text("{}")
+    assert find_dataset(content, [tmp_path / "moved"]) is None
+
+
+def test_what_was_added_since_is_described(tmp_path):
+    source = corpus(tmp_path / "songs", {"a": [0.3, 0.3], "b": [0.3]})
+    (source / "a" / "empty.wav").touch()
+    out = prepare(source, report=lambda _: None, workers=1)
+    assert describe_changes(out, source) == ""
+    save(source / "a" / "new.wav", song(0.3, seed=9))
+    (source / "b" / "odd\x1b.wav").touch()
+    assert describe_changes(out, [source]) == (
+        f"{source}: since {out} was prepared, 2 recording(s) were added: a/new, b/odd\\x1b."
+    )
+    (source / "a" / "clip0.wav").unlink()
+    assert "1 recording(s) were removed: a/clip0." in describe_changes(out, source)
+    (source / "a" / "new.wav").unlink()
+    (source / "b" / "odd\x1b.wav").unlink()
+    save(source / "a" / "clip0.wav", song(0.4, seed=7))
+    os.utime(source / "a" / "clip0.wav", (2e9, 2e9))
+    assert describe_changes(out, source).endswith("1 recording(s) were changed: a/clip0.")
+    shutil.rmtree(source / "a")
+    shutil.move(out, tmp_path / "out")
+    shutil.rmtree(source)
+    assert describe_changes(tmp_path / "out", source) == ""
+    assert describe_changes(tmp_path / "out", tmp_path / "out") == ""
 
 
 def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
