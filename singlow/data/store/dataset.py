@@ -106,9 +106,9 @@ def _read_json(path: Path) -> Any:
     if path.exists() and not path.is_file():
         raise ValueError("it is not a regular file")
     with open(path, "rb") as file:
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise ValueError(f"it is larger than {LARGEST} bytes")
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST} bytes")
+        text = file.read()
     if sum(size * text.count(mark) for mark, size in _SIZES) > MEMORY:
         raise ValueError(f"it needs more than {MEMORY >> 20} MB of memory")
     return json.loads(text.decode("utf-8"))
