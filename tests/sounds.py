@@ -1,4 +1,4 @@
-"""Sounds and sound files that the data tests share, and ways to spoil them."""
+"""Sounds and sound files that the data tests share, and ways to damage them."""
 
 from pathlib import Path
 
@@ -13,11 +13,13 @@ FORMATS = {
     "aiff": ("AIFF", "PCM_16"),
     "w64": ("W64", "PCM_24"),
     "rf64": ("RF64", "PCM_16"),
+    "caf": ("CAF", "PCM_16"),
+    "au": ("AU", "PCM_16"),
 }
 
 
 def song(seconds: float = 1.0, rate: int = 16000, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """A few partials and some noise: (time, channels) float32 with a peak near 0.5."""
+    """Return a few partials and some noise: `(time, channels)` float32 with a peak near 0.5."""
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate))[:, None] / rate
     pitch = rng.uniform(100, 300, channels)
@@ -26,7 +28,7 @@ def song(seconds: float = 1.0, rate: int = 16000, channels: int = 1, seed: int =
 
 
 def save(path: Path, audio: np.ndarray, rate: int = 16000) -> Path:
-    """Write by libsndfile, in the format that the suffix says."""
+    """Write a file with libsndfile, in the format of its suffix, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     form, subtype = FORMATS[path.suffix[1:]]
     soundfile.write(path, audio, rate, subtype, format=form)
@@ -34,7 +36,7 @@ def save(path: Path, audio: np.ndarray, rate: int = 16000) -> Path:
 
 
 def mutate(body: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
-    """Spoil a file's bytes in one of several ways; the way and the bytes."""
+    """Damage a file's bytes in one of several ways; return the name of the way and the bytes."""
     data, size = bytearray(body), len(body)
     head = min(size, 200)
     place = int(rng.integers(head if rng.random() < 0.5 else size))
@@ -64,3 +66,41 @@ def mutate(body: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     else:
         data[place : place + 4] = rng.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
     return kind, bytes(data)
+
+
+def replaced(body: bytes, place: int, value: bytes) -> bytes:
+    """Return `body` with the bytes from `place` on replaced by `value`."""
+    return body[:place] + value + body[place + len(value) :]
+
+
+def wave_bytes(
+    data: bytes,
+    *,
+    size: int | None = None,
+    riff: int | None = None,
+    rate: int = 16000,
+    channels: int = 1,
+    bits: int = 16,
+    byte_rate: int | None = None,
+    after: bytes = b"",
+) -> bytes:
+    """Return a PCM wave file with any header fields.
+
+    Args:
+        data: what its data chunk holds.
+        size: the stated size of the data chunk; the right one when None.
+        riff: the stated size of the RIFF chunk; the right one when None.
+        rate: Hz.
+        channels: channels.
+        bits: bits per sample.
+        byte_rate: bytes per second; the right number when None.
+        after: what follows the data chunk.
+    """
+    align = channels * bits // 8
+    fields = [1, channels, rate, byte_rate if byte_rate is not None else rate * align, align, bits]
+    body = b"WAVEfmt " + np.array([16], "<u4").tobytes()
+    for value, kind in zip(fields, ("<u2", "<u2", "<u4", "<u4", "<u2", "<u2"), strict=True):
+        body += np.array([value], kind).tobytes()
+    body += b"data" + np.array([len(data) if size is None else size], "<u4").tobytes() + data
+    body += after
+    return b"RIFF" + np.array([len(body) if riff is None else riff], "<u4").tobytes() + body

@@ -60,8 +60,7 @@ class Mixdown:
 
     Attributes:
         groups: for each output channel, the indices of the input channels to average.
-        signs: `(inputs,)`, the polarity of each input channel relative to the loudest one; 0 for a
-            silent channel.
+        signs: `(inputs,)`, the polarity of each input channel, 1 or -1; 0 for a silent channel.
         note: one line if channels had to be left out because they cancel others; "" otherwise.
     """
 
@@ -141,7 +140,8 @@ class ChannelPower:
 
         - To one channel: the mean of all channels that are not silent. A channel is silent if it is
           40 dB below the loudest one. If channels cancel each other (correlation below -0.5, as
-          when one is the negative of the other), only the loudest of them is used.
+          when one is the negative of the other), only those of one polarity are used: that of
+          the first channel that is at most 3 dB below the loudest one.
         - From one channel to more: it is repeated.
         - From three or more to two: front, side and rear channels go to their side, the others to
           both, in the order of WAVE files.
@@ -151,19 +151,20 @@ class ChannelPower:
         if inputs == channels:
             return Mixdown.of_equals(inputs, channels)
         power = np.diag(self._sums)
-        loudest = int(np.argmax(power))
-        sounding = power > _QUIET_CHANNEL * power[loudest]
+        sounding = power > _QUIET_CHANNEL * power.max()
         if not sounding.any():
             return Mixdown.of_equals(inputs, channels)
-        scale = np.sqrt(np.maximum(power * power[loudest], np.finfo(np.float64).tiny))
-        opposite = sounding & (self._sums[loudest] / scale < _OPPOSITE)
+        reference = int(np.argmax(power > power.max() / 2))
+        scale = np.sqrt(np.maximum(power * power[reference], np.finfo(np.float64).tiny))
+        opposite = sounding & (self._sums[reference] / scale < _OPPOSITE)
         signs = tuple(int(s) for s in np.where(sounding, np.where(opposite, -1, 1), 0))
         groups, note = [], ""
         for group in Mixdown.of_equals(inputs, channels).groups:
             kept = [index for index in group if sounding[index]]
             inverted = [index for index in kept if opposite[index]]
             if 0 < len(inverted) < len(kept):
-                first = max(kept, key=lambda index: power[index])
+                loud = max(power[index] for index in kept) / 2
+                first = next(index for index in kept if power[index] > loud)
                 kept = [index for index in kept if opposite[index] == opposite[first]]
                 note = (
                     "its channels are out of phase and would cancel each other; mixed without "

@@ -39,7 +39,7 @@ def write_audio(
         OSError: the system refuses.
     """
     audio = np.asarray(audio)
-    channels = 1 if audio.ndim == 1 else audio.shape[-1]
+    channels = audio.shape[1] if audio.ndim == 2 else 1
     if audio.ndim not in (1, 2) or not 1 <= channels <= _MOST_CHANNELS:
         raise ValueError(
             f"Expected audio of shape (time,) or (time, channels), at most {_MOST_CHANNELS} "

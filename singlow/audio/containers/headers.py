@@ -13,7 +13,6 @@ from singlow.audio.containers.container import (
 )
 
 _AU_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
-_SDS_BLOCK = 60  # samples, at most
 _NO_LENGTH = "its format states no length, so that a missing end goes unnoticed"
 _MAGICS = {
     b".snd": "au",
@@ -57,8 +56,11 @@ def walk_header(file: BinaryIO, name: str, start: int, size: int) -> Container:
         _require(frames * channels * ((bits + 7) // 8), size - start - 128)
         return Container(name)
     if name == "sds":
-        low, middle, high = read_exactly(file, 13)[10:]
-        return Container(name, low | middle << 7 | high << 14, slack=_SDS_BLOCK)
+        head = read_exactly(file, 21)
+        frames = head[10] | head[11] << 7 | head[12] << 14
+        samples = 120 // -(-head[6] // 7)  # in a packet of 127 bytes, 7 bits in a byte
+        _require(-(-frames // samples) * 127, size - start - 21)
+        return Container(name, frames, slack=samples)
     if name == "wve":
         length = struct.unpack(">18xI", read_exactly(file, 22))[0]
         _require(length, size - start - 32)
