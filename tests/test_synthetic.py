@@ -1,4 +1,4 @@
-"""The built-in corpus: the same every time, at honest levels, and as its singers are described."""
+"""The built-in corpus: reproducible, as loud as recordings, true to its singers' parameters."""
 
 import io
 from dataclasses import replace
@@ -18,7 +18,7 @@ RATE = corpus.SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def clips():
     return corpus.corpus(seed=0, clips_per_singer=2, seconds=4.0)
 
 
@@ -29,12 +29,12 @@ def _long_note(singer, seed=0):
 
 
 def _steady(clip):
-    """The middle of a long note, where vibrato has set in."""
+    """Return the middle of a long note, after the vibrato has begun."""
     return clip.audio[int(1.0 * RATE) : int(2.6 * RATE), 0].astype(np.float64)
 
 
 def _harmonicity(audio, f0):
-    """Harmonics-to-noise ratio in dB from the autocorrelation near one period, by frames."""
+    """Return the harmonics-to-noise ratio in dB, from the autocorrelation near one period."""
     rate = 8 * RATE
     audio = soxr.resample(audio, RATE, rate)
     size, ratios = int(0.06 * rate), []
@@ -47,38 +47,38 @@ def _harmonicity(audio, f0):
     return float(np.median(ratios))
 
 
-def test_same_seed_same_bytes_and_clips_do_not_depend_on_each_other(corpus):
+def test_same_seed_same_bytes_and_clips_do_not_depend_on_each_other(clips):
     more = corpus.clips(seed=0, clips_per_singer=3, seconds=4.0)
-    known = {clip.id: clip for clip in corpus}
-    seen = 0
+    known = {clip.id: clip for clip in clips}
+    count = 0
     for clip in more:
         if clip.id in known:
-            seen += 1
+            count += 1
             assert clip.audio.tobytes() == known[clip.id].audio.tobytes()
             assert clip.text == known[clip.id].text
-    assert seen == len(corpus) == 8
+    assert count == len(clips) == 8
     other = next(corpus.clips(seed=1, clips_per_singer=1, seconds=4.0))
-    assert other.audio.tobytes() != corpus[0].audio.tobytes()
+    assert other.audio.tobytes() != clips[0].audio.tobytes()
 
 
-def test_levels_are_those_of_a_recording(corpus):
-    for clip in corpus:
+def test_loudness_is_that_of_a_recording(clips):
+    for clip in clips:
         audio = clip.audio[:, 0].astype(np.float64) / 32768
         assert clip.audio.shape == (4 * RATE, 1)
         assert clip.audio.dtype == np.int16
         peak = 20 * np.log10(np.abs(audio).max())
         assert -6.3 < peak < -1.2
-        level = 20 * np.log10(np.sqrt(np.mean(audio**2)))
-        assert -32 < level < -10
+        loudness = 20 * np.log10(np.sqrt(np.mean(audio**2)))
+        assert -32 < loudness < -10
         frames = audio[: len(audio) // 400 * 400].reshape(-1, 400)
         floor = 20 * np.log10(np.sqrt((frames**2).mean(axis=1)).min())
         assert -74 < floor < -55
         assert abs(audio.mean()) < 1e-3
 
 
-def test_costs_what_a_recording_costs(corpus):
+def test_flac_needs_as_many_bits_as_for_a_recording(clips):
     bits = []
-    for clip in corpus:
+    for clip in clips:
         file = io.BytesIO()
         soundfile.write(file, clip.audio, RATE, "PCM_16", format="FLAC")
         bits.append(8 * len(file.getvalue()) / clip.audio.size)
@@ -86,8 +86,8 @@ def test_costs_what_a_recording_costs(corpus):
     assert min(bits) > 5.5
 
 
-def test_spectrum_reaches_the_top_and_is_voiced_below(corpus):
-    for clip in corpus:
+def test_spectrum_reaches_the_top_and_is_voiced_below(clips):
+    for clip in clips:
         power = np.abs(np.fft.rfft(clip.audio[:, 0])) ** 2
         frequency = np.fft.rfftfreq(len(clip.audio), 1 / RATE)
         low = power[(frequency > 80) & (frequency < 1500)].mean()
@@ -133,7 +133,7 @@ def test_humans_are_less_periodic_than_virtual_singers():
 @pytest.mark.parametrize(
     ("attribute", "silent"), [("jitter", 0.0), ("shimmer", 0.0), ("breath", -60.0)]
 )
-def test_each_irregularity_can_be_heard_alone(attribute, silent):
+def test_each_irregularity_alone_lowers_harmonicity(attribute, silent):
     steady = replace(
         SINGERS["bruno"],
         vibrato_depth=0.0, drift=0.0, intonation=0.0, jitter=0.0, shimmer=0.0, breath=-60.0,
@@ -145,7 +145,7 @@ def test_each_irregularity_can_be_heard_alone(attribute, silent):
     assert _harmonicity(_steady(changed), note) < _harmonicity(_steady(clip), note) - 3
 
 
-def test_both_sing_the_same_melody():
+def test_a_human_and_a_virtual_singer_sing_the_same_melody():
     notes = corpus.melody(3.0, seed=5, compass=(57, 66))
     alma, nova = (corpus.synthesize(name, notes, 1) for name in ("alma", "nova"))
     assert alma.text == nova.text

@@ -1,7 +1,7 @@
-"""The built-in corpus: melodies sung by synthetic singers whose every difference is known.
+"""The built-in corpus: melodies sung by synthetic singers whose differences are known.
 
-It needs no download and is a pure function of its seed (on one machine and one set of library
-versions; elsewhere the last bit of a sample may differ).
+It needs no download and is a pure function of its seed. On another machine or with other versions
+of the libraries, the last bit of a sample may differ.
 
 Example:
     >>> from singlow.choir import corpus
@@ -28,16 +28,17 @@ F0_RATE = 100
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """A sung clip and the truth about it.
+    """A sung clip and its true labels.
 
     Attributes:
         id: unique in its corpus.
         singer: name.
         style: "human" or "virtual".
-        text: syllables with their notes, rests as "-".
-        sample_rate: Hz.
-        audio: (time, 1) int16.
-        f0: (1 + time // 160,) float32, Hz at multiples of 10 ms, without jitter; 0 is unvoiced.
+        text: syllables with their notes; a rest is "-".
+        sample_rate: in Hz.
+        audio: int16 `(time, 1)`.
+        f0: fundamental frequency in Hz every 10 ms, float32 `(1 + time // 160,)`, without jitter; 0
+            where the voice is unvoiced.
         notes: the melody.
     """
 
@@ -60,18 +61,18 @@ def synthesize(
     noise: float = -67.0,
     id: str | None = None,
 ) -> SyntheticClip:
-    """Let a singer sing a melody; the same melody may be given to any singer.
+    """Synthesize a melody as a singer sings it. Every singer can sing every melody.
 
     Args:
-        singer: a name in `SINGERS`, or a singer of your own.
+        singer: a name in `SINGERS`, or a `Singer`.
         notes: the melody, with at least one note that is not a rest.
-        seed: of everything that differs between two performances of it.
-        peak: dBFS.
-        noise: rms of room and pre-amplifier noise in dBFS.
-        id: of the clip; singer and seed when None.
+        seed: random seed of everything that differs between two performances.
+        peak: highest absolute sample, in dBFS.
+        noise: rms of the noise of room and pre-amplifier, in dBFS.
+        id: id of the clip; singer and seed when None.
 
     Raises:
-        UsageError: if the singer or a syllable is unknown, or nothing is sung.
+        UsageError: the singer or a syllable is unknown, or all notes are rests.
     """
     if isinstance(singer, str):
         if singer not in SINGERS:
@@ -118,12 +119,12 @@ def synthesize(
 def clips(
     seed: int = 0, clips_per_singer: int = 12, seconds: float = 5.0
 ) -> Iterator[SyntheticClip]:
-    """The clips of the built-in corpus one by one; each depends on nothing but its own number.
+    """Yield the clips of the built-in corpus. A clip does not depend on how many others there are.
 
     Args:
-        seed: of the corpus.
-        clips_per_singer: of each of `SINGERS`.
-        seconds: of each clip.
+        seed: random seed of the corpus.
+        clips_per_singer: number of clips of each of `SINGERS`.
+        seconds: length of each clip.
     """
     for singer in SINGERS.values():
         for index in range(clips_per_singer):
@@ -140,5 +141,5 @@ def clips(
 
 
 def corpus(seed: int = 0, clips_per_singer: int = 12, seconds: float = 5.0) -> list[SyntheticClip]:
-    """All of `clips` as a list; the default is four minutes."""
+    """Return all `clips` as a list; by default four minutes."""
     return list(clips(seed, clips_per_singer, seconds))

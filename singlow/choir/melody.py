@@ -14,10 +14,10 @@ class Note:
     """One sung syllable.
 
     Attributes:
-        syllable: a consonant of `source_filter.CONSONANTS` (or none) and a vowel, as "la";
-            "" is a rest.
-        pitch: MIDI number, 69 is 440 Hz; without meaning for a rest.
-        seconds: until the next note.
+        syllable: a consonant of `source_filter.CONSONANTS` (or none) and a vowel, as in "la". "" is
+            a rest.
+        pitch: MIDI number, 69 is 440 Hz; ignored for a rest.
+        seconds: time until the next note.
     """
 
     syllable: str
@@ -28,15 +28,18 @@ class Note:
 def melody(
     seconds: float, seed: int | Sequence[int] = 0, compass: tuple[int, int] = (57, 69)
 ) -> tuple[Note, ...]:
-    """Draw a melody: phrases over a major or minor scale, each ending long on the tonic's chord.
+    """Draw a random melody.
+
+    It consists of phrases over a major or minor scale. Each phrase ends with a long note of the
+    tonic's chord.
 
     Args:
         seconds: exact length, rests included; at least 1.
-        seed: of the melody alone.
-        compass: lowest and highest MIDI note.
+        seed: random seed of the melody.
+        compass: lowest and highest note as MIDI numbers.
 
     Raises:
-        UsageError: if it is shorter than a second.
+        UsageError: the melody is shorter than a second.
     """
     if seconds < 1:
         raise UsageError(f"Expected a melody of at least 1 second. Received: {seconds}.")
@@ -76,6 +79,6 @@ def melody(
 
 
 def note_name(pitch: float) -> str:
-    """The name of a MIDI number, as "A4" for 69."""
+    """Return the name of a note by its MIDI number, as "A4" for 69."""
     names = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
     return f"{names[round(pitch) % 12]}{round(pitch) // 12 - 1}"

@@ -1,4 +1,4 @@
-"""How a singer performs a melody: control tracks, and the sound they make."""
+"""A singer's performance of a melody: control tracks, and the sound that they control."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,16 @@ from singlow.choir.source_filter import CONTROL_RATE, HOP, SAMPLE_RATE
 
 @dataclass
 class Performance:
-    """Control tracks of one sung melody, (frames,) at `CONTROL_RATE` unless said otherwise."""
+    """Control tracks of one sung melody, at `CONTROL_RATE` frames per second.
+
+    Attributes:
+        f0: fundamental frequency in Hz, `(frames,)`, without jitter.
+        gain: of the glottal pulses, `(frames,)`; 0 where the voice is unvoiced.
+        aspiration: amplitude of the breath noise, `(frames,)`.
+        effort: vocal effort from 0 to 1, `(frames,)`.
+        formants: the first four, in Hz for a vocal tract of 17.5 cm, `(frames, 4)`.
+        noises: unvoiced consonants: first sample, consonant and amplitude of each.
+    """
 
     f0: np.ndarray
     gain: np.ndarray
@@ -25,7 +34,7 @@ class Performance:
 
 
 def _phrases(notes: Sequence[Note]) -> Iterator[list[tuple[float, float, Note]]]:
-    """Runs of (start, stop, note) between rests, in seconds."""
+    """Yield the notes between two rests, each with its start and stop in seconds."""
     start, phrase = 0.0, []
     for note in notes:
         if note.syllable:
@@ -41,7 +50,14 @@ def _phrases(notes: Sequence[Note]) -> Iterator[list[tuple[float, float, Note]]]
 def _vibrato(
     singer: Singer, seconds: np.ndarray, length: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Cents over the time since the start of a note."""
+    """Return the deviation of the pitch in cents, `(frames,)`, during a note.
+
+    Args:
+        singer: whose vibrato to use.
+        seconds: time since the start of the note, `(frames,)`.
+        length: seconds of the note.
+        rng: random generator.
+    """
     depth = singer.vibrato_depth * max(0.0, 1 + 2 * singer.vibrato_variation * rng.normal())
     wander = source_filter.slow_noise(len(seconds), 0.4, rng) * singer.vibrato_variation
     phase = np.cumsum(singer.vibrato_rate * (1 + wander)) / CONTROL_RATE
@@ -53,10 +69,18 @@ def _vibrato(
 def perform(
     singer: Singer, notes: Sequence[Note], size: int, rng: np.random.Generator
 ) -> Performance:
+    """Draw the control tracks with which a singer performs a melody.
+
+    Args:
+        singer: who sings.
+        notes: the melody.
+        size: samples of the audio.
+        rng: random generator.
+    """
     frames = size // HOP + 1
     time = np.arange(frames) / CONTROL_RATE
     cents = np.full(frames, np.nan)
-    bend, level = np.zeros(frames), np.zeros(frames)
+    bend, effort = np.zeros(frames), np.zeros(frames)
     gain, aspiration, noises = np.zeros(frames), np.zeros(frames), []
     formants = np.full((frames, 4), np.nan)
     end = 0.0
@@ -73,7 +97,7 @@ def perform(
             cents[part] = 100 * note.pitch + singer.intonation * rng.normal()
             bend[part] += _vibrato(singer, within, stop - start, rng)
             arc = np.sin(np.pi * (time[part] - begin) / (finish - begin)) ** 0.7
-            level[part] = arc
+            effort[part] = arc
             loudness = 10 ** (singer.dynamics * (arc - 1) / 20)
             gain[part] = loudness
             formants[part] = source_filter.VOWELS[vowel]
@@ -102,21 +126,21 @@ def perform(
         f0=440 * 2 ** ((cents - 6900) / 1200),
         gain=np.where(gain > 1e-3, gain, 0),
         aspiration=aspiration,
-        effort=source_filter.smooth(level, 0.1),
+        effort=source_filter.smooth(effort, 0.1),
         formants=source_filter.smooth(_hold(formants), singer.articulation),
         noises=noises,
     )
 
 
 def _hold(track: np.ndarray) -> np.ndarray:
-    """Fill gaps of nan with the nearest value."""
+    """Return the track, `(frames, ...)`, with every NaN replaced by the nearest value."""
     known = np.flatnonzero(~np.isnan(track.reshape(len(track), -1)[:, 0]))
     place = np.searchsorted((known[1:] + known[:-1]) / 2, np.arange(len(track)))
     return track[known[place]]
 
 
 def _formants(singer: Singer, performance: Performance) -> tuple[np.ndarray, np.ndarray]:
-    """All formants and bandwidths in Hz, (frames, n), below the Nyquist frequency."""
+    """Return all formants below the Nyquist frequency and their bandwidths, in Hz `(frames, n)`."""
     frames = len(performance.f0)
     stretch = 17.5 / singer.tract_length
     higher = np.broadcast_to(
@@ -135,7 +159,17 @@ def _formants(singer: Singer, performance: Performance) -> tuple[np.ndarray, np.
 def phonate(
     singer: Singer, performance: Performance, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Glottal pulses and breath through the vocal tract, (time,), rms about 1 when voiced."""
+    """Return glottal pulses and breath, filtered by the vocal tract.
+
+    Args:
+        singer: who sings.
+        performance: the control tracks.
+        size: samples of the audio.
+        rng: random generator.
+
+    Returns:
+        `(time,)` with an rms of about 1 where the voice is voiced.
+    """
     frame = np.arange(size) / HOP
     points = np.arange(len(performance.f0))
     f0, gain, aspiration, effort = (

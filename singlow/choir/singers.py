@@ -1,7 +1,7 @@
 """The singers of the built-in corpus, and everything in which they differ.
 
-Two "human" singers have vibrato, jitter, shimmer, breath, drift and portamento; two "virtual" ones
-sing stepped notes with steady pulses. `SINGERS` is the truth that tests and evaluations use.
+Two "human" singers have vibrato, jitter, shimmer, breath, drift and portamento. Two "virtual"
+singers sing stepped notes with steady pulses. Tests and evaluations compare with `SINGERS`.
 """
 
 from collections.abc import Mapping
@@ -12,32 +12,34 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Singer:
-    """What makes a voice. Levels are rms unless said otherwise.
+    """The parameters of a voice. Amplitudes are rms values unless another measure is named.
 
     Attributes:
         name: of the singer.
         style: "human" or "virtual".
         compass: lowest and highest note as MIDI numbers (69 is 440 Hz).
-        tract_length: of the vocal tract in cm; every formant is scaled by 17.5 / tract_length.
-        glottal_shapes: LF shape parameter Rd when soft and when loud; smaller is brighter.
-        tilt: dB per octave above 1 kHz on top of the glottal spectrum.
-        ring: 0 to 1, how far formants 3 to 5 draw together near 2.9 kHz (the singer's formant).
-        vibrato_rate: Hz.
-        vibrato_depth: peak deviation in cents; 0 is none.
-        vibrato_delay: seconds of a note before the vibrato sets in.
+        tract_length: length of the vocal tract in cm. Every formant is scaled by
+            17.5 / tract_length.
+        glottal_shapes: LF shape parameter Rd of soft and of loud notes; smaller is brighter.
+        tilt: slope of the spectrum above 1 kHz, in dB per octave, added to the glottal spectrum.
+        ring: strength of the singer's formant, from 0 to 1: how far formants 3 to 5 draw together
+            near 2.9 kHz.
+        vibrato_rate: in Hz.
+        vibrato_depth: peak deviation in cents; 0 is no vibrato.
+        vibrato_delay: seconds of a note before the vibrato begins.
         vibrato_variation: relative standard deviation of rate (slow) and depth (per note).
-        drift: slow wandering of the pitch in cents.
-        intonation: standard deviation in cents of a note's own error.
+        drift: slow random deviation of the pitch in cents.
+        intonation: standard deviation of the pitch of a note in cents.
         scoop: cents below the note at which a phrase starts.
         portamento: seconds of the glide between two notes.
-        jitter: relative standard deviation of a cycle's length.
-        shimmer: standard deviation of a cycle's level in dB.
+        jitter: relative standard deviation of the length of a cycle.
+        shimmer: standard deviation of the amplitude of a cycle in dB.
         breath: aspiration noise in dB relative to the glottal source.
-        inhalation: noise of the breath taken before a phrase, in dB relative to the glottal source;
-            None for no breath.
-        dynamics: dB between the start of a phrase and its loudest place.
-        attack: seconds a note needs to rise and to fall.
-        articulation: seconds a formant transition takes.
+        inhalation: noise of the breath before a phrase in dB relative to the glottal source; None
+            for no breath.
+        dynamics: difference between the start of a phrase and its loudest note in dB.
+        attack: seconds in which a note rises and falls.
+        articulation: seconds of a transition between formants.
     """
 
     name: str

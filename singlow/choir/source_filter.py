@@ -1,6 +1,6 @@
 """A source-filter voice: glottal pulses, vocal tract, consonant noises, room and recording noise.
 
-Everything here takes plain numbers and arrays; who sings what is in `singlow.choir.corpus`.
+All functions take numbers and arrays. Singers and melodies are in other modules of this package.
 
 References:
     Fant, Liljencrants, Lin: A four-parameter model of glottal flow. STL-QPSR 26(4), 1985.
@@ -50,7 +50,7 @@ NOISES: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
         "p": (300.0, 1600.0, 0.010, -12.0),
     }
 )
-"""Unvoiced consonants: band in Hz, seconds of noise, level in dB below the voice."""
+"""Unvoiced consonants: lower and upper frequency in Hz, seconds, gain in dB relative to a voice."""
 
 CONSONANTS = ("", *MURMURS, *NOISES)
 HIGHER_FORMANTS = (4500.0, 5500.0, 6500.0, 7500.0)
@@ -59,18 +59,18 @@ BANDWIDTHS = (75.0, 95.0, 130.0, 190.0, 260.0, 330.0, 400.0, 480.0)
 
 @cache
 def glottal_harmonics(shape: float, count: int = 160) -> np.ndarray:
-    """Fourier coefficients of one period of the LF glottal flow derivative.
+    """Return the Fourier coefficients of one period of the LF glottal flow derivative.
 
     `E(t) = E0 exp(a t) sin(w t)` until the closure at te, then
     `-(exp(-e (t - te)) - exp(-e (1 - te))) / (e ta)`, with `a` such that the flow returns to zero.
-    The four times follow from `shape` (Fant's Rd).
+    The four times are functions of `shape` (Fant's Rd).
 
     Args:
         shape: Rd, from 0.3 (pressed, rich in overtones) to 2.7 (breathy, nearly a sinusoid).
         count: number of harmonics.
 
     Returns:
-        Complex coefficients of harmonics 1 to count, of a signal with rms 1.
+        Complex coefficients `(count,)` of harmonics 1 to `count`, of a signal with an rms of 1.
     """
     ta = (-1 + 4.8 * shape) / 100
     rk = (22.4 + 11.8 * shape) / 100
@@ -99,18 +99,19 @@ def glottal_harmonics(shape: float, count: int = 160) -> np.ndarray:
 def glottal_source(
     f0: np.ndarray, phase: np.ndarray, effort: np.ndarray, shapes: tuple[float, float]
 ) -> np.ndarray:
-    """Band-limited glottal pulses: a sum of harmonics, each silent above the Nyquist frequency.
+    """Return band-limited glottal pulses: a sum of harmonics below the Nyquist frequency.
 
-    `x(t) = 2 Re sum_k w_k(t) c_k(t) exp(2 pi i k phase(t))`, by Horner's rule.
+    `x(t) = 2 Re sum_k w_k(t) c_k(t) exp(2 pi i k phase(t))`, by Horner's rule. The weight `w_k`
+    fades a harmonic out as it approaches the Nyquist frequency.
 
     Args:
-        f0: (time,) fundamental frequency in Hz, positive.
-        phase: (time,) in cycles; jitter is in it.
-        effort: (time,) 0 to 1, between the two shapes.
+        f0: fundamental frequency in Hz, positive, `(time,)`.
+        phase: in cycles, with jitter, `(time,)`.
+        effort: position between the two shapes, from 0 to 1, `(time,)`.
         shapes: Rd at effort 0 and at effort 1.
 
     Returns:
-        (time,) with rms about 1.
+        `(time,)` with an rms of about 1.
     """
     count = int(SAMPLE_RATE / 2 / f0.min())
     soft, loud = (glottal_harmonics(shape, count) for shape in shapes)
@@ -124,17 +125,17 @@ def glottal_source(
 
 
 def vocal_tract(source: np.ndarray, formants: np.ndarray, bandwidths: np.ndarray) -> np.ndarray:
-    """Filter by a cascade of two-pole resonators that moves `CONTROL_RATE` times a second.
+    """Filter with a cascade of two-pole resonators that changes `CONTROL_RATE` times a second.
 
-    `H(z) = prod_n (1 - b_n - c_n) / (1 - b_n z^-1 - c_n z^-2)`, each with gain 1 at 0 Hz.
+    `H(z) = prod_n (1 - b_n - c_n) / (1 - b_n z^-1 - c_n z^-2)`, each with a gain of 1 at 0 Hz.
 
     Args:
-        source: (time,).
-        formants: (frames, n) in Hz; frame i is for the samples from i * HOP.
-        bandwidths: (frames, n) in Hz.
+        source: `(time,)`.
+        formants: in Hz, `(frames, n)`; frame i is for the samples from i * HOP.
+        bandwidths: in Hz, `(frames, n)`.
 
     Returns:
-        (time,).
+        `(time,)`.
     """
     radius = np.exp(-np.pi * bandwidths / SAMPLE_RATE)
     first = 2 * radius * np.cos(2 * np.pi * formants / SAMPLE_RATE)
@@ -155,21 +156,21 @@ def vocal_tract(source: np.ndarray, formants: np.ndarray, bandwidths: np.ndarray
 
 
 def tilt(source: np.ndarray, slope: float) -> np.ndarray:
-    """Give a signal of (time,) a spectrum that changes by `slope` dB per octave above 1 kHz."""
+    """Change the spectrum of a signal `(time,)` by `slope` dB per octave above 1 kHz."""
     frequency = np.fft.rfftfreq(len(source), 1 / SAMPLE_RATE)
     response = (np.maximum(frequency, 1000) / 1000) ** (slope / (20 * np.log10(2)))
     return np.fft.irfft(np.fft.rfft(source) * response, len(source))
 
 
 def consonant_noise(consonant: str, stretch: float, rng: np.random.Generator) -> np.ndarray:
-    """The noise of an unvoiced consonant, (time,), relative to a voice of rms 1.
+    """Return the noise of an unvoiced consonant, `(time,)`, for a voice with an rms of 1.
 
     Args:
         consonant: a key of `NOISES`.
-        stretch: 17.5 cm over the length of the vocal tract; raises the band.
-        rng: source of the noise.
+        stretch: 17.5 cm divided by the length of the vocal tract; a higher value raises the band.
+        rng: random generator.
     """
-    low, high, seconds, level = NOISES[consonant]
+    low, high, seconds, gain = NOISES[consonant]
     nyquist = SAMPLE_RATE / 2
     band = (low * stretch**0.5, min(high * stretch**0.5, 0.97 * nyquist))
     size = round(seconds * SAMPLE_RATE)
@@ -180,11 +181,11 @@ def consonant_noise(consonant: str, stretch: float, rng: np.random.Generator) ->
     plosive = seconds < 0.03
     envelope = np.exp(-3 * shape) * np.minimum(1, 20 * shape) if plosive else np.sin(np.pi * shape)
     noise *= envelope
-    return noise * 10 ** (level / 20) / np.sqrt(np.mean(noise**2))
+    return noise * 10 ** (gain / 20) / np.sqrt(np.mean(noise**2))
 
 
 def smooth(track: np.ndarray, seconds: float) -> np.ndarray:
-    """Smooth a control track along its first axis with a Hann window of that length."""
+    """Smooth a control track, `(frames, ...)`, along time with a Hann window of some seconds."""
     size = 2 * round(seconds * CONTROL_RATE / 2) + 1
     if size < 3:
         return track
@@ -196,7 +197,7 @@ def smooth(track: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def slow_noise(size: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """A control track of rms about 1 that wanders on the scale of so many seconds."""
+    """Return low-pass noise with an rms of about 1, `(size,)`, correlated over some seconds."""
     width = 2 * round(seconds * CONTROL_RATE / 2) + 1
     window = np.hanning(width + 2)[1:-1]
     noise = rng.standard_normal(size + width - 1)
@@ -204,7 +205,10 @@ def slow_noise(size: int, seconds: float, rng: np.random.Generator) -> np.ndarra
 
 
 def add_room(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A small treated room: direct sound plus a decaying tail 17 dB below, 0.25 s to -60 dB."""
+    """Add the reverberation of a small treated room to `audio` `(time,)`.
+
+    The tail is 17 dB below the direct sound and falls by 60 dB in 0.25 s.
+    """
     time = np.arange(int(0.25 * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / 0.25) * (time > 0.004)
     tail = sosfilt(butter(1, (150, 4000), "bandpass", fs=SAMPLE_RATE, output="sos"), tail)
@@ -213,7 +217,10 @@ def add_room(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def recording_noise(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Room and pre-amplifier noise of rms 1: power falls as 1/f from 40 Hz to 2 kHz, then flat."""
+    """Return the noise of a room and a pre-amplifier, `(size,)`, with an rms of 1.
+
+    Its power falls as 1/f from 40 Hz to 2 kHz and is flat above.
+    """
     spectrum = np.fft.rfft(rng.standard_normal(size))
     frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     power = (1 / np.maximum(frequency, 40) + 1 / 2000) * frequency**2 / (frequency**2 + 30**2)
