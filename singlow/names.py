@@ -12,21 +12,11 @@ import unicodedata
 from collections.abc import Iterable
 
 from singlow.errors import UsageError
+from singlow.streams import escape
 
 RESERVED = ("all", "auto")  # words of the command line that stand for a choice of speakers
 LISTED = 20
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 _ESCAPE = re.compile(r"\\[xuU\\]")
-
-
-def escape(text: str) -> str:
-    r"""Return a text that is safe to print: what a terminal would act upon is spelled out.
-
-    Control characters, line separators and marks that turn the direction of writing become
-    `\x1b` or `\u202e`; a byte that is no text becomes `\x89`. Everything else stays, also
-    backslashes, so the result is meant for messages. Use `shown` for a name.
-    """
-    return "".join(map(_escaped, text))
 
 
 def shown(name: str) -> str:
@@ -41,16 +31,7 @@ def shown(name: str) -> str:
     """
     if escape(name) == name and not _ESCAPE.search(name):
         return name
-    return "".join("\\\\" if char == "\\" else _escaped(char) for char in name)
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI:
-        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
-    return char
+    return "".join("\\\\" if char == "\\" else escape(char) for char in name)
 
 
 def normal(name: str) -> str:

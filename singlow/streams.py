@@ -5,7 +5,9 @@ import sys
 import unicodedata
 from typing import Any
 
-_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+_DIRECTION_MARKS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
 
 
 class LastingStream:
@@ -61,25 +63,25 @@ def silence(stream: Any) -> None:
         os.close(nowhere)
 
 
-def printable(text: object) -> str:
-    """Return a name or text with control characters, line breaks and lone surrogates escaped.
+def escape(text: str) -> str:
+    r"""Return a text that is safe to print: what a terminal would act upon is spelled out.
 
-    A terminal obeys control characters: a name that holds them could overwrite what is displayed.
-    A byte of a file name that is no text, 0x83 for example, becomes `\\x83`.
+    Control characters, line separators and marks that turn the direction of writing become
+    `\x1b` or `\u202e`; a byte that is no text becomes `\x89`. Everything else stays, also
+    backslashes, so the result is meant for messages. Use `singlow.names.shown` for a name.
     """
-    return "".join(
-        _escape(character) if unicodedata.category(character) in _UNPRINTABLE else character
-        for character in str(text)
-    )
+    return "".join(map(_escaped, text))
 
 
-def one_line(text: object) -> str:
+def one_line(text: str) -> str:
     """Return a message as one printable line: each run of white space becomes a space."""
-    return printable(" ".join(str(text).split()))
+    return escape(" ".join(text.split()))
 
 
-def _escape(character: str) -> str:
-    code = ord(character)
+def _escaped(char: str) -> str:
+    code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _DIRECTION_MARKS:
+        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+    return char

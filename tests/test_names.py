@@ -6,7 +6,8 @@ import json
 import pytest
 
 from singlow.errors import UsageError
-from singlow.names import escape, find_name, normal, same_name, shown, suggest
+from singlow.names import find_name, normal, same_name, shown, suggest
+from singlow.streams import escape
 
 SHIFT_JIS = b"\x89\xb9\x83\x82".decode("utf-8", "surrogateescape")
 ODD = [

@@ -1,4 +1,4 @@
-"""Commands whose output is closed, cut off or of another alphabet; Ctrl-C while modules load."""
+"""Commands whose output is closed, cut or of another alphabet; Ctrl-C while modules load."""
 
 import errno
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from singlow.data.prepare.folder import own_folder
+from singlow.errors import DataError, warn
+from singlow.streams import escape
 from tests.songs import command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,43 +41,43 @@ def script(tmp_path):
 def test_names_that_the_terminal_cannot_show_are_escaped(script):
     line = script("print('caf\\u00e9', '\\udcff')\nprint('\\u00e9', file=sys.stderr)")
     for coding in ("ascii", "utf-8"):
-        said = shell(line, PYTHONIOENCODING=coding)
-        assert said.returncode == 0, said.stderr
-        assert "\\udcff" in said.stdout
-    said = shell(line, PYTHONIOENCODING="ascii")
-    assert "caf\\xe9" in said.stdout
-    assert "\\xe9" in said.stderr
+        outcome = shell(line, PYTHONIOENCODING=coding)
+        assert outcome.returncode == 0, outcome.stderr
+        assert "\\udcff" in outcome.stdout
+    outcome = shell(line, PYTHONIOENCODING="ascii")
+    assert "caf\\xe9" in outcome.stdout
+    assert "\\xe9" in outcome.stderr
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_closed_streams_are_no_fault(script, tmp_path, closed):
+def test_closed_streams_are_no_error(script, tmp_path, closed):
     body = "sys.stdout.isatty(); sys.stderr.isatty()\nprint(1); print(2, file=sys.stderr)\n"
     line = script(f"{body}open({str(tmp_path / 'done')!r}, 'x')")
-    said = shell(f"{line} {closed}")
-    assert (said.returncode, (tmp_path / "done").is_file()) == (0, True)
+    outcome = shell(f"{line} {closed}")
+    assert (outcome.returncode, (tmp_path / "done").is_file()) == (0, True)
     assert (tmp_path / "done").read_text() == ""
 
 
 @pytest.mark.parametrize("merged", ["", "2>&1"])
 @pytest.mark.parametrize(("lasting", "code"), [(False, 5), (True, 0)])
-def test_output_that_nobody_reads(script, tmp_path, merged, lasting, code):
+def test_output_whose_reader_has_gone(script, tmp_path, merged, lasting, code):
     body = "for i in range(50000): print('line', i, file=(sys.stdout, sys.stderr)[MERGED * i % 2])"
     line = script(body.replace("MERGED", str(int(bool(merged)))), lasting)
-    said = shell(f"( {line} {merged}; echo $? > '{tmp_path}/code' ) | head -n 1")
-    assert said.stdout == "line 0\n"
-    assert said.stderr == ""
+    outcome = shell(f"( {line} {merged}; echo $? > '{tmp_path}/code' ) | head -n 1")
+    assert outcome.stdout == "line 0\n"
+    assert outcome.stderr == ""
     assert int((tmp_path / "code").read_text()) == code
 
 
-def test_short_output_that_nobody_reads(script, tmp_path):
+def test_short_output_whose_reader_has_gone(script, tmp_path):
     """It breaks only when it is flushed at the end."""
     line = script("print('help')\nsys.exit(0)")
-    said = shell(f"( sleep 0.2; {line}; echo $? > '{tmp_path}/code' ) | true")
-    assert said.stderr == ""
+    outcome = shell(f"( sleep 0.2; {line}; echo $? > '{tmp_path}/code' ) | true")
+    assert outcome.stderr == ""
     assert int((tmp_path / "code").read_text()) == 5
 
 
-def test_a_report_that_nobody_reads_is_no_fault_of_the_folder(tmp_path):
+def test_a_broken_pipe_is_no_fault_of_the_folder(tmp_path):
     with pytest.raises(BrokenPipeError), own_folder(tmp_path):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
@@ -91,20 +93,44 @@ def test_a_report_that_nobody_reads_is_no_fault_of_the_folder(tmp_path):
         (errno.EACCES, 4, "permissions"),
     ],
 )
-def test_paths_that_cannot_be_used_are_told_in_one_line(tmp_path, number, code, words):
+def test_paths_that_cannot_be_used_are_reported_in_one_line(tmp_path, number, code, words):
     def main():
         raise OSError(number, os.strerror(number), "some/path")
 
-    said = command(main, [], tmp_path)
-    assert said.code == code
-    assert said.err.startswith("some/path ")
-    assert words in said.err
-    assert said.err.count("\n") == 1
+    outcome = command(main, [], tmp_path)
+    assert outcome.code == code
+    assert outcome.err.startswith("some/path ")
+    assert words in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 歌", "plain é 歌"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x9b31m", "\\u009b31m"),
+        ("two\nlines\u2028", "two\\x0alines\\u2028"),
+        ("\udc83\udce9", "\\x83\\xe9"),
+    ],
+)
+def test_names_are_shown_without_control_characters(text, shown):
+    assert escape(text) == shown
+
+
+def test_messages_and_warnings_are_escaped_lines(tmp_path):
+    def main():
+        warn("clip \x1b[2J\n is odd")
+        raise DataError("song\x1b[2J.wav:\n  empty")
+
+    outcome = command(main, [], tmp_path)
+    assert outcome.code == 3
+    assert outcome.err == "Warning: clip \\x1b[2J is odd\nsong\\x1b[2J.wav: empty\n"
 
 
 @pytest.mark.parametrize("line", ["train.py --help", "-m singlow --help"])
 def test_ctrl_c_while_modules_load(tmp_path, line):
     (tmp_path / "tyro.py").write_text("raise KeyboardInterrupt")
-    said = shell(f'"$PYTHON" {line}', PYTHONPATH=str(tmp_path))
-    assert said.returncode == 5
-    assert said.stderr == "Interrupted. Run the same command again to go on.\n"
+    outcome = shell(f'"$PYTHON" {line}', PYTHONPATH=str(tmp_path))
+    assert outcome.returncode == 5
+    assert outcome.stderr == "Interrupted. Run the same command again to go on.\n"

@@ -45,7 +45,7 @@ class Stream:
         sample_rate: Hz.
         channels: channels of every block.
         blocks: float32 `(time, channels)` each; an `AudioError` where the file is damaged.
-        frames: samples per channel that the decoder expects; it may be wrong.
+        frames: samples per channel that the container states; 0 if it states none.
     """
 
     sample_rate: int
@@ -122,14 +122,17 @@ def _decode(
         if outputs != stream.channels:
             blocks = (mixdown(power.add(block)) for block in blocks)
         limit = _byte_limit(path) // (4 * outputs)
+        too_long = Fault(
+            f"too long: more than {limit / rate / 60:.0f} minutes of {outputs} channel(s) at "
+            f"{rate} Hz; cut it into shorter files"
+        )
         expected = -(-stream.frames * rate // stream.sample_rate) + 1
-        audio = _Growing(min(expected, limit), outputs)
+        if expected > limit + rate:
+            raise too_long
+        audio = _Growing(expected, outputs)
         for block in resampled(blocks, stream.sample_rate, rate):
             if audio.length + len(block) > limit:
-                raise Fault(
-                    f"too long: more than {limit / rate / 60:.0f} minutes of {outputs} channel(s) "
-                    f"at {rate} Hz; cut it into shorter files"
-                )
+                raise too_long
             audio.append(block)
             beat()
     if not audio.length:
@@ -195,7 +198,7 @@ def stream_audio(
             source.file.samplerate,
             source.file.channels,
             _checked_blocks(path, source, container, scale),
-            container.frames or max(0, source.file.frames),
+            container.frames or 0,
         )
 
 

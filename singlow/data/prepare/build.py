@@ -32,8 +32,9 @@ from singlow.data.sources.layouts import (
 from singlow.data.sources.splits import describe_copies, describe_segmented, origin
 from singlow.data.store.dataset import CACHE, INFO, SPLITS, entries, read_info
 from singlow.errors import DataError, SinglowError, UsageError
-from singlow.names import escape, shown
+from singlow.names import shown
 from singlow.progress import Report, progress
+from singlow.streams import escape
 
 __all__ = ["build_builtin", "build_dataset", "describe_changes", "prepare"]
 LISTED = 20

@@ -19,8 +19,8 @@ from singlow.data.store.records import (
 )
 from singlow.errors import DataError
 from singlow.files import keep_copy, sha256
-from singlow.names import escape
 from singlow.progress import Report
+from singlow.streams import escape
 
 
 def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None:
