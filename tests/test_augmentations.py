@@ -7,9 +7,12 @@ import pytest
 
 from singlow.data.feed.augmentations import augmented
 from singlow.data.feed.windows import Windows
+from singlow.inputs import Input
 from tests.datasets import write_noise
 
 LENGTHS = {"train": [4000, 600, 3000, 700], "validation": [700, 600]}
+
+SPEAKER = {"speaker": Input("item", "int32", 2)}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +52,8 @@ def test_silence_stays_silence():
     assert not augmented(np.zeros((16, 1), np.float32), np.random.default_rng(0)).any()
 
 
-def test_windows_tell_who_is_heard(voices):
-    windows = Windows(voices, "train", 256, 6, speakers=True, augment=True)
+def test_windows_name_the_speaker(voices):
+    windows = Windows(voices, "train", 256, 6, inputs=SPEAKER, augment=True)
     owner = {f"train{number}": number % 2 for number in range(4)}
     for step in range(5):
         batch = windows.batch(step)
@@ -74,9 +77,9 @@ def test_augmented_windows_are_the_same_again_and_held_out_ones_as_they_are(voic
 
 def test_balanced_windows_are_as_many_of_each(voices):
     for balanced in (False, True):
-        windows = Windows(voices, "train", 256, 1, speakers=True, balanced=balanced)
-        heard = Counter(int(windows.batch(step)["speaker"][0]) for step in range(windows.windows))
-        assert (heard[0] == heard[1]) is balanced
+        windows = Windows(voices, "train", 256, 1, inputs=SPEAKER, balanced=balanced)
+        drawn = Counter(int(windows.batch(step)["speaker"][0]) for step in range(windows.windows))
+        assert (drawn[0] == drawn[1]) is balanced
         names = {windows.clip_names(step)[0] for step in range(windows.windows)}
         assert len(names) == 4
 

@@ -1,4 +1,4 @@
-"""Blow: the published size, conversion that can be undone, ablations, and what it refuses."""
+"""Blow: the published size, conversion and its inverse, ablations, and refused arguments."""
 
 import functools
 import json
@@ -29,9 +29,9 @@ def nudged(**overrides) -> Blow:
 
 
 def test_the_original_has_the_published_weights():
-    """62,113,152 with 108 speakers; steps are equal, so one a block tells of all twelve."""
+    """62,113,152 with 108 speakers, counted from one of the twelve equal steps of each block."""
     model = Blow.from_preset("blow_original", speakers=108, k_glow=1)
-    embeddings = math.prod(model.embeddings.shape)
+    embeddings = model.embedding_table("speaker").size
     steps = sum(math.prod(w.shape) for w in model.trainable_weights) - embeddings
     assert embeddings + preset("blow_original").arguments["k_glow"] * steps == 62_113_152
     assert model.multiple == 256
@@ -52,28 +52,28 @@ def test_it_inverts_for_every_speaker(given):
     speaker = np.array([0, 2, 1])
     z = model.encode({"x": x, "speaker": speaker})
     assert len(z) == (2 if given.get("multi_scale") else 1)
-    back = to_numpy(model.decode(z, model.condition({"speaker": speaker})))
+    back = to_numpy(model.decode(z, {"speaker": speaker}))
     np.testing.assert_allclose(back, x, atol=1e-5)
 
 
 def test_a_conversion_is_another_sound_and_can_be_undone():
     model = nudged()
     x = noise((1, 64, 1))
-    a, b = (model.condition({"speaker": np.array([speaker])}) for speaker in (0, 1))
-    converted = model.decode(model.encode({"x": x, "condition": a}), b)
+    a, b = ({"speaker": np.array([speaker])} for speaker in (0, 1))
+    converted = model.decode(model.encode({"x": x, **a}), b)
     assert np.abs(to_numpy(converted) - x).max() > 1e-3
-    back = to_numpy(model.decode(model.encode({"x": converted, "condition": b}), a))
+    back = to_numpy(model.decode(model.encode({"x": converted, **b}), a))
     assert 10 * np.log10((x**2).sum() / ((back - x) ** 2).sum()) >= 40
 
 
-def test_who_speaks_is_told_by_number_or_by_embedding():
+def test_a_speaker_is_given_by_number_or_by_embedding():
     model = nudged()
     x = noise((2, 32, 1))
     speaker = np.array([2, 0])
-    own = to_numpy(model.embeddings)[speaker][:, None]
+    own = model.embedding_table("speaker")[speaker]
     by_number = to_numpy(model.log_prob({"x": x, "speaker": speaker}))
     np.testing.assert_allclose(
-        to_numpy(model.log_prob({"x": x, "condition": own})), by_number, rtol=1e-6
+        to_numpy(model.log_prob({"x": x, "speaker_embedding": own})), by_number, rtol=1e-6
     )
     swapped = to_numpy(model.log_prob({"x": x, "speaker": speaker[::-1].copy()}))
     assert np.abs(swapped - by_number).min() > 1e-3
@@ -94,15 +94,16 @@ def test_the_folded_flow_converts_as_the_whole_one():
     model = nudged()
     coder = model.for_inference(tile=3)
     x = noise((1, 160, 1))
-    a, b = (model.condition({"speaker": np.array([speaker])}) for speaker in (2, 1))
+    a, b = ({"speaker": np.array([speaker])} for speaker in (2, 1))
     expected, found = (
-        to_numpy(flow.decode(flow.encode({"x": x, "condition": a}), b)) for flow in (model, coder)
+        to_numpy(flow.decode(flow.encode({"x": x, **a}), b)) for flow in (model, coder)
     )
+    assert type(coder) is Blow
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_fit_learns_who_speaks():
-    """Each speaker a pitch of their own: told the right one, a clip costs less."""
+def test_fit_learns_the_speakers():
+    """Each speaker has a pitch: given the right speaker, a clip costs less."""
     model = tiny(k_glow=3, speakers=2)
     t = np.arange(256)
     rng = np.random.default_rng(0)
@@ -142,14 +143,14 @@ def test_every_weight_is_made_again_from_its_config():
     np.testing.assert_allclose(to_numpy(again.log_prob(x)), to_numpy(model.log_prob(x)), rtol=1e-6)
 
 
-def test_inversion_errors_are_told_by_block():
+def test_inversion_errors_are_measured_by_block():
     errors = nudged().inversion_errors({"x": noise((1, 32, 1)), "speaker": np.array([1])})
     assert len(errors) == 2
     assert max(errors) < 1e-5
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"speakers": 0}, "speakers"),
         ({"width": 15}, "width to be a multiple"),
@@ -159,13 +160,13 @@ def test_inversion_errors_are_told_by_block():
         ({"scale": "tan"}, "scale"),
     ],
 )
-def test_settings_out_of_range_are_said(given, told):
-    with pytest.raises(ValueError, match=told):
+def test_settings_out_of_range_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
         tiny(**given)
 
 
-def test_a_preset_of_another_model_is_said():
-    with pytest.raises(UsageError, match=r"of Blow.*of singlow"):
+def test_a_preset_of_another_model_is_refused():
+    with pytest.raises(UsageError, match=r"preset of Blow in blow_small.*singlow_tiny"):
         Blow.from_preset("singlow_tiny")
 
 
@@ -174,3 +175,26 @@ def test_presets_name_arguments_of_the_model(name: str):
     arguments = {**preset(name).arguments, "k_glow": 1, "l_glow": 2, "width": 64}
     model = Blow(speakers=2, **arguments)
     assert model.multiple == arguments["squeeze"] * arguments["level_squeeze"]
+
+
+@pytest.mark.parametrize("speaker", [[99], [-1], [1.5]])
+def test_an_unknown_speaker_is_refused(speaker):
+    with pytest.raises(ValueError, match="speaker as whole numbers from 0 to 2"):
+        nudged().log_prob({"x": noise((1, 32, 1)), "speaker": np.array(speaker)})
+
+
+def test_a_missing_or_unknown_input_is_refused():
+    x = noise((1, 32, 1))
+    with pytest.raises(ValueError, match="no speaker"):
+        nudged().log_prob(x)
+    with pytest.raises(ValueError, match="unknown singer"):
+        nudged().encode({"x": x, "speaker": np.array([1]), "singer": np.array([1])})
+
+
+def test_samples_depend_on_the_speaker():
+    one, lengths = nudged().sample({"speaker": np.array([0, 1, 1])}, length=40, seed=0)
+    assert one.shape == (3, 40, 1)
+    assert lengths.tolist() == [40, 40, 40]
+    other, _ = nudged().sample({"speaker": np.array([1, 1, 1])}, length=40, seed=0)
+    assert np.abs(to_numpy(one - other)).max((1, 2)).tolist()[1:] == [0.0, 0.0]
+    assert np.abs(to_numpy(one - other))[0].max() > 1e-3

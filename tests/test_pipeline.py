@@ -147,7 +147,7 @@ def test_wrong_arguments_are_told(long, tmp_path):
         Windows(long, "test", 256, 4)
     with pytest.raises(DataError, match="no train clip of 4096"):
         Windows(long, "train", 4096, 4, multiple=4096)
-    with pytest.raises(DataError, match=r"dataset_info.json.*data_loader.py"):
+    with pytest.raises(DataError, match=r"dataset_info.json.*singlow prepare"):
         Windows(tmp_path, "train", 256, 4)
 
 

@@ -1,4 +1,4 @@
-"""Affine maps that read nothing: one per channel, with a start from data, and one per position."""
+"""Unconditional affine maps: one per channel, initialised from data, and one per position."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from singlow.bijections.affine import bound
 from singlow.bijections.base import InvertibleLayer
-from singlow.bijections.coupling import bound
+from singlow.bijections.conditions import Condition
 from singlow.bijections.linear import Affine, diagonal
 from singlow.ops.masks import count_frames, sum_frames
 from singlow.ops.tensors import Shape, Tensor
@@ -17,18 +18,18 @@ _EPSILON = 1e-6
 
 @keras.saving.register_keras_serializable("singlow")
 class ActNorm(InvertibleLayer):
-    """`z = (x + shift) * exp(log_scale)` with one shift and one scale a channel.
+    """`z = (x + shift) * exp(log_scale)` with a shift and a scale for each channel.
 
-    `log |det| = frames * sum_c log_scale_c`. `adapt` sets both so that `z` has mean zero and
-    variance one in every channel of the data it is given. That it has happened is a saved weight:
-    a reloaded layer does not adapt again.
+    `log |det| = positions * sum_c log_scale_c`, where positions are frames, or pixels of an image.
+    `adapt` sets both so that every channel of `z` has mean zero and variance one on the given data.
+    Whether a layer has adapted is a saved weight: a reloaded layer does not adapt again.
 
     References:
         Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions, 2018,
         https://arxiv.org/abs/1807.03039
     """
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         channels = (x_shape[-1],)
         self.shift = self.add_weight(name="shift", shape=channels, initializer="zeros")
         self.log_scale = self.add_weight(name="log_scale", shape=channels, initializer="zeros")
@@ -37,19 +38,19 @@ class ActNorm(InvertibleLayer):
         )
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         z = (x + self.shift) * ops.exp(self.log_scale)
         return z, count_frames(x, frame_mask) * ops.sum(self.log_scale)
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         x = z * ops.exp(-self.log_scale) - self.shift
         return x, -count_frames(z, frame_mask) * ops.sum(self.log_scale)
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         x = ops.convert_to_tensor(x, dtype=self.compute_dtype)
         if not self.built:
@@ -68,7 +69,7 @@ class ActNorm(InvertibleLayer):
         return self(x, frame_mask=frame_mask)[0]
 
     def affine(self, value: Callable[[keras.Variable], Tensor]) -> Affine:
-        """This layer as one affine map; see `InvertibleLayer.folded`."""
+        """This layer as an affine map of channels; `value` as for `InvertibleLayer.folded`."""
         shift, log_scale = value(self.shift), value(self.log_scale)
         scale = ops.exp(log_scale)
         return Affine(
@@ -80,12 +81,12 @@ class ActNorm(InvertibleLayer):
 class PositionalAffine(InvertibleLayer):
     """`z_t = (x_t - shift_(t mod period)) * exp(-log_scale_(t mod period))`.
 
-    A free mean and deviation for each position and channel: the prior of a model for windows of one
-    length, repeated every `period` frames so that other lengths have it too. It starts as the
+    A learned mean and deviation for each position and channel: the prior of a model that is trained
+    on windows of one length, repeated every `period` frames for other lengths. It starts as the
     identity. The log-scale is bounded to (-2, 2).
 
     Args:
-        period: after how many frames the positions begin anew; at least 1.
+        period: number of frames after which the positions repeat; at least 1.
 
     Raises:
         ValueError: `period` is below 1.
@@ -97,19 +98,19 @@ class PositionalAffine(InvertibleLayer):
             raise ValueError(f"Expected a period of at least 1. Received: period={period}.")
         self.period = period
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         shape = (self.period, x_shape[-1])
         self.shift = self.add_weight(name="shift", shape=shape, initializer="zeros")
         self.log_scale = self.add_weight(name="log_scale", shape=shape, initializer="zeros")
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         shift, log_scale = self._at_positions(x)
         return (x - shift) * ops.exp(-log_scale), -sum_frames(log_scale, frame_mask)
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         shift, log_scale = self._at_positions(z)
         return z * ops.exp(log_scale) + shift, sum_frames(log_scale, frame_mask)

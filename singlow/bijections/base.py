@@ -1,4 +1,4 @@
-"""The invertible layer: one face for every bijection and every composite."""
+"""The invertible layer: one interface for every bijection and every composite."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from singlow.bijections.conditions import Condition, check_condition, map_tensors
 from singlow.ops.control import vjp
 from singlow.ops.masks import masked
 from singlow.ops.stateless import Bindings, run_bound, values_of
-from singlow.ops.tensors import Shape, Tensor
+from singlow.ops.tensors import Shape, Tensor, full_precision
 
 Fold = Callable[[Callable[[keras.Variable], Tensor]], Bindings]
 
@@ -18,50 +19,61 @@ Fold = Callable[[Callable[[keras.Variable], Tensor]], Bindings]
 class InvertibleLayer(keras.layers.Layer):
     """A bijection `z = f(x | condition)` with its log-determinant.
 
-    Both directions return `(output, log_det)`, `log_det` of shape `(batch,)`, at least float32, for
-    the direction that ran: `log |det dz/dx|` forward, `log |det dx/dz|` in reverse, so that a round
-    trip sums to zero.
+    Both directions return `(output, log_det)`. `log_det` has shape `(batch,)`, is at least float32,
+    and belongs to the direction that ran: `log |det dz/dx|` forward, `log |det dx/dz|` in reverse,
+    so that it sums to zero over a round trip.
 
-    Writing one: `_forward(x, condition, frame_mask, training)` and `_inverse` with the same
-    arguments, and `build(x_shape, condition_shape=None)` when there are weights. A layer that
-    changes the shape also writes `latent_shape`, `latent_condition_shape` and `at_latents`; one
-    that starts from data writes `adapt`. Add it to `tests/conformance/cases.py` and every property
-    is tested.
+    A subclass implements `_forward(x, condition, frame_mask, training)` and `_inverse` with the
+    same arguments, and `build(x_shape, condition_shape=None)` if it has weights. A layer that
+    changes the shape also implements `latent_shape`, `latent_condition_shape` and `at_latents`; one
+    with weights that start from data implements `adapt`. Add it to `tests/conformance/cases.py`,
+    and every property is tested.
+
+    A layer computes in full precision whatever the global dtype policy is; only an explicit `dtype`
+    changes that.
 
     Call arguments:
         x: `(batch, time, channels)` or `(batch, height, width, channels)`; latents when `reverse`.
-        condition: `(batch, time, features)`, or `(batch, 1, features)` to hold for all frames.
+        condition: see `singlow.bijections.conditions`.
         frame_mask: `(batch, time)`, 1 for valid frames and 0 for padding. Padded frames change
-            neither the log-determinant nor the valid frames.
-        reverse: run latent -> data.
-        training: whether units are dropped.
+            neither the log-determinant nor the valid frames. Images take no mask.
+        reverse: whether to map latents to data.
+        training: whether dropout is active.
+
+    Raises:
+        ValueError: `x` is neither a sequence of frames nor an image, a mask is given for an image
+            or has another length than `x`, or a condition is not aligned with `x`.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
         https://arxiv.org/abs/1505.05770
     """
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        """Make the weights for data and condition of these shapes; none unless it is written."""
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
+
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
+        """Create the weights for `x` and a condition of these shapes; the base class has none."""
 
     def call(
         self,
         x: Tensor,
-        condition: Tensor | None = None,
+        condition: Condition = None,
         frame_mask: Tensor | None = None,
         reverse: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
+        self._check_call(x, condition, frame_mask, reverse)
         run = self._inverse if reverse else self._forward
         return run(x, condition, frame_mask, training)
 
     def inverse(
-        self, z: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, z: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Map latents to data: `(x, log |det dx/dz|)`.
 
         Raises:
-            ValueError: the layer has not been built, so it has no weights to invert with.
+            ValueError: the layer has not been built and has no weights.
         """
         if not self.built:
             raise ValueError(
@@ -71,19 +83,15 @@ class InvertibleLayer(keras.layers.Layer):
         return self(z, condition=condition, frame_mask=frame_mask, reverse=True)
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         """Set data-dependent weights from `x`, eagerly and once; return the layer's output."""
         return self(x, condition=condition, frame_mask=frame_mask)[0]
 
-    def _build_for(self, x: Tensor, condition: Tensor | None) -> None:
-        if not self.built:
-            self.build(tuple(x.shape), None if condition is None else tuple(condition.shape))
-
     def inversion_errors(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> list[Tensor]:
-        """The largest `|f^-1(f(x)) - x|` in valid frames, for each level that it has."""
+        """The largest `|f^-1(f(x)) - x|` in valid frames, for each level of the layer."""
         z = self(x, condition, frame_mask)[0]
         return [inversion_error(self, x, z, condition, frame_mask)]
 
@@ -92,29 +100,29 @@ class InvertibleLayer(keras.layers.Layer):
         y: Tensor,
         dy: Tensor,
         dlog_det: Tensor,
-        condition: Tensor | None,
+        condition: Condition,
         frame_mask: Tensor | None,
         bindings: Bindings,
         training: bool | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
-        """The backward pass from the output alone: `x = f^-1(y)`, then the gradients there.
+    ) -> tuple[Tensor, Tensor, Condition, list[Tensor]]:
+        """The backward pass from the output alone: `x = f^-1(y)`, then the gradients at `x`.
 
         Args:
             y: the output.
-            dy: gradient with respect to it.
+            dy: gradient with respect to `y`.
             dlog_det: gradient with respect to the log-determinant, `(batch,)`.
             condition: as for `call`.
             frame_mask: as for `call`.
-            bindings: pairs of a variable and the tensor to take in its place.
+            bindings: pairs of a variable and the tensor that replaces its value.
             training: as for `call`.
 
         Returns:
-            `x`, and the gradients with respect to `x`, the condition (`None` without one) and each
-            of `trainable_variables`.
+            `x`, and the gradients with respect to `x`, the condition (of the same structure) and
+            each of `trainable_variables`.
         """
         x, _ = run_bound(self, bindings, y, condition, frame_mask, reverse=True, training=training)
 
-        def function(x: Tensor, condition: Tensor | None, weights: list[Tensor]) -> tuple:
+        def function(x: Tensor, condition: Condition, weights: list[Tensor]) -> tuple:
             pairs = [*bindings, *zip(self.trainable_variables, weights, strict=True)]
             return run_bound(self, pairs, x, condition, frame_mask, training=training)
 
@@ -124,30 +132,30 @@ class InvertibleLayer(keras.layers.Layer):
     def folded(
         self, tile: int | None = None, precision: str | None = None
     ) -> tuple["InvertibleLayer", Fold]:
-        """An equal layer that is cheaper to run, built, and how to come by its weights.
+        """An equal layer that is cheaper to run, and the function that computes its weights.
 
-        What depends on weights alone (norms, products of matrices, inverses) becomes a weight of
-        that layer. A layer without such parts is its own folded one.
+        Whatever depends on weights alone (norms, matrix products, inverses) becomes a weight of the
+        folded layer. A layer without such parts is its own folded layer.
 
         Args:
-            tile: frames that a coupling's network sees at a time; all of them when `None`.
-            precision: dtype policy of the networks; their own when `None`.
+            tile: number of frames that a coupling's network sees at a time; all when `None`.
+            precision: dtype policy of the networks; unchanged when `None`.
 
         Returns:
-            The folded layer, and a differentiable function that gives its weights: from a function
-            of this layer's variables, each to a tensor of its shape after any axes for many layers
-            at once, to pairs of a variable of the folded layer and its tensor.
+            The folded layer, built, and a differentiable function `fold`. `fold(value)` returns
+            pairs of a variable of the folded layer and its tensor, where `value` maps a variable of
+            this layer to a tensor of its shape, after any leading axes for many layers at once.
         """
         return self, lambda value: [(v, value(v)) for v in self.weights]
 
     def for_inference(self, tile: int | None = None) -> "InvertibleLayer":
-        """The folded layer with the weights as they are, its networks in their weights' precision.
+        """The folded layer with the current weights, its networks in full precision.
 
         Args:
-            tile: frames that a coupling's network sees at a time; all of them when `None`.
+            tile: number of frames that a coupling's network sees at a time; all when `None`.
         """
         layer, fold = self.folded(tile, self.variable_dtype)
-        for variable, tensor in fold(_exact):
+        for variable, tensor in fold(_float64_value):
             variable.assign(ops.cast(tensor, variable.dtype))
         return layer
 
@@ -155,20 +163,50 @@ class InvertibleLayer(keras.layers.Layer):
         """The shape of the latents for data of `x_shape`; a list for multi-scale latents."""
         return tuple(x_shape)
 
-    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+    def latent_condition_shape(self, condition_shape: Any) -> Any:
         """The shape of the condition at the resolution of the latents."""
         return condition_shape
 
     def at_latents(
-        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor | None, Any]:
+        self, condition: Condition = None, frame_mask: Tensor | None = None
+    ) -> tuple[Condition, Any]:
         """The condition and frame mask at the resolution of the latents."""
         return condition, frame_mask
+
+    def _build_for(self, x: Tensor, condition: Condition) -> None:
+        if not self.built:
+            shapes = map_tensors(lambda entry: tuple(entry.shape), condition)
+            self.build(tuple(x.shape), shapes)
+
+    def _check_call(
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, reverse: bool
+    ) -> None:
+        """Check shapes; latents of another resolution are checked by the layers inside."""
+        if isinstance(x, list | tuple) or len(x.shape) not in (3, 4):
+            if isinstance(x, list | tuple) and reverse:
+                return
+            raise ValueError(
+                f"Expected x of {self.name} with shape (batch, time, channels) or (batch, height, "
+                f"width, channels). Received: {getattr(x, 'shape', type(x).__name__)}."
+            )
+        if reverse and self.latent_shape(tuple(x.shape)) != tuple(x.shape):
+            return
+        check_condition(self.name, tuple(x.shape), condition)
+        if frame_mask is None:
+            return
+        pairs = zip(frame_mask.shape, x.shape[:2], strict=False)
+        wrong = any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        if len(x.shape) != 3 or len(frame_mask.shape) != 2 or wrong:
+            raise ValueError(
+                f"Expected frame_mask of {self.name} with shape (batch, time) for x (batch, time, "
+                f"channels), and none for images. Received: frame_mask {tuple(frame_mask.shape)} "
+                f"with x {tuple(x.shape)}."
+            )
 
     def _add_given(
         self, name: str, value: np.ndarray, trainable: bool, dtype: str | None = None
     ) -> keras.Variable:
-        """A weight that starts as `value`."""
+        """Add a weight with the initial value `value`."""
         return self.add_weight(
             name=name,
             shape=value.shape,
@@ -178,21 +216,21 @@ class InvertibleLayer(keras.layers.Layer):
         )
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError(f"{type(self).__name__} does not write `_forward`.")
+        raise NotImplementedError(f"{type(self).__name__} does not implement `_forward`.")
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError(f"{type(self).__name__} does not write `_inverse`.")
+        raise NotImplementedError(f"{type(self).__name__} does not implement `_inverse`.")
 
 
 def inversion_error(
     layer: InvertibleLayer,
     x: Tensor,
     z: Tensor,
-    condition: Tensor | None = None,
+    condition: Condition = None,
     frame_mask: Tensor | None = None,
 ) -> Tensor:
     """The largest `|f^-1(z) - x|` in valid frames, for `z = f(x)`."""
@@ -200,21 +238,21 @@ def inversion_error(
     return ops.max(ops.abs(masked(back - x, frame_mask)))
 
 
-def _exact(variable: keras.Variable) -> Tensor:
+def _float64_value(variable: keras.Variable) -> Tensor:
     value = ops.convert_to_numpy(variable)
     floating = np.issubdtype(value.dtype, np.floating)
     return ops.convert_to_tensor(value.astype(np.float64) if floating else value)
 
 
 def rebuilt(layer: keras.layers.Layer, **settings: Any) -> Any:
-    """A built layer of the same config, but for some settings, with weights of its own."""
+    """A built layer with the config of `layer`, except for `settings`, and its own weights."""
     again = type(layer).from_config({**layer.get_config(), **settings})
     again.build_from_config(layer.get_build_config())
     return again
 
 
 def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
-    """A nested layer as the JSON-able part of a config; the outer layer will build it."""
+    """A nested layer as the JSON-able part of a config; the outer layer builds it."""
     if layer is None:
         return None
     config = keras.saving.serialize_keras_object(layer)
@@ -223,5 +261,5 @@ def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
 
 
 def deserialize(config: Any) -> Any:
-    """The nested layer of a config; a layer is passed through."""
+    """The nested layer of a config; a layer is returned as it is."""
     return keras.saving.deserialize_keras_object(config) if isinstance(config, dict) else config

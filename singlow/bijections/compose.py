@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer, deserialize, serialize
+from singlow.bijections.conditions import Condition, map_tensors
 from singlow.bijections.linear import merged
 from singlow.ops.stateless import Bindings
 from singlow.ops.tensors import Shape, Tensor
@@ -17,8 +18,7 @@ class Chain(InvertibleLayer):
     """`f = f_n . ... . f_1`, with `log |det df| = sum_i log |det df_i|`.
 
     Args:
-        layers: bijections in the order data passes through them. One with multi-scale latents may
-            only stand last.
+        layers: bijections in forward order. A layer with multi-scale latents may only be the last.
 
     Raises:
         ValueError: no layer is given.
@@ -37,7 +37,7 @@ class Chain(InvertibleLayer):
             raise ValueError("Expected at least one layer. Received: layers=[].")
         self.layers = list(layers)
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         for layer in self.layers:
             if not layer.built:
                 layer.build(x_shape, condition_shape)
@@ -45,7 +45,7 @@ class Chain(InvertibleLayer):
             condition_shape = layer.latent_condition_shape(condition_shape)
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         total = 0
         for layer in self.layers:
@@ -55,7 +55,7 @@ class Chain(InvertibleLayer):
         return x, total
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         given = [(condition, frame_mask)]
         for layer in self.layers[:-1]:
@@ -73,27 +73,27 @@ class Chain(InvertibleLayer):
         y: Tensor,
         dy: Tensor,
         dlog_det: Tensor,
-        condition: Tensor | None,
+        condition: Condition,
         frame_mask: Tensor | None,
         bindings: Bindings,
         training: bool | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor, Condition, list[Tensor]]:
         if any(_changes_resolution(layer, condition, frame_mask) for layer in self.layers):
             given = (condition, frame_mask, bindings, training)
             return super().pull_back(y, dy, dlog_det, *given)
-        dcondition, gradients = None if condition is None else ops.zeros_like(condition), {}
+        dcondition, gradients = map_tensors(ops.zeros_like, condition), {}
         for layer in reversed(self.layers):
             y, dy, more, dweights = layer.pull_back(
                 y, dy, dlog_det, condition, frame_mask, bindings, training
             )
-            dcondition = more if dcondition is None else dcondition + more
+            dcondition = map_tensors(ops.add, dcondition, more)
             for variable, gradient in zip(layer.trainable_variables, dweights, strict=True):
                 known = gradients.get(id(variable))
                 gradients[id(variable)] = gradient if known is None else known + gradient
         return y, dy, dcondition, [gradients[id(v)] for v in self.trainable_variables]
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         for layer in self.layers:
             x = layer.adapt(x, condition, frame_mask)
@@ -101,7 +101,7 @@ class Chain(InvertibleLayer):
         return x
 
     def inversion_errors(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> list[Tensor]:
         if not any(layer.latent_shape(x.shape) != tuple(x.shape) for layer in self.layers):
             return super().inversion_errors(x, condition, frame_mask)
@@ -129,14 +129,14 @@ class Chain(InvertibleLayer):
             x_shape = layer.latent_shape(x_shape)
         return x_shape
 
-    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+    def latent_condition_shape(self, condition_shape: Any) -> Any:
         for layer in self.layers:
             condition_shape = layer.latent_condition_shape(condition_shape)
         return condition_shape
 
     def at_latents(
-        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor | None, Any]:
+        self, condition: Condition = None, frame_mask: Tensor | None = None
+    ) -> tuple[Condition, Any]:
         for layer in self.layers:
             condition, frame_mask = layer.at_latents(condition, frame_mask)
         return condition, frame_mask
@@ -150,7 +150,7 @@ class Chain(InvertibleLayer):
 
 
 def _changes_resolution(
-    layer: InvertibleLayer, condition: Tensor | None, frame_mask: Tensor | None
+    layer: InvertibleLayer, condition: Condition, frame_mask: Tensor | None
 ) -> bool:
     there = layer.at_latents(condition, frame_mask)
     return there[0] is not condition or there[1] is not frame_mask

@@ -1,4 +1,4 @@
-"""Linear mixing of channels: the invertible 1x1 convolution, permutations and flips."""
+"""Linear maps of channels: the invertible 1x1 convolution, permutations, flips, folded maps."""
 
 import functools
 import random
@@ -11,13 +11,14 @@ import scipy.linalg
 from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer
+from singlow.bijections.conditions import Condition
 from singlow.ops.masks import count_frames
 from singlow.ops.stateless import Bindings, read
 from singlow.ops.tensors import Shape, Tensor, identity, product
 
 
 class Affine(NamedTuple):
-    """`z_t = matrix x_t + shift`, or many such maps along leading axes.
+    """`z_t = matrix x_t + shift`, or a stack of such maps along leading axes.
 
     Attributes:
         matrix: `(..., channels, channels)`.
@@ -32,7 +33,7 @@ class Affine(NamedTuple):
     log_det: Tensor
 
     def then(self, after: "Affine") -> "Affine":
-        """This map and `after` it."""
+        """The composition of this map and then `after`."""
         return Affine(
             product(after.matrix, self.matrix),
             product(self.inverse, after.inverse),
@@ -41,20 +42,20 @@ class Affine(NamedTuple):
         )
 
     def refined(self) -> "Affine":
-        """The inverse after a Newton step, so that its rounding costs z -> x -> z nothing."""
+        """The same map with its inverse improved to rounding error by one Newton step."""
         one = identity(self.matrix.shape[-1], self.matrix.dtype)
-        left = one - product(self.matrix, self.inverse)
-        return self._replace(inverse=self.inverse + product(self.inverse, left))
+        residual = one - product(self.matrix, self.inverse)
+        return self._replace(inverse=self.inverse + product(self.inverse, residual))
 
 
 @keras.saving.register_keras_serializable("singlow")
 class InvertibleConv(InvertibleLayer):
-    """`z_t = W x_t`, an invertible matrix over channels, started as a random rotation.
+    """`z_t = W x_t`, an invertible matrix over channels, initialised as a random rotation.
 
     With `form="plu"`, `W = P L (U + diag(sign * exp(log_diagonal)))` with `P` and `sign` fixed,
-    `L` unit lower and `U` strictly upper triangular, so `log |det| = frames * sum log_diagonal`:
-    never singular, and no determinant is computed. With `form="plain"`, `W` is a free matrix and
-    `log |det|` comes from its `slogdet` (TensorFlow's XLA has none).
+    `L` unit lower and `U` strictly upper triangular, so `log |det| = positions * sum log_diagonal`.
+    `W` is never singular, and no determinant is computed. With `form="plain"`, `W` is a free matrix
+    and `log |det|` is computed by `slogdet`, which TensorFlow's XLA lacks.
 
     Args:
         form: `"plu"` or `"plain"`.
@@ -73,7 +74,7 @@ class InvertibleConv(InvertibleLayer):
             raise ValueError(f"Expected form 'plu' or 'plain'. Received: form={form!r}.")
         self.form = form
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         channels = x_shape[-1]
         rotation = _random_rotation(channels)
         if self.form == "plain":
@@ -90,19 +91,19 @@ class InvertibleConv(InvertibleLayer):
         )
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         affine = self.affine(read)
         return mixed(x, affine.matrix), count_frames(x, frame_mask) * affine.log_det
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         affine = self.affine(read).refined()
         return mixed(z, affine.inverse), -count_frames(z, frame_mask) * affine.log_det
 
     def affine(self, value: Callable[[keras.Variable], Tensor]) -> Affine:
-        """This layer as one affine map; see `InvertibleLayer.folded`."""
+        """This layer as an affine map of channels; `value` as for `InvertibleLayer.folded`."""
         if self.form == "plain":
             matrix = value(self.kernel)
             inverse, log_det = ops.linalg.inv(matrix), ops.slogdet(matrix)[1]
@@ -137,7 +138,7 @@ class Permutation(InvertibleLayer):
     """`z_c = x_(order(c))`: a fixed permutation of channels; `log |det| = 0`.
 
     Args:
-        order: the permutation as a list; `None` draws one when the layer is built and saves it.
+        order: the permutation as a list; when `None`, `build` draws one, which is saved.
 
     Raises:
         ValueError: `order` is not a permutation of the channels.
@@ -147,7 +148,7 @@ class Permutation(InvertibleLayer):
         super().__init__(**kwargs)
         self.order = None if order is None else [int(c) for c in order]
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         channels = x_shape[-1]
         order = _drawn().permutation(channels) if self.order is None else np.array(self.order)
         if sorted(order.tolist()) != list(range(channels)):
@@ -163,12 +164,12 @@ class Permutation(InvertibleLayer):
         )
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         return ops.take(x, self.indices, axis=-1), 0.0 * count_frames(x)
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         return ops.take(z, ops.argsort(self.indices), axis=-1), 0.0 * count_frames(z)
 
@@ -181,7 +182,7 @@ class Flip(InvertibleLayer):
     """`z_c = x_(channels - 1 - c)`: channels in reverse order; `log |det| = 0`."""
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         return ops.flip(x, axis=-1), 0.0 * count_frames(x)
 
@@ -192,11 +193,11 @@ class Flip(InvertibleLayer):
 class FoldedLinear(InvertibleLayer):
     """`z_t = W x_t + shift` with the inverse of `W` and its log-determinant as weights beside it.
 
-    What a mixing of channels, with the ActNorm before it, is folded into. The four belong together:
-    they are given, by `folded`, and not trained.
+    A 1x1 convolution is folded into this layer together with the ActNorm beside it. The four
+    weights depend on each other: `folded` sets them, and they are not trained.
     """
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         one = np.eye(x_shape[-1])
         self.matrix = self._add_given("matrix", one, trainable=True)
         self.inverse_matrix = self._add_given("inverse_matrix", one, trainable=False)
@@ -204,24 +205,24 @@ class FoldedLinear(InvertibleLayer):
         self.log_det = self._add_given("log_det", np.zeros(()), trainable=True)
 
     def affine(self, value: Any) -> Affine:
-        """This layer as one affine map; see `InvertibleLayer.folded`."""
+        """This layer as an affine map of channels; `value` as for `InvertibleLayer.folded`."""
         weights = (self.matrix, self.inverse_matrix, self.shift, self.log_det)
         return Affine(*(value(weight) for weight in weights))
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         return mixed(x, self.matrix) + self.shift, count_frames(x, frame_mask) * self.log_det
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         x = mixed(z - self.shift, self.inverse_matrix)
         return x, -count_frames(z, frame_mask) * self.log_det
 
 
 def merged(layers: list[Any]) -> tuple[InvertibleLayer, Fold]:
-    """Layers that have `affine`, in the order data passes through them, folded into one."""
+    """Fold layers that have a method `affine`, in forward order, into one `FoldedLinear`."""
     name = "_".join(layer.name for layer in layers)
     one = FoldedLinear(name=name, dtype=layers[0].dtype_policy.name)
     one.build((None, None, layers[0].weights[0].shape[-1]))
@@ -235,7 +236,7 @@ def merged(layers: list[Any]) -> tuple[InvertibleLayer, Fold]:
 
 
 def mixed(x: Tensor, matrix: Tensor) -> Tensor:
-    """`matrix x_t` for every frame: `(..., channels)` -> `(..., channels)`."""
+    """`matrix x_t` at every position: `(..., channels)` -> `(..., channels)`."""
     return product(x, ops.transpose(matrix))
 
 
@@ -250,7 +251,7 @@ def diagonal(values: Tensor) -> Tensor:
 
 
 def _drawn() -> np.random.Generator:
-    """A generator that `keras.utils.set_random_seed` seeds, on either backend."""
+    """A random generator that `keras.utils.set_random_seed` seeds on both backends."""
     return np.random.default_rng(random.randrange(2**32))
 
 

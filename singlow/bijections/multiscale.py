@@ -1,4 +1,4 @@
-"""Latents that leave level by level."""
+"""Multi-scale latents: half of the channels leave after each level."""
 
 from typing import Any, Self
 
@@ -13,24 +13,25 @@ from singlow.bijections.base import (
     rebuilt,
     serialize,
 )
+from singlow.bijections.conditions import Condition
 from singlow.ops.masks import halves
 from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")
 class MultiScale(InvertibleLayer):
-    """Levels after each of which half of the channels leave as latents.
+    """Levels, each of which factors out half of the channels as latents.
 
-    With `h_0 = x` and `[h_i, z_i] = level_i(h_(i-1))`, the last half of the channels `z_i` leaves
-    and `h_i` goes on; all of the last level's output leaves. The latents are a list, finest first.
-    A prior of `z_i` given `h_i` is a coupling that stands last in its level: the latents are then
-    standard normal at every level.
+    With `h_0 = x` and `[h_i, z_i] = level_i(h_(i-1))`, the last half of the channels `z_i` becomes
+    a latent and `h_i` is the input of the next level; the whole output of the last level is a
+    latent. The latents are a list, finest first. A prior of `z_i` given `h_i` is a coupling at the
+    end of its level, so that the latents are standard normal at every level.
 
     Args:
         levels: bijections, usually `Squeezed`.
 
     Raises:
-        ValueError: no level is given, or a level before the last leaves a single channel.
+        ValueError: no level is given, or a level before the last has a single output channel.
 
     References:
         Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,
@@ -43,7 +44,7 @@ class MultiScale(InvertibleLayer):
             raise ValueError("Expected at least one level. Received: levels=[].")
         self.levels = list(levels)
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         for level in self.levels:
             if not level.built:
                 level.build(x_shape, condition_shape)
@@ -57,7 +58,7 @@ class MultiScale(InvertibleLayer):
             x_shape = (*latent[:-1], latent[-1] - latent[-1] // 2)
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[list[Tensor], Tensor]:
         latents, total = [], 0
         for level in self.levels:
@@ -65,20 +66,20 @@ class MultiScale(InvertibleLayer):
             condition, frame_mask = level.at_latents(condition, frame_mask)
             total = total + log_det
             if level is not self.levels[-1]:
-                x, left = halves(x)
-                latents.append(left)
+                x, latent = halves(x)
+                latents.append(latent)
         return [*latents, x], total
 
     def _inverse(
         self,
         z: list[Tensor],
-        condition: Tensor | None,
+        condition: Condition,
         frame_mask: Tensor | None,
         training: bool | None,
     ) -> tuple[Tensor, Tensor]:
         if len(z) != len(self.levels):
             raise ValueError(
-                f"Expected {len(self.levels)} latents, one a level. Received: {len(z)}."
+                f"Expected {len(self.levels)} latents, one for each level. Received: {len(z)}."
             )
         given = [(condition, frame_mask)]
         for level in self.levels[:-1]:
@@ -93,7 +94,7 @@ class MultiScale(InvertibleLayer):
         return x, total
 
     def inversion_errors(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> list[Tensor]:
         errors = []
         for level in self.levels:
@@ -104,15 +105,15 @@ class MultiScale(InvertibleLayer):
         return errors
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> list[Tensor]:
         latents = []
         for level in self.levels:
             x = level.adapt(x, condition, frame_mask)
             condition, frame_mask = level.at_latents(condition, frame_mask)
             if level is not self.levels[-1]:
-                x, left = halves(x)
-                latents.append(left)
+                x, latent = halves(x)
+                latents.append(latent)
         return [*latents, x]
 
     def folded(self, tile: int | None = None, precision: str | None = None) -> tuple[Self, Fold]:
@@ -128,14 +129,14 @@ class MultiScale(InvertibleLayer):
             x_shape = (*latent[:-1], latent[-1] - latent[-1] // 2)
         return [*shapes[:-1], latent]
 
-    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+    def latent_condition_shape(self, condition_shape: Any) -> Any:
         for level in self.levels:
             condition_shape = level.latent_condition_shape(condition_shape)
         return condition_shape
 
     def at_latents(
-        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor | None, list[Tensor | None]]:
+        self, condition: Condition = None, frame_mask: Tensor | None = None
+    ) -> tuple[Condition, list[Tensor | None]]:
         masks = []
         for level in self.levels:
             condition, frame_mask = level.at_latents(condition, frame_mask)

@@ -1,4 +1,4 @@
-"""A level's equal steps, run as one loop over stacked weights."""
+"""Steps of equal structure, run as one loop over stacked weights."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer, deserialize, serialize
+from singlow.bijections.conditions import Condition
 from singlow.ops.control import compiled, scan, with_backward
 from singlow.ops.masks import count_frames
 from singlow.ops.stateless import Bindings, read, run_bound
@@ -18,18 +19,18 @@ BACKPROP = ("stored", "inverted")
 
 @keras.saving.register_keras_serializable("singlow")
 class Repeat(InvertibleLayer):
-    """`f = f_n . ... . f_1`: `times` steps of the same make, each with weights of its own.
+    """`f = f_n . ... . f_1`: `times` steps of equal structure, each with its own weights.
 
-    A weight of the step of shape `s` is one weight of shape `(times, *s)` here, each slice drawn as
-    its own step would draw it, and the steps are the turns of one loop: neither the traced graph
-    nor compile time grows with `times`. With `backprop="inverted"` the backward pass recomputes
-    each step's input from its output instead of keeping it, so memory does not grow either, for one
-    more evaluation of each network.
+    A weight of shape `s` in one step is a weight of shape `(times, *s)` here, initialised step by
+    step. The steps are iterations of one loop, so neither the traced graph nor compile time grows
+    with `times`. With `backprop="inverted"` the backward pass recomputes the input of each step
+    from its output instead of storing it, so memory does not grow either; the cost is one more
+    evaluation of each network.
 
     Args:
-        step: a bijection that keeps the shape; the pattern from which all steps are made. It may
-            hold weights and seed generators, and changes nothing else when it is called.
-        times: how many steps; at least 1.
+        step: a bijection that keeps the shape; the template of all steps. It may hold weights and
+            seed generators, and must not change other state when it is called.
+        times: number of steps; at least 1.
         backprop: `"stored"` or `"inverted"`.
 
     Raises:
@@ -58,10 +59,10 @@ class Repeat(InvertibleLayer):
 
     @property
     def step(self) -> InvertibleLayer:
-        """The pattern: what every step is made like. Its own weights are nobody's."""
+        """The template of the steps. Its weights are placeholders that no step uses."""
         return self._pattern.layer
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         self._pattern.build(x_shape, condition_shape)
         latent = self.step.latent_shape(x_shape)
         if latent != tuple(x_shape):
@@ -96,7 +97,7 @@ class Repeat(InvertibleLayer):
     def call(
         self,
         x: Tensor,
-        condition: Tensor | None = None,
+        condition: Condition = None,
         frame_mask: Tensor | None = None,
         reverse: bool = False,
         training: bool | None = None,
@@ -120,9 +121,9 @@ class Repeat(InvertibleLayer):
         return self._ways[reverse, training]
 
     def _seeds(self, training: bool | None) -> list[Tensor]:
-        """A state for every step and generator, all from one draw.
+        """A state for every step and seed generator, all from one draw.
 
-        They go into the loop as weights do, so that recomputation drops the same units.
+        The loop reads them like weights, so that recomputation drops the same units.
         """
         if not self._pattern.seeds:
             return []
@@ -132,7 +133,7 @@ class Repeat(InvertibleLayer):
     def _loop(
         self,
         x: Tensor,
-        condition: Tensor | None,
+        condition: Condition,
         frame_mask: Tensor | None,
         values: Sequence[Tensor],
         reverse: bool,
@@ -159,20 +160,26 @@ class Repeat(InvertibleLayer):
     def _inverted(
         self,
         x: Tensor,
-        condition: Tensor | None,
+        condition: Condition,
         frame_mask: Tensor | None,
         values: Sequence[Tensor],
         reverse: bool,
         training: bool | None,
     ) -> tuple[Tensor, Tensor]:
         places = self._pattern.learned
-        given = 1 if condition is None else 2  # inputs that are differentiated beside the weights
+        leaves = [] if condition is None else keras.tree.flatten(condition)
+        given = 1 + len(leaves)  # inputs that are differentiated beside the weights
+
+        def packed(leaves: Sequence[Tensor]) -> Condition:
+            if condition is None:
+                return None
+            return keras.tree.pack_sequence_as(condition, list(leaves))
 
         def split(learned: list[Tensor], fixed: list[Any]) -> tuple[Any, ...]:
             frame_mask, values = fixed[0], list(fixed[1])
             for place, weight in zip(places, learned[given:], strict=True):
                 values[place] = weight
-            return learned[0], learned[1] if given == 2 else None, frame_mask, values
+            return learned[0], packed(learned[1:given]), frame_mask, values
 
         def forward(learned: list[Tensor], fixed: list[Any]) -> tuple[Tensor, Tensor]:
             return self._loop(*split(learned, fixed), reverse, training, differentiated=False)
@@ -189,25 +196,28 @@ class Repeat(InvertibleLayer):
             def turn(
                 carry: list[Tensor], values: list[Tensor]
             ) -> tuple[list[Tensor], list[Tensor]]:
-                y, dy, *more = carry
+                y, dy, *dleaves = carry
                 y, dy, dcondition, dweights = self._pattern.folded.pull_back(
                     y, dy, dlog_det, condition, frame_mask, self._pattern.bind(values), training
                 )
-                return [y, dy, *(d + dcondition for d in more)], dweights
+                if dleaves:
+                    more = keras.tree.flatten(dcondition)
+                    dleaves = [a + b for a, b in zip(dleaves, more, strict=True)]
+                return [y, dy, *dleaves], dweights
 
-            start = [outputs[0], dz] + ([] if condition is None else [ops.zeros_like(condition)])
+            start = [outputs[0], dz, *(ops.zeros_like(leaf) for leaf in learned[1:given])]
             like = [self._pattern.inner[place].value for place in places]
             carry, dweights = scan(
                 turn, start, values, self.times, like, reverse=True, differentiated=False
             )
             return [*carry[1:], *dweights]
 
-        inputs = [x] if condition is None else [x, condition]
         weights = [values[place] for place in places]
-        return with_backward(forward, backward)([*inputs, *weights], [frame_mask, list(values)])
+        learned = [x, *leaves, *weights]
+        return with_backward(forward, backward)(learned, [frame_mask, list(values)])
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         self._build_for(x, condition)
         adapted = []
@@ -218,7 +228,7 @@ class Repeat(InvertibleLayer):
         return x
 
     def _steps(self) -> Iterator[InvertibleLayer]:
-        """The pattern with the weights of one step after another."""
+        """Yield the template with the weights of one step after another."""
         for index in range(self.times):
             for slot, stacked in zip(self._pattern.slots, self.stacked, strict=True):
                 slot.assign(owned(stacked[index]))
@@ -227,7 +237,7 @@ class Repeat(InvertibleLayer):
     def _assign(self, steps: list[list[np.ndarray]]) -> None:
         for stacked, values in zip(self.stacked, zip(*steps, strict=True), strict=True):
             if not np.array_equal(values, ops.convert_to_numpy(stacked)):
-                stacked.assign(np.stack(values))  # those that stay are not moved in memory
+                stacked.assign(np.stack(values))  # unchanged weights keep their memory
 
     def folded(
         self, tile: int | None = None, precision: str | None = None
@@ -254,25 +264,26 @@ class Repeat(InvertibleLayer):
 
 
 class Pattern:
-    """A layer whose variables are slots that each turn of a loop fills with its own weights.
+    """A template layer whose variables are bound to other tensors in each iteration of a loop.
 
-    What runs is the layer folded: what depends on weights alone is computed for all turns at once,
-    before the loop.
+    The loop runs the folded layer, so that whatever depends on weights alone is computed for all
+    iterations at once, before the loop. Keras does not track the layer, because this object is not
+    a Keras object.
 
     Attributes:
-        layer: the layer; no part of a Keras layer that holds this object.
-        slots: its weights, once built.
-        folded: the layer that runs.
-        inner: its weights.
-        seeds: the states of its seed generators.
-        learned: the places of trainable weights among `inner`.
+        layer: the template.
+        slots: the weights of `layer`, once built.
+        folded: the layer that the loop runs.
+        inner: the weights of `folded`.
+        seeds: the states of the seed generators of `folded`.
+        learned: the positions of the trainable weights in `inner`.
     """
 
     def __init__(self, layer: InvertibleLayer) -> None:
         self.layer = layer
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None) -> None:
-        """Build the layer and find its slots."""
+    def build(self, x_shape: Shape, condition_shape: Any) -> None:
+        """Build the template and collect its weights."""
         self.layer.build(x_shape, condition_shape)
         self.slots: list[keras.Variable] = list(self.layer.weights)
         self.folded, self._fold = self.layer.folded()
@@ -282,19 +293,19 @@ class Pattern:
         self.learned = [place for place, slot in enumerate(self.inner) if slot.trainable]
 
     def fold(self, stacked: Sequence[Tensor]) -> list[Tensor]:
-        """From `(times, ...)` tensors for `slots` to those for `inner`."""
+        """Map `(times, ...)` tensors for `slots` to those for `inner`."""
         return folded_values(self._fold, self.slots, stacked, self.inner)
 
     def name_of(self, slot: keras.Variable) -> str:
-        """A slot's path inside the layer, with dots."""
+        """The path of a weight inside the template, with dots."""
         return slot.path.removeprefix(f"{self.layer.path}/").replace("/", ".")
 
     def bind(self, values: Sequence[Tensor]) -> Bindings:
-        """Pairs of every inner weight and seed with the tensor to take in its place."""
+        """Pairs of every inner weight and seed with the tensor that replaces its value."""
         return list(zip(self.inner + self.seeds, values, strict=True))
 
     def seed_states(self, state: Tensor, times: int) -> list[Tensor]:
-        """From one state, `(times, ...)` states for every seed generator."""
+        """`(times, ...)` states for every seed generator, derived from one state."""
         offset = np.stack([np.arange(times), np.zeros(times, int)], axis=-1)
         return [
             state + ops.cast(7919 * offset + (104729 * number, 0), state.dtype)
@@ -308,7 +319,7 @@ def folded_values(
     values: Sequence[Tensor],
     inner: Sequence[keras.Variable],
 ) -> list[Tensor]:
-    """What a fold makes of values for `slots`, in the order of `inner`."""
+    """The tensors that `fold` computes from values for `slots`, in the order of `inner`."""
     given = {id(slot): value for slot, value in zip(slots, values, strict=True)}
     made = {id(variable): tensor for variable, tensor in fold(lambda slot: given[id(slot)])}
     return [made[id(variable)] for variable in inner]

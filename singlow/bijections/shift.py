@@ -1,40 +1,49 @@
-"""A shift that is read off the condition."""
+"""A shift computed from the condition."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
 
 from singlow.bijections.base import InvertibleLayer
+from singlow.bijections.conditions import Condition, at_positions
 from singlow.ops.masks import count_frames
 from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")
 class ConditionalShift(InvertibleLayer):
-    """`z_t = x_t + A c_t`, one learned matrix from the condition to the channels; `log |det| = 0`.
+    """`z_t = x_t + A c_t` with a learned matrix `A` and a condition `c`; `log |det| = 0`.
 
-    It starts as the identity. It has no bias: an ActNorm after it has one.
+    It starts as the identity. It has no bias, since an ActNorm usually follows.
 
     Raises:
-        ValueError: the condition is missing.
+        ValueError: the condition is missing, or is a sequence or a mapping.
     """
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        if condition_shape is None:
-            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
+        _require_one(self.name, condition_shape)
         shape = (condition_shape[-1], x_shape[-1])
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer="zeros")
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
-        return x + self._shift(condition), 0.0 * count_frames(x)
+        return x + self._shift(condition, len(x.shape)), 0.0 * count_frames(x)
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
-        return z - self._shift(condition), 0.0 * count_frames(z)
+        return z - self._shift(condition, len(z.shape)), 0.0 * count_frames(z)
 
-    def _shift(self, condition: Tensor | None) -> Tensor:
-        if condition is None:
-            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
-        return ops.matmul(ops.cast(condition, self.compute_dtype), self.kernel)
+    def _shift(self, condition: Condition, rank: int) -> Tensor:
+        _require_one(self.name, condition)
+        shift = ops.matmul(ops.cast(condition, self.compute_dtype), self.kernel)
+        return at_positions(shift, rank)
+
+
+def _require_one(name: str, condition: Condition) -> None:
+    if condition is None or isinstance(condition, Mapping):
+        received = "condition=None" if condition is None else "a sequence or a mapping"
+        raise ValueError(f"Expected one item or frames condition for {name}. Received: {received}.")

@@ -1,4 +1,4 @@
-"""Squeezing neighbouring frames, or pixels, into channels."""
+"""Squeeze neighbouring frames, or pixels, into channels."""
 
 from typing import Any
 
@@ -6,25 +6,27 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import InvertibleLayer
+from singlow.bijections.conditions import Condition, map_frames
 from singlow.bijections.wrappers import Wrapper
 from singlow.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("singlow")
 class Squeezed(Wrapper):
-    """A bijection on `factor` neighbouring frames at a time.
+    """A bijection that runs at a resolution reduced by `factor`.
 
-    `(batch, time, channels)` becomes `(batch, time / factor, factor * channels)` and images
-    `(batch, height / factor, width / factor, factor^2 * channels)`, then the bijection runs there;
-    the output stays squeezed. The condition is squeezed with it unless it holds for all frames, and
-    the frame mask keeps every `factor`-th entry, so valid lengths are multiples of `factor`.
+    `(batch, time, channels)` becomes `(batch, time / factor, factor * channels)`, and images
+    `(batch, height / factor, width / factor, factor^2 * channels)`. The output stays squeezed. A
+    frames condition is squeezed with `x`; item conditions and sequences are passed on. The frame
+    mask keeps every `factor`-th entry, so valid lengths are multiples of `factor`.
 
     Args:
         bijection: the layer that runs on the squeezed tensor.
-        factor: how many frames become one; at least 1.
+        factor: number of frames that become one, and of pixels along each axis; at least 1.
 
     Raises:
-        ValueError: `factor` is below 1, or a length is not a multiple of it.
+        ValueError: `factor` is below 1, a length is not a multiple of it, or a frames condition is
+            not at the resolution of `x`.
 
     References:
         Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,
@@ -37,46 +39,47 @@ class Squeezed(Wrapper):
             raise ValueError(f"Expected a factor of at least 1. Received: factor={factor}.")
         self.factor = factor
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         if not self.bijection.built:
             self.bijection.build(
                 self._squeezed_shape(x_shape), self._squeezed_condition_shape(condition_shape)
             )
 
     def _forward(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         condition, frame_mask = self._squeezed_inputs(condition, frame_mask)
-        x = _squeeze(x, self._checked(x))
+        x = _squeeze(x, self._checked_factor(x))
         return self.bijection(x, condition, frame_mask, training=training)
 
     def _inverse(
-        self, z: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, z: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         condition, frame_mask = self._squeezed_inputs(condition, frame_mask)
         x, log_det = self.bijection(z, condition, frame_mask, reverse=True, training=training)
         return _unsqueeze(x, self.factor), log_det
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
+        self._check_call(x, condition, frame_mask, reverse=False)
         condition, frame_mask = self._squeezed_inputs(condition, frame_mask)
-        return self.bijection.adapt(_squeeze(x, self._checked(x)), condition, frame_mask)
+        return self.bijection.adapt(_squeeze(x, self._checked_factor(x)), condition, frame_mask)
 
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         return self.bijection.latent_shape(self._squeezed_shape(x_shape))
 
-    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+    def latent_condition_shape(self, condition_shape: Any) -> Any:
         return self.bijection.latent_condition_shape(
             self._squeezed_condition_shape(condition_shape)
         )
 
     def at_latents(
-        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor | None, Any]:
+        self, condition: Condition = None, frame_mask: Tensor | None = None
+    ) -> tuple[Condition, Any]:
         return self.bijection.at_latents(*self._squeezed_inputs(condition, frame_mask))
 
-    def _checked(self, x: Tensor) -> int:
+    def _checked_factor(self, x: Tensor) -> int:
         for length in x.shape[1:-1]:
             if length is not None and length % self.factor:
                 raise ValueError(
@@ -89,25 +92,19 @@ class Squeezed(Wrapper):
         lengths = [None if n is None else n // self.factor for n in shape[1:-1]]
         return (shape[0], *lengths, shape[-1] * self.factor ** len(lengths))
 
-    def _squeezed_condition_shape(self, shape: Shape | None) -> Shape | None:
-        return shape if shape is None or _holds(shape) else self._squeezed_shape(shape)
+    def _squeezed_condition_shape(self, shape: Shape | None) -> Any:
+        return map_frames(self._squeezed_shape, shape)
 
     def _squeezed_inputs(
-        self, condition: Tensor | None, frame_mask: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        if condition is not None and not _holds(condition.shape):
-            condition = _squeeze(condition, self.factor)
+        self, condition: Condition, frame_mask: Tensor | None
+    ) -> tuple[Condition, Tensor | None]:
+        condition = map_frames(lambda entry: _squeeze(entry, self.factor), condition)
         if frame_mask is not None:
             frame_mask = frame_mask[:, :: self.factor]
         return condition, frame_mask
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
-
-
-def _holds(shape: Shape) -> bool:
-    """Whether a condition of this shape holds for all frames."""
-    return all(length == 1 for length in shape[1:-1])
 
 
 def _lengths(x: Tensor) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from singlow.bijections.conditions import Condition, map_frames
 from singlow.ops.control import scan
 from singlow.ops.masks import count_frames
 from singlow.ops.tensors import Tensor
@@ -14,46 +15,53 @@ def in_tiles(
     function: Callable[..., tuple[Tensor, Tensor]],
     seen: Tensor,
     moved: Tensor,
-    condition: Tensor | None,
+    condition: Condition,
     frame_mask: Tensor | None,
     tile: int,
     field: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """`function` over tiles of time, its outputs joined and its log-determinants summed.
+    """Run `function` over tiles of time; join its outputs and sum its log-determinants.
 
-    A tile sees the frames of its neighbours that a network of this receptive field reads; frames
-    beyond the ends of the input are masked, and a network takes masked frames for the zeros beyond
-    the ends. So the result is that of the whole input at once.
+    A tile is given with the neighbouring frames that a network of this receptive field reads.
+    Frames beyond the ends of the input are masked, and a network treats masked frames as the zeros
+    beyond the ends. So the result equals that of the whole input at once.
 
     Args:
         function: from `seen` with its margins, `moved`, the condition and the frame mask with their
-            margins to an output like `moved` and a log-determinant `(batch,)`.
-        seen: `(batch, time, channels)`, what a network reads.
+            margins to an output of the shape of `moved` and a log-determinant `(batch,)`.
+        seen: `(batch, time, channels)`, what the network reads.
         moved: `(batch, time, channels)`, what is transformed.
-        condition: `(batch, time, features)`, `(batch, 1, features)` or `None`.
+        condition: see `singlow.bijections.conditions`; frames entries are cut with `seen`.
         frame_mask: `(batch, time)` or `None`.
-        tile: frames a tile.
-        field: frames before and after its own that an output of the network depends on.
+        tile: frames in a tile.
+        field: frames before and after its own position that an output of the network depends on.
 
     Returns:
         The output `(batch, time, channels)` and the log-determinant `(batch,)`.
     """
-    (before, after), length = field, _length(seen)
+    (before, after), length = field, _size(seen, 1)
     tile = ops.minimum(tile, length) if seen.shape[1] is None else min(tile, length)
     count = -(-length // tile)
     if frame_mask is None:
         frame_mask = ops.ones_like(seen[..., 0])
     margins = (before, count * tile - length + after)
-    varying = condition is not None and condition.shape[1] != 1
-    wide = [_padded(seen, margins), _padded(ops.cast(frame_mask, seen.dtype), margins)]
-    wide += [_padded(condition, margins)] if varying else []
+    wide_seen = _padded(seen, margins)
+    wide_mask = _padded(ops.cast(frame_mask, seen.dtype), margins)
+    wide_condition = map_frames(lambda entry: _padded(entry, margins), condition)
     narrow = _padded(moved, (0, count * tile - length))
 
     def turn(carry: list[Tensor], index: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         start = index[0] * tile
-        a, mask, *own = (_cut(each, start, before + tile + after) for each in wide)
-        given = own[0] if varying else condition
-        output, log_det = function(a, _cut(narrow, start, tile), given, mask)
+
+        def cut(x: Tensor) -> Tensor:
+            return _cut(x, start, before + tile + after)
+
+        output, log_det = function(
+            cut(wide_seen),
+            _cut(narrow, start, tile),
+            map_frames(cut, wide_condition),
+            cut(wide_mask),
+        )
         return [carry[0] + log_det], [output]
 
     total = 0.0 * count_frames(seen)
@@ -68,10 +76,6 @@ def in_tiles(
 
 def _size(x: Tensor, axis: int) -> Any:
     return ops.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
-
-
-def _length(x: Tensor) -> Any:
-    return _size(x, 1)
 
 
 def _padded(x: Tensor, margins: tuple[Any, Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bijections around one other: its inverse, or one that reads another condition or none."""
+"""Bijections that wrap one other: its inverse, or one with another condition or none."""
 
 from typing import Any, Self
 
@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer, deserialize, rebuilt, serialize
+from singlow.bijections.conditions import Condition, map_tensors
 from singlow.ops.stateless import Bindings
 from singlow.ops.tensors import Shape, Tensor
 
 
 class Wrapper(InvertibleLayer):
-    """A bijection around one other, `self.bijection`, whose face it keeps."""
+    """A bijection that wraps another, `self.bijection`, and has its shapes and resolution."""
 
     def __init__(self, bijection: InvertibleLayer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -24,12 +25,12 @@ class Wrapper(InvertibleLayer):
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
         return self.bijection.latent_shape(x_shape)
 
-    def latent_condition_shape(self, condition_shape: Shape | None) -> Shape | None:
+    def latent_condition_shape(self, condition_shape: Any) -> Any:
         return self.bijection.latent_condition_shape(condition_shape)
 
     def at_latents(
-        self, condition: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor | None, Any]:
+        self, condition: Condition = None, frame_mask: Tensor | None = None
+    ) -> tuple[Condition, Any]:
         return self.bijection.at_latents(condition, frame_mask)
 
     def get_config(self) -> dict[str, Any]:
@@ -44,8 +45,8 @@ class Wrapper(InvertibleLayer):
 class Inverse(Wrapper):
     """`f^-1` of a bijection `f` that keeps the shape.
 
-    `adapt` leaves `f` as it is: its data-dependent start is defined on its own inputs, which are
-    this layer's outputs.
+    `adapt` does not change `f`: its data-dependent start is defined on its inputs, which are the
+    outputs of this layer.
 
     Args:
         bijection: the layer `f`.
@@ -54,7 +55,7 @@ class Inverse(Wrapper):
         ValueError: on `build`, when `f` changes the shape.
     """
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         if not self.bijection.built:
             self.bijection.build(x_shape, condition_shape)
         if self.bijection.latent_shape(x_shape) != tuple(x_shape):
@@ -67,7 +68,7 @@ class Inverse(Wrapper):
     def call(
         self,
         x: Tensor,
-        condition: Tensor | None = None,
+        condition: Condition = None,
         frame_mask: Tensor | None = None,
         reverse: bool = False,
         training: bool | None = None,
@@ -79,15 +80,14 @@ class Inverse(Wrapper):
 class WithCondition(Wrapper):
     """`f(x | network(condition))`: a bijection that reads an embedding of the condition.
 
-    Layers outside this one still see the condition itself.
+    Layers outside this one read the condition itself.
 
     Args:
         bijection: the layer `f`.
-        network: a Keras layer from `(batch, time, features)` to `(batch, time, embedding)`; time
-            may be 1.
+        network: a Keras layer from `(..., features)` to `(..., embedding)`.
 
     Raises:
-        ValueError: when it is called without a condition.
+        ValueError: the condition is missing, or a sequence or a mapping.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class WithCondition(Wrapper):
         super().__init__(bijection, **kwargs)
         self.network = network
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         if condition_shape is None:
             raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
         if not self.network.built:
@@ -108,7 +108,7 @@ class WithCondition(Wrapper):
     def call(
         self,
         x: Tensor,
-        condition: Tensor | None = None,
+        condition: Condition = None,
         frame_mask: Tensor | None = None,
         reverse: bool = False,
         training: bool | None = None,
@@ -117,7 +117,7 @@ class WithCondition(Wrapper):
         return self.bijection(x, embedded, frame_mask, reverse=reverse, training=training)
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         return self.bijection.adapt(x, self._embed(condition), frame_mask)
 
@@ -126,7 +126,7 @@ class WithCondition(Wrapper):
         layer = rebuilt(self, bijection=bijection, network=self.network)
         return layer, lambda value: [*fold(value), *((v, value(v)) for v in self.network.weights)]
 
-    def _embed(self, condition: Tensor | None) -> Tensor:
+    def _embed(self, condition: Condition) -> Tensor:
         if condition is None:
             raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
         return self.network(condition)
@@ -141,20 +141,20 @@ class WithCondition(Wrapper):
 
 @keras.saving.register_keras_serializable("singlow")
 class WithoutCondition(Wrapper):
-    """`f(x)`, whatever the condition: what a `Chain` gives all of its layers, `f` does not read.
+    """`f(x)` without the condition that a `Chain` passes to all of its layers.
 
     Args:
         bijection: the layer `f`.
     """
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         if not self.bijection.built:
             self.bijection.build(x_shape)
 
     def call(
         self,
         x: Tensor,
-        condition: Tensor | None = None,
+        condition: Condition = None,
         frame_mask: Tensor | None = None,
         reverse: bool = False,
         training: bool | None = None,
@@ -162,7 +162,7 @@ class WithoutCondition(Wrapper):
         return self.bijection(x, None, frame_mask, reverse=reverse, training=training)
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         return self.bijection.adapt(x, None, frame_mask)
 
@@ -171,12 +171,12 @@ class WithoutCondition(Wrapper):
         y: Tensor,
         dy: Tensor,
         dlog_det: Tensor,
-        condition: Tensor | None,
+        condition: Condition,
         frame_mask: Tensor | None,
         bindings: Bindings,
         training: bool | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor, Condition, list[Tensor]]:
         x, dx, _, dweights = self.bijection.pull_back(
             y, dy, dlog_det, None, frame_mask, bindings, training
         )
-        return x, dx, None if condition is None else ops.zeros_like(condition), dweights
+        return x, dx, map_tensors(ops.zeros_like, condition), dweights

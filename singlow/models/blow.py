@@ -1,9 +1,9 @@
-"""Blow: voice conversion on raw audio by a flow that is given who speaks."""
+"""Blow: voice conversion on raw audio by a flow that is conditioned on the speaker."""
 
+from types import MappingProxyType
 from typing import Any
 
 import keras
-from keras import ops
 
 from singlow.bijections import (
     ActNorm,
@@ -17,49 +17,53 @@ from singlow.bijections import (
     Squeezed,
     WithoutCondition,
 )
-from singlow.models.paper import Paper, check_channels, check_choices, settings_of
+from singlow.inputs import Input
+from singlow.models.levels import Leveled, check_channels, leveled_settings
+from singlow.models.paper import check_choices
+from singlow.models.presets import Preset
 from singlow.networks import ConvNet, HyperNet
-from singlow.ops.tensors import Tensor
+from singlow.signals import Audio
 
 
-class Blow(Paper):
-    """A single-scale flow on raw audio whose couplings know the speaker.
+class Blow(Leveled):
+    """A single-scale flow on raw audio whose couplings are conditioned on the speaker.
 
-    `l_glow` blocks of `k_glow` steps; each block squeezes time into channels, by `squeeze` at the
-    first and by `level_squeeze` after it, and nothing leaves before the end. A step is an
-    invertible 1x1 convolution, an ActNorm and an affine coupling whose network takes its first
-    layer from the speaker's embedding. The latents know little of who spoke, so a voice is
-    converted by
+    There are `l_glow` blocks of `k_glow` steps. Each block squeezes time into channels, the first
+    by `squeeze` and the later ones by `level_squeeze`; all channels pass through all blocks. A step
+    is an invertible 1x1 convolution, an ActNorm and an affine coupling; the weights of the first
+    layer of its network are computed from the speaker's embedding. The latents depend little on the
+    speaker, so a voice is converted by
 
         z = f(x, e_source)        y = f^-1(z, e_target)
 
-    Called on `x` `(batch, time, 1)` and `speaker` `(batch,)`, whole numbers below `speakers`, or
-    `condition` `(batch, 1, embedding_size)`, embeddings of one's own, in its place.
+    Inputs beside `x` `(batch, time, 1)`: `speaker` `(batch,)`, whole numbers below `speakers`, or
+    `speaker_embedding` `(batch, embedding_size)` in its place.
 
-    The preset `blow_original` is the published model. Where its code shifts before it scales,
-    `s (x + m)`, this scales first, `s x + t`: the same maps. Its scale, `sigmoid(h + 2)`, may come
-    near to zero, where the inverse explodes; the other presets bound it.
+    The preset `blow_original` is the published model. Its code shifts before it scales,
+    `s (x + m)`; this one scales first, `s x + t`, which gives the same maps. Its scale
+    `sigmoid(h + 2)` may approach zero, where the inverse explodes; the other presets bound it.
 
     Args:
-        speakers: how many there are.
-        k_glow: steps a block (K).
-        l_glow: blocks (L).
-        squeeze: samples that become one frame at the first block.
-        level_squeeze: frames that become one at each later block.
+        speakers: number of speakers.
+        k_glow: steps in a block (K).
+        l_glow: number of blocks (L).
+        squeeze: samples that become one frame in the first block.
+        level_squeeze: frames that become one in each later block.
         width: channels inside the coupling networks.
-        embedding_size: numbers that stand for a speaker.
-        conditioning: `"hyper"`, the first layer's weights made from the speaker; or one of the
-            paper's ablations, `"additive"`, that layer's outputs shifted by the speaker, and
-            `"additive_before_act_norm"`, the data shifted before each ActNorm, by networks that do
-            not know the speaker. With these 66.2, 39.5 and 22.5 % of conversions were heard as the
-            target (5 minutes a speaker, 100 epochs; Table 1), at nearly one likelihood.
-        multi_scale: another: half of the channels leave after each block.
-        weight_norm: normalise the networks' convolutions.
-        scale: the couplings' scale: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
-        scale_limit: of a `"bounded"` log-scale. Conversion ends in the inverse of another voice
-            than the one that was seen, so a step may be off by twice this, and all steps together
-            burst where it is large.
-        sample_rate: Hz of the audio it is for.
+        embedding_size: features of a speaker's embedding.
+        conditioning: `"hyper"`, the weights of the first layer depend on the speaker; or an
+            ablation of the paper: `"additive"`, the speaker shifts the outputs of that layer; or
+            `"additive_before_act_norm"`, the speaker shifts the data before each ActNorm, and the
+            networks do not depend on it. In the paper 66.2, 39.5 and 22.5 % of conversions were
+            classified as the target (5 minutes per speaker, 100 epochs; Table 1), at nearly the
+            same likelihood.
+        multi_scale: another ablation: half of the channels leave after each block.
+        weight_norm: whether to normalise the convolutions of the networks.
+        scale: the scale of the couplings: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
+        scale_limit: bound of a `"bounded"` log-scale. Conversion inverts with another speaker than
+            it encoded with, so the log-scale of a step may be off by twice this bound, and large
+            bounds make conversions burst.
+        sample_rate: Hz of the audio.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
 
@@ -70,8 +74,6 @@ class Blow(Paper):
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
         raw-audio voice conversion, 2019, https://arxiv.org/abs/1906.00794
     """
-
-    conditions_on = ("speaker",)
 
     def __init__(
         self,
@@ -92,53 +94,38 @@ class Blow(Paper):
         backprop: str = "stored",
         name: str = "blow",
     ) -> None:
-        self._settings = settings_of(Blow, locals())
+        self._settings = leveled_settings(Blow, locals())
         _check(self._settings)
         blocks = [self._block(index) for index in range(l_glow)]
         bijection = (
             MultiScale(blocks, name="blocks") if multi_scale else Chain(blocks, name="blocks")
         )
-        super().__init__(bijection, condition_size=embedding_size, name=name)
-        self.sample_rate = sample_rate
-
-    def build(self, input_shape: dict[str, Any]) -> None:
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self._settings["speakers"], self._settings["embedding_size"]),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
-        )
-        super().build(input_shape)
-
-    def condition(self, inputs: dict[str, Tensor]) -> Tensor:
-        if "condition" in inputs:
-            return inputs["condition"]
-        # A product, since the gradient of looking a row up is sparse.
-        rows = ops.one_hot(inputs["speaker"], self._settings["speakers"], dtype=self.compute_dtype)
-        return ops.matmul(rows, self.embeddings)[:, None]
+        inputs = {"speaker": Input("item", "int32", speakers, embedding=embedding_size)}
+        super().__init__(bijection, Audio(sample_rate), inputs, name=name)
 
     def _block(self, index: int) -> InvertibleLayer:
-        given = self._settings
-        repeat = Repeat(self._step(), given["k_glow"], given["backprop"], name="repeat")
-        factor = given["level_squeeze"] if index else given["squeeze"]
+        settings = self._settings
+        repeat = Repeat(self._step(), settings["k_glow"], settings["backprop"], name="repeat")
+        factor = settings["level_squeeze"] if index else settings["squeeze"]
         return Squeezed(repeat, factor, name=f"block_{index}")
 
     def _step(self) -> Chain:
-        given = self._settings
+        settings = self._settings
         coupling = AffineCoupling(
-            self._network(), given["scale"], limit=given["scale_limit"], name="coupling"
+            self._network(), settings["scale"], limit=settings["scale_limit"], name="coupling"
         )
         parts = [InvertibleConv(name="mixing"), ActNorm(name="act_norm"), coupling]
-        if given["conditioning"] == "additive_before_act_norm":
+        if settings["conditioning"] == "additive_before_act_norm":
             parts[1:1] = [ConditionalShift(name="shift")]
             parts[-1] = WithoutCondition(coupling, name="unconditional")
         return Chain(parts, name="step")
 
     def _network(self) -> ConvNet | HyperNet:
-        given = self._settings
+        settings = self._settings
         shared = {"name": "network", "dtype": self._network_policy()}
-        if given["conditioning"] == "hyper":
-            return HyperNet(given["width"], given["weight_norm"], **shared)
-        return ConvNet(given["width"], weight_norm=given["weight_norm"], **shared)
+        if settings["conditioning"] == "hyper":
+            return HyperNet(settings["width"], settings["weight_norm"], **shared)
+        return ConvNet(settings["width"], weight_norm=settings["weight_norm"], **shared)
 
 
 _CHOICES = {
@@ -147,24 +134,115 @@ _CHOICES = {
 }
 
 
-def _check(given: dict[str, Any]) -> None:
-    check_choices(given, _CHOICES)
-    channels = [given["squeeze"]]
-    for _ in range(given["l_glow"] - 1):
-        left = channels[-1] // 2 if given["multi_scale"] else channels[-1]
-        channels.append(left * given["level_squeeze"])
+def _check(settings: dict[str, Any]) -> None:
+    """Check the arguments that models do not share.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    check_choices(settings, _CHOICES)
+    channels = [settings["squeeze"]]
+    for _ in range(settings["l_glow"] - 1):
+        left = channels[-1] // 2 if settings["multi_scale"] else channels[-1]
+        channels.append(left * settings["level_squeeze"])
     check_channels(channels)
     read = [count - count // 2 for count in channels]
-    wrong = [count for count in read if given["width"] % count]
-    if not given["scale_limit"] > 0:
+    wrong = [count for count in read if settings["width"] % count]
+    if not settings["scale_limit"] > 0:
         raise ValueError(
-            f"Expected scale_limit above 0. Received: scale_limit={given['scale_limit']}."
+            f"Expected scale_limit above 0. Received: scale_limit={settings['scale_limit']}."
         )
-    if given["conditioning"] == "hyper" and wrong:
+    if settings["conditioning"] == "hyper" and wrong:
         raise ValueError(
             f"Expected width to be a multiple of the channels that the couplings read, {read}. "
-            f"Received: width={given['width']}."
+            f"Received: width={settings['width']}."
         )
 
 
+_AUGMENTED = {"augment": True, "min_rms": 0.025}
+_AS_PUBLISHED = {
+    "window_size": 0.256,
+    "batch_size": 114,
+    "learning_rate": 0.0001,
+    "warmup_steps": 1,
+    "epochs": 999,
+    "steps_per_epoch": 500,
+    "plateau": 10,
+    **_AUGMENTED,
+}
+Blow.presets = MappingProxyType(
+    {
+        "blow_small": Preset(
+            "Voices at 16 kHz, 3 blocks x 10 steps; trains within an hour on a CPU.",
+            arguments={
+                "k_glow": 10,
+                "l_glow": 3,
+                "squeeze": 8,
+                "level_squeeze": 2,
+                "width": 128,
+                "scale_limit": 0.5,
+                "sample_rate": 16000,
+            },
+            training={
+                "window_size": 0.256,
+                "batch_size": 16,
+                "learning_rate": 0.003,
+                "warmup_steps": 100,
+                "decay_steps": 1000,
+                "epochs": 20,
+                "steps_per_epoch": 500,
+                **_AUGMENTED,
+            },
+        ),
+        "blow_fast": Preset(
+            "The ablation of the paper with 3 blocks x 32 steps, squeeze 8, 512 channels.",
+            arguments={
+                "k_glow": 32,
+                "l_glow": 3,
+                "squeeze": 8,
+                "level_squeeze": 8,
+                "width": 512,
+                "scale_limit": 0.5,
+                "sample_rate": 16000,
+            },
+            training=_AS_PUBLISHED,
+        ),
+        "blow_original": Preset(
+            "The published Blow: 8 blocks x 12 steps, squeeze 2, 512 channels.",
+            arguments={
+                "k_glow": 12,
+                "l_glow": 8,
+                "squeeze": 2,
+                "level_squeeze": 2,
+                "width": 512,
+                "weight_norm": False,
+                "scale": "sigmoid",
+                "sample_rate": 16000,
+            },
+            training=_AS_PUBLISHED,
+        ),
+        "blow_tiny": Preset(
+            "A toy of two blocks for tests and first tries; not made to sound.",
+            arguments={
+                "k_glow": 2,
+                "l_glow": 2,
+                "squeeze": 8,
+                "level_squeeze": 2,
+                "width": 16,
+                "embedding_size": 8,
+                "scale_limit": 0.5,
+                "sample_rate": 16000,
+            },
+            training={
+                "window_size": 0.128,
+                "batch_size": 4,
+                "learning_rate": 0.001,
+                "warmup_steps": 10,
+                "epochs": 2,
+                "steps_per_epoch": 20,
+                **_AUGMENTED,
+            },
+        ),
+    }
+)
 keras.saving.register_keras_serializable("singlow")(Blow)

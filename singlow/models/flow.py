@@ -1,113 +1,248 @@
-"""A normalizing flow as a Keras model: a bijection over a base distribution."""
+"""A normalizing flow as a Keras model: a bijection over a prior."""
 
+import contextlib
+import contextvars
 import functools
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
+import keras
 import numpy as np
 from keras import ops
 
-from singlow.bijections.base import InvertibleLayer
-from singlow.models.bases import StandardNormal
-from singlow.models.measured import Measured
+from singlow.bijections.base import InvertibleLayer, deserialize, serialize
+from singlow.bijections.conditions import Condition
+from singlow.inputs import EMBEDDING, MASK, Input, input_names
+from singlow.models.priors import Prior, StandardNormal
 from singlow.models.traced import traced
-from singlow.ops.masks import count_frames
-from singlow.ops.tensors import Tensor
+from singlow.ops.masks import count_frames, sum_frames
+from singlow.ops.tensors import Shape, Tensor, full_precision
+from singlow.signals import Audio, Signal, signal_from_config
 
-LOG_2 = math.log(2.0)
-STEPS_OF_16_BIT = 15.0  # log2 of the steps in one unit of amplitude: 16 bits span [-1, 1)
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
+
+Inputs = Mapping[str, Any]
+Terms = dict[str, tuple[Tensor, Tensor]]
+
+# The bijection that replaces the one that a constructor assembles; set by `for_inference` alone.
+_REPLACEMENT: contextvars.ContextVar[InvertibleLayer | None] = contextvars.ContextVar(
+    "replacement", default=None
+)
 
 
-class Flow(Measured):
-    """`log p(x) = sum_i log p(z_i) + log |det dz/dx|` with `z = bijection(x)`.
+@keras.saving.register_keras_serializable("singlow")
+class Flow(keras.Model):
+    """`log p(x | c) = log p(z | c) + log |det dz/dx|` with `z = bijection(x, c)`.
 
-    Called on a dictionary with `x` of shape `(batch, time, channels)` in +-1 and, where wanted,
-    `frame_mask` `(batch, time)` and `condition`, it returns the latents, finest first, and
-    `log p(x)` of shape `(batch,)`, natural logarithm. Trained with `compile` and `fit`; the loss is
-    the mean number of bits a sample costs, `-log2 p(y) / D + 15`, at the precision of 16-bit audio:
-    with dequantised `y`, what a lossless codec built on this flow would spend.
+    A flow is called on a dictionary with `x`, optionally `frame_mask` `(batch, time)`, and the
+    declared `inputs`. It returns the latents, finest first, and `log p(x)` of shape `(batch,)`,
+    natural logarithm. `compile` and `fit` train it; the loss is the signal's metric, for audio the
+    mean number of bits per sample.
 
-    Papers are subclasses whose `__init__` assembles the bijection; its keyword arguments are the
-    whole configuration.
+    A model of a paper is a subclass whose `__init__` assembles the bijection. Three declarations
+    make it work with data, training and every command:
+
+    - `signal`: what `x` is;
+    - `inputs`: what the model is given beside `x`, by name;
+    - `loss_weights`: the terms of the loss, which `loss_terms` computes, with their weights, and
+      `monitor`, the term by which epochs are compared.
+
+    A subclass may also override `condition`, which maps inputs to what the bijection reads, with
+    `condition_shape`; `prior`; `sample_lengths`; and `inputs_of`, which reads its inputs from a
+    clip. A subclass without levels or squeezes needs nothing else.
 
     Args:
-        bijection: what turns data into latents.
-        channels: channels of the data.
-        base: the latents' distribution; a standard normal when `None`.
-        condition_size: features of the condition that holds for all frames; `None` without one.
+        bijection: maps data to latents.
+        signal: what `x` is; mono audio at 16 kHz when `None`.
+        inputs: what the model is given beside `x`.
+        base: the distribution of the latents, standard normal when `None`; see `prior`.
+        loss_weights: weights of the terms of the loss; the signal's metric alone when `None`.
+        monitor: name of the term by which epochs are compared; the signal's metric when `None`.
+
+    Attributes:
+        context: samples before and after its own that a latent depends on, and the other way
+            round; `None` where that is not known, and long audio is processed at once.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
         https://arxiv.org/abs/1505.05770
     """
 
-    conditions_on: tuple[str, ...] = ()  # inputs beside x that `condition` is made from
-    context: tuple[int, int] | None = None  # samples around its own that a latent depends on
+    context: tuple[int, int] | None = None
 
     def __init__(
         self,
         bijection: InvertibleLayer,
-        channels: int = 1,
-        base: StandardNormal | None = None,
-        condition_size: int | None = None,
+        signal: Signal | None = None,
+        inputs: Mapping[str, Input] | None = None,
+        base: Prior | None = None,
+        loss_weights: Mapping[str, float] | None = None,
+        monitor: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.bijection = bijection
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
+        self.bijection = _REPLACEMENT.get() or bijection
+        self.signal = Audio() if signal is None else signal
+        self.inputs = dict(inputs or {})
         self.base = StandardNormal() if base is None else base
-        self.channels = channels
-        self.condition_size = condition_size
-        self.levels = len(self._latent_shapes((None, None, channels)))
-        self._start_means(self.levels)
+        self.loss_weights = dict(loss_weights or {self.signal.metric: 1.0})
+        self.monitor = monitor or self.signal.metric
+        self.num_levels = len(self.latent_shapes(None, None))
         self._directions: dict[str, Callable[..., Any]] = {}
-        shapes = {"x": (None, None, channels)}
-        if condition_size is not None:
-            shapes["condition"] = (None, 1, condition_size)
-        self.build(shapes)
+        self._create_means()
+        if not self.signal.maskable and not self._fits(1):
+            raise ValueError(
+                f"Expected a size that the squeezes of {self.name} divide. "
+                f"Received: {self.signal.shape(None, None)[1:]}."
+            )
+        self.build({"x": self.signal.shape(None, None)})
 
     def build(self, input_shape: dict[str, Any]) -> None:
+        """Create the weights; a subclass with layers outside of the bijection builds them first."""
+        embedded = [name for name, entry in self.inputs.items() if entry.embedding]
+        for name in embedded:
+            entry = self.inputs[name]
+            table = self.add_weight(
+                name="embeddings" if len(embedded) == 1 else f"{name}_embeddings",
+                shape=(entry.size, entry.embedding),
+                initializer=keras.initializers.RandomNormal(stddev=1.0),
+            )
+            self._tables[name] = table
         if not self.bijection.built:
-            self.bijection.build(input_shape["x"], input_shape.get("condition"))
+            self.bijection.build(tuple(input_shape["x"]), self.condition_shape())
+
+    @functools.cached_property
+    def _tables(self) -> dict[str, keras.Variable]:
+        return {}
 
     @functools.cached_property
     def multiple(self) -> int:
-        """Lengths this flow takes are multiples of this many samples."""
+        """Lengths of `x` along time must be multiples of this number; 1 for images."""
+        if not self.signal.maskable:
+            return 1
         return next(length for length in itertools.count(1) if self._fits(length))
 
     def _fits(self, length: int) -> bool:
-        shapes = self._latent_shapes((None, length, self.channels))
-        return sum(math.prod(s[1:]) for s in shapes) == length * self.channels
+        shapes = self.latent_shapes(1, length)
+        return sum(math.prod(s[1:]) for s in shapes) == math.prod(self.signal.shape(1, length)[1:])
 
-    def _latent_shapes(self, x_shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:
-        shapes = self.bijection.latent_shape(x_shape)
+    def latent_shapes(self, batch: int | None, length: int | None) -> list[Shape]:
+        """The shapes of all latents, finest first, for a batch of `x` of this length."""
+        shapes = self.bijection.latent_shape(self.signal.shape(batch, length))
         return shapes if isinstance(shapes, list) else [shapes]
 
-    def call(
-        self, inputs: dict[str, Tensor], training: bool | None = None
-    ) -> tuple[list[Tensor], Tensor]:
-        x, condition, frame_mask = self._parts(inputs)
+    # What a subclass may override.
+
+    def condition(self, inputs: Inputs, training: bool | None = None) -> Condition:
+        """What the bijection reads beside `x`; see `singlow.bijections.conditions`.
+
+        By default these are the float32 inputs and the embeddings of ids: a single one as it is,
+        several as a mapping by name, and `None` without any.
+
+        Args:
+            inputs: the declared inputs by name; `x` and `frame_mask` may be absent.
+            training: whether dropout is active.
+        """
+        read = {}
+        for name, entry in self.inputs.items():
+            if entry.embedding:
+                read[name] = self.embed(name, inputs)
+            elif entry.dtype == "float32":
+                value = ops.cast(inputs[name], self.compute_dtype)
+                mask = inputs.get(name + MASK)
+                read[name] = value if mask is None else {"values": value, "mask": mask}
+        return next(iter(read.values())) if len(read) == 1 else read or None
+
+    def condition_shape(self) -> Any:
+        """The shape of what `condition` returns, with `None` for the batch and for lengths."""
+        shapes: dict[str, Any] = {}
+        for name, entry in self.inputs.items():
+            if entry.embedding:
+                shapes[name] = (None, entry.embedding)
+            elif entry.kind == "sequence" and entry.dtype == "float32":
+                shapes[name] = {"values": (None, None, entry.size), "mask": (None, None)}
+            elif entry.kind == "frames" and entry.dtype == "float32":
+                shapes[name] = (*self.signal.shape(None, None)[:-1], entry.size)
+            elif entry.dtype == "float32":
+                shapes[name] = (None, entry.size)
+        return next(iter(shapes.values())) if len(shapes) == 1 else shapes or None
+
+    def prior(
+        self, inputs: Inputs, z: Sequence[Tensor] | None = None, training: bool | None = None
+    ) -> Prior:
+        """The distribution of the latents given the inputs: `base` unless it is overridden.
+
+        Args:
+            inputs: the declared inputs by name.
+            z: the latents that are scored, for a prior that is aligned with them; `None` when
+                latents are drawn.
+            training: whether dropout is active.
+        """
+        return self.base
+
+    def loss_terms(self, inputs: Inputs, outputs: tuple[Any, ...]) -> Terms:
+        """The terms of the loss by name, each as totals and counts of the items, `(batch,)`.
+
+        A term is `sum(totals) / sum(counts)`, over a batch in training and over all data in
+        evaluation. (`keras.Model.losses` is another thing: the tensors given to `add_loss`.)
+
+        Args:
+            inputs: the batch.
+            outputs: what `call` returned.
+        """
+        count = self.signal.count(ops.convert_to_tensor(inputs["x"]), inputs.get("frame_mask"))
+        return {self.signal.metric: (self.signal.cost(outputs[1], count), count)}
+
+    def sample_lengths(self, inputs: Inputs, count: int, length: int | None) -> np.ndarray:
+        """The number of positions along time of each sample, `(count,)` int64.
+
+        By default `length` for all, or one second of audio; a model that decides lengths itself
+        overrides this.
+        """
+        if length is None:
+            shape = self.signal.shape(count, None)
+            length = shape[1] or getattr(self.signal, "sample_rate", self.multiple)
+        return np.full(count, length, np.int64)
+
+    def inputs_of(self, clip: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the declared inputs of one training example from its clip.
+
+        By default an int32 item is the clip's singer, and an int32 sequence is the clip's text as
+        bytes of UTF-8. Any other input must be read by an override.
+
+        Args:
+            clip: has `id`, `singer` (an int), `style` and `text`.
+            x: the example, `(time, channels)`.
+
+        Raises:
+            NotImplementedError: an input is of another kind.
+        """
+        values = {}
+        for name, entry in self.inputs.items():
+            if (entry.kind, entry.dtype) == ("item", "int32"):
+                values[name] = np.int32(clip.singer)
+            elif (entry.kind, entry.dtype) == ("sequence", "int32"):
+                values[name] = np.frombuffer(clip.text.encode("utf-8"), np.uint8).astype(np.int32)
+            else:
+                raise NotImplementedError(
+                    f"{type(self).__name__} does not implement `inputs_of` for the input {name!r}."
+                )
+        return values
+
+    # What Keras calls.
+
+    def call(self, inputs: Inputs | Tensor, training: bool | None = None) -> tuple[Any, ...]:
+        inputs = _as_dictionary(inputs)
+        x, frame_mask = ops.convert_to_tensor(inputs["x"]), inputs.get("frame_mask")
+        self.signal.check(x, frame_mask)
+        condition = self.condition(inputs, training)
         z, log_det = self.bijection(x, condition, frame_mask, training=training)
         z = z if isinstance(z, list) else [z]
-        log_prob = log_det
-        for latent, mask in zip(z, self._masks(frame_mask), strict=True):
-            log_prob = log_prob + self.base.log_prob(latent, mask)
-        return z, log_prob
-
-    def condition(self, inputs: dict[str, Tensor]) -> Tensor | None:
-        """What the bijection is given beside `x`: here the input of that name, if there is one.
-
-        A paper's model makes it from inputs of its own, and takes it as it is where it is given.
-        """
-        return inputs.get("condition")
-
-    def _parts(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        return inputs["x"], self.condition(inputs), inputs.get("frame_mask")
-
-    def _masks(self, frame_mask: Tensor | None) -> list[Tensor | None]:
-        masks = self.bijection.at_latents(None, frame_mask)[1]
-        return masks if isinstance(masks, list) else [masks]
+        prior = self.prior(inputs, z, training)
+        return z, log_det + prior.log_prob(z, self._latent_masks(frame_mask))
 
     def compute_loss(
         self,
@@ -117,136 +252,350 @@ class Flow(Measured):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        z, log_prob = y_pred
-        frame_mask = x.get("frame_mask")
-        samples = count_frames(ops.convert_to_tensor(x["x"]), frame_mask) * self.channels
-        total = ops.sum(samples)
-        bits = -ops.sum(log_prob) / (LOG_2 * total) + STEPS_OF_16_BIT
-        self._update_means(bits, total, z, self._masks(frame_mask))
-        return bits
+        inputs = _as_dictionary(x)
+        loss = 0.0
+        for name, (total, count) in self.loss_terms(inputs, y_pred).items():
+            if sample_weight is not None:
+                weight = ops.cast(ops.reshape(sample_weight, (-1,)), total.dtype)
+                total, count = total * weight, count * weight
+            divisor = ops.sum(count)
+            mean = ops.sum(total) / divisor
+            self._means[name].update_state(mean, sample_weight=divisor)
+            loss = loss + self.loss_weights[name] * mean
+        added = sum(self.losses[1:], self.losses[0]) if self.losses else 0.0
+        self._means["added_loss"].update_state(added)
+        self._update_latent_means(y_pred[0], self._latent_masks(inputs.get("frame_mask")))
+        return loss + added
 
-    def adapt(self, inputs: dict[str, Tensor]) -> None:
-        """Set data-dependent weights from one large batch, eagerly and once."""
-        inputs = {name: ops.convert_to_tensor(value) for name, value in inputs.items()}
-        self.bijection.adapt(*self._parts(inputs))
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does; `sample_weight` weights the items of `x`."""
+        return super().fit(x, _targets(y, kwargs.get("sample_weight")), *args, **kwargs)
 
-    def log_prob(self, inputs: dict[str, Tensor] | Tensor) -> Tensor:
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate as `keras.Model.evaluate` does; `sample_weight` weights the items of `x`."""
+        return super().evaluate(x, _targets(y, kwargs.get("sample_weight")), *args, **kwargs)
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """The loss, its terms, and the mean and variance of the latents, in total and by level."""
+        terms = {name: self._means[name].result() for name in self.loss_weights}
+        loss = self._means["added_loss"].result()
+        for name, weight in self.loss_weights.items():
+            loss = loss + weight * terms[name]
+        results = {"loss": loss, **terms}
+        for suffix, means in [("", self._means)] + [
+            (f"_{i}", level) for i, level in enumerate(self._level_means)
+        ]:
+            mean, square = means["z_mean"].result(), means["z_square"].result()
+            results[f"z_mean{suffix}"] = mean
+            results[f"z_variance{suffix}"] = square - ops.square(mean)
+        return results
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the values that `evaluate` returns, in their order."""
+        results = self.get_metrics_result()
+        known = [metric.name for metric in self.metrics if metric.name in results]
+        return [*known, *sorted(set(results) - set(known))]
+
+    def _create_means(self) -> None:
+        names = [*self.loss_weights, "added_loss", "z_mean", "z_square"]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self._level_means = [
+            {name: keras.metrics.Mean(name=f"{name}_{i}") for name in ("z_mean", "z_square")}
+            for i in range(self.num_levels)
+        ]
+
+    def _update_latent_means(self, z: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
+        for level, (latent, mask) in enumerate(zip(z, masks, strict=True)):
+            weight = ops.sum(count_frames(latent, mask)) * latent.shape[-1]
+            for name, values in (("z_mean", latent), ("z_square", ops.square(latent))):
+                mean = ops.sum(sum_frames(values, mask)) / weight
+                self._means[name].update_state(mean, sample_weight=weight)
+                self._level_means[level][name].update_state(mean, sample_weight=weight)
+
+    def _latent_masks(self, frame_mask: Tensor | None) -> list[Tensor | None]:
+        masks = self.bijection.at_latents(None, frame_mask)[1]
+        return masks if isinstance(masks, list) else [masks]
+
+    def get_config(self) -> dict[str, Any]:
+        """The parts of this flow, JSON-able; subclasses return their constructor's arguments."""
+        return {
+            "bijection": serialize(self.bijection),
+            "signal": self.signal.get_config(),
+            "inputs": {name: vars(entry) for name, entry in self.inputs.items()},
+            "base": keras.saving.serialize_keras_object(self.base),
+            "loss_weights": self.loss_weights,
+            "monitor": self.monitor,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        parts = dict(config)
+        parts["bijection"] = deserialize(parts["bijection"])
+        parts["signal"] = signal_from_config(parts["signal"])
+        parts["inputs"] = {name: Input(**entry) for name, entry in parts["inputs"].items()}
+        parts["base"] = keras.saving.deserialize_keras_object(parts["base"])
+        return cls(**parts)
+
+    # What users call.
+
+    def embed(self, name: str, inputs: Inputs) -> Tensor:
+        """The embedding of an id, `(batch, embedding)`: looked up, or as given in its place.
+
+        Args:
+            name: of an input that declares an embedding.
+            inputs: with `name`, or with `NAME_embedding`.
+        """
+        given = inputs.get(name + EMBEDDING)
+        if given is not None:
+            return ops.cast(given, self.compute_dtype)
+        # A product, because the gradient of a look-up is sparse.
+        table = self._tables[name]
+        rows = ops.one_hot(inputs[name], table.shape[0], dtype=self.compute_dtype)
+        return ops.matmul(rows, table)
+
+    def embedding_table(self, name: str) -> np.ndarray:
+        """All embeddings of an input's ids: `(size, embedding)`."""
+        return ops.convert_to_numpy(self._tables[name])
+
+    def adapt(self, inputs: Inputs | Tensor) -> None:
+        """Initialise data-dependent weights from one large batch, eagerly and once.
+
+        Args:
+            inputs: `x` itself, or the dictionary of `call`.
+
+        Raises:
+            ValueError: `x` does not vary, or its shape, length or inputs do not fit.
+        """
+        inputs = self._checked(inputs)
+        x = ops.convert_to_numpy(inputs["x"])
+        if not np.ptp(x) > 0:
+            raise ValueError(
+                "Expected data that varies, to initialise from. "
+                f"Received: x with the single value {x.flat[0]}."
+            )
+        self.bijection.adapt(inputs["x"], self.condition(inputs), inputs.get("frame_mask"))
+
+    def log_prob(self, inputs: Inputs | Tensor) -> Tensor:
         """`log p(x)`, natural logarithm: `(batch,)`.
 
         Args:
-            inputs: `x` itself or the dictionary of `call`.
+            inputs: `x` itself, or the dictionary of `call`.
 
         Raises:
-            ValueError: the length is not a multiple of `multiple`.
+            ValueError: the length is not a multiple of `multiple`, or an input does not fit.
         """
-        return self._traced("forward")(self._inputs(inputs))[1]
+        return self._traced("forward")(self._checked(inputs))[1]
 
-    def encode(self, inputs: dict[str, Tensor] | Tensor) -> list[Tensor]:
-        """All latents of `x`, finest first; nothing is lost.
+    def encode(self, inputs: Inputs | Tensor) -> list[Tensor]:
+        """All latents of `x`, finest first; `decode` restores `x` from them.
 
         Args:
-            inputs: `x` itself, `(batch, time, channels)`, or the dictionary of `call`.
+            inputs: `x` itself, or the dictionary of `call`.
 
         Raises:
-            ValueError: the length is not a multiple of `multiple`.
+            ValueError: the length is not a multiple of `multiple`, or an input does not fit.
         """
-        return self._traced("forward")(self._inputs(inputs))[0]
+        return self._traced("forward")(self._checked(inputs))[0]
 
-    def decode(self, z: list[Tensor], condition: Tensor | None = None) -> Tensor:
-        """The data of latents from `encode` or of one's own: `(batch, time, channels)`."""
+    def decode(self, z: Sequence[Tensor], inputs: Inputs | None = None) -> Tensor:
+        """The data `x` of latents.
+
+        Args:
+            z: latents as from `encode`, finest first.
+            inputs: the dictionary of `call`; `x` is ignored.
+
+        Raises:
+            ValueError: an input is missing or does not fit.
+        """
+        given = self._checked({**(inputs or {}), "x": None})
         z = [ops.convert_to_tensor(latent, dtype=self.compute_dtype) for latent in z]
-        latents = z if isinstance(self.bijection.latent_shape((None, None, 1)), list) else z[0]
-        return self._traced("inverse")(latents, condition)[0]
-
-    def _traced(self, direction: str) -> Callable[..., Any]:
-        if direction not in self._directions:
-            function = {
-                "forward": lambda inputs: self(inputs, training=False),
-                "errors": self._errors,
-                "inverse": lambda z, condition: self.bijection.inverse(z, condition),
-            }[direction]
-            precise = direction != "errors"  # those are what training meets
-            self._directions[direction] = traced(self, function, precise)
-        return self._directions[direction]
+        return self._traced("inverse")(z, given)
 
     def sample(
         self,
+        inputs: Inputs | None = None,
         count: int = 1,
-        length: int = 16000,
+        length: int | None = None,
         temperature: float = 0.7,
         seed: int | None = None,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        """Draw `count` clips: `bijection^-1(temperature * noise)`, `(count, length, channels)`.
+    ) -> tuple[Tensor, np.ndarray]:
+        """Draw `x`: decode latents that are drawn from the prior.
 
         Args:
-            count: how many.
-            length: samples of each; any number, cut from the next multiple of `multiple`.
-            temperature: deviation of the noise; 1 is the model itself, less is calmer.
-            seed: what the noise is drawn from; the same on every backend.
-            condition: what the clips are drawn given.
+            inputs: what the samples are conditioned on, a dictionary; its batch is their number.
+            count: number of samples; ignored when `inputs` are given.
+            length: positions along time; any number. `None` lets the model decide.
+            temperature: scale of the deviations from the prior's mean; 1 is the model itself.
+            seed: of the noise, which is the same on every backend.
+
+        Returns:
+            `x`, as long as the longest sample, and the length of each sample `(batch,)`.
 
         Raises:
-            ValueError: a number is negative, or there is nothing to draw.
+            ValueError: a number is out of range, or an input is missing or does not fit.
         """
-        if count < 1 or length < 1 or temperature < 0:
+        given = self._checked({**(inputs or {}), "x": None})
+        names = [name for name in given if name != "frame_mask"]
+        count = len(given[names[0]]) if names else count
+        if count < 1 or (length is not None and length < 1) or not temperature >= 0:
             raise ValueError(
                 "Expected count and length of at least 1 and temperature of at least 0. Received: "
                 f"count={count}, length={length}, temperature={temperature}."
             )
         rng = np.random.default_rng(seed)
-        whole = -(-length // self.multiple) * self.multiple
-        shapes = self._latent_shapes((count, whole, self.channels))
-        noise = [temperature * self.base.sample(rng, shape) for shape in shapes]
-        return self.decode(noise, condition)[:, :length]
+        lengths = self.sample_lengths(given, count, length)
+        longest = int(lengths.max())
+        whole = -(-longest // self.multiple) * self.multiple
+        z = self.prior(given).sample(rng, self.latent_shapes(count, whole), temperature)
+        return self.decode(z, given)[:, :longest], lengths
 
-    def for_inference(self, tile: int | None = 4096) -> "Flow":
-        """This flow as it is now, for encoding, decoding, sampling and likelihoods alone.
+    def for_inference(self, tile: int | None = 4096) -> Self:
+        """A copy of this flow with its current weights that is cheaper to run.
 
-        Weight norm is folded into the convolutions, ActNorms into the mixings after them, inverses
-        are stored, and networks run in the precision of their weights over tiles of time, so that
-        songs of any length fit in memory. Equal to this flow up to rounding.
-
-        Args:
-            tile: frames that a network sees at a time; all of them when `None`.
-        """
-        bijection = self.bijection.for_inference(tile)
-        flow = Flow(bijection, self.channels, self.base, self.condition_size, name=self.name)
-        flow.sample_rate = getattr(self, "sample_rate", None)
-        flow.context = self.context
-        return flow
-
-    def inversion_errors(self, inputs: dict[str, Tensor] | Tensor) -> list[float]:
-        """The largest `|f^-1(f(h)) - h|` of each level, in its own units, finest first.
+        Weight norm is folded into the convolutions, ActNorms into the 1x1 convolutions, inverse
+        matrices are stored, and networks run in full precision over tiles of time, so that audio of
+        any length fits in memory. The copy equals this flow up to rounding and is of the same
+        class, with the same inputs and everything that computes conditions.
 
         Args:
-            inputs: `x` itself or the dictionary of `call`.
-
-        Raises:
-            ValueError: the length is not a multiple of `multiple`.
+            tile: number of frames that a network sees at a time; all when `None`.
         """
-        errors = self._traced("errors")(self._inputs(inputs))
+        with _replacing(self.bijection.for_inference(tile)):
+            copy = type(self).from_config(self.get_config())
+        for mine, its in zip(self._outer_weights(), copy._outer_weights(), strict=True):
+            its.assign(mine.value)
+        return copy
+
+    def _outer_weights(self) -> list[keras.Variable]:
+        """Weights outside of the bijection, as embeddings and layers that compute conditions."""
+        inner = {id(weight) for weight in self.bijection.weights}
+        return [weight for weight in self.weights if id(weight) not in inner]
+
+    def inversion_errors(self, inputs: Inputs | Tensor) -> list[float]:
+        """The largest `|f^-1(f(h)) - h|` of each level, in the units of its input, finest first.
+
+        Args:
+            inputs: `x` itself, or the dictionary of `call`.
+        """
+        errors = self._traced("errors")(self._checked(inputs))
         return [float(ops.convert_to_numpy(error)) for error in errors]
 
-    def _errors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
-        return self.bijection.inversion_errors(*self._parts(inputs))
+    def dummy_inputs(self, batch: int, length: int) -> dict[str, np.ndarray]:
+        """A batch of noise with the declared inputs, for dry runs and checks.
 
-    def _inputs(self, inputs: dict[str, Tensor] | Tensor) -> dict[str, Tensor]:
-        inputs = inputs if isinstance(inputs, dict) else {"x": inputs}
-        inputs = {name: ops.convert_to_tensor(value) for name, value in inputs.items()}
-        if inputs["x"].shape[1] % self.multiple:
-            raise ValueError(
-                f"Expected a length that is a multiple of {self.multiple} samples for {self.name}. "
-                f"Received: {inputs['x'].shape[1]}; pad it."
-            )
-        return inputs
+        Args:
+            batch: items.
+            length: positions of `x` along time.
+        """
+        noise = np.random.default_rng(0).standard_normal(self.signal.shape(batch, length))
+        values = {"x": (0.1 * noise).astype(np.float32)}
+        for name, entry in self.inputs.items():
+            values |= entry.dummy(name, batch, length)
+        return values
 
-    def as_distribution(self, length: int) -> Any:
-        """This flow as a `tensorflow_probability` distribution over clips of `length` samples.
+    def as_distribution(self, length: int) -> "tfp.distributions.Distribution":
+        """This flow as a `tensorflow_probability` distribution over clips of `length` positions.
 
         Raises:
             RuntimeError: Keras does not run on TensorFlow, or tensorflow_probability is missing.
+            ValueError: `length` is not a multiple of `multiple`, or the flow has inputs.
         """
         from singlow.models.distribution import distribution_of
 
         return distribution_of(self, length)
+
+    def _traced(self, direction: str) -> Callable[..., Any]:
+        if direction not in self._directions:
+            function = {
+                "forward": lambda inputs: self(inputs, training=False),
+                "errors": self._level_errors,
+                "inverse": self._decoded,
+            }[direction]
+            precise = direction != "errors"  # these are measured in the precision of training
+            self._directions[direction] = traced(self, function, precise)
+        return self._directions[direction]
+
+    def _level_errors(self, inputs: Inputs) -> list[Tensor]:
+        condition = self.condition(inputs)
+        return self.bijection.inversion_errors(inputs["x"], condition, inputs.get("frame_mask"))
+
+    def _decoded(self, z: list[Tensor], inputs: Inputs) -> Tensor:
+        several = isinstance(self.bijection.latent_shape(self.signal.shape(None, None)), list)
+        condition, frame_mask = self.condition(inputs), inputs.get("frame_mask")
+        return self.bijection.inverse(z if several else z[0], condition, frame_mask)[0]
+
+    def _checked(self, inputs: Inputs | Tensor) -> dict[str, Tensor]:
+        """The inputs as tensors, after checks of names, shapes and ids; `x` may be `None`.
+
+        Raises:
+            ValueError: one is missing, unknown, or does not fit.
+        """
+        given = {k: v for k, v in _as_dictionary(inputs).items() if v is not None}
+        unknown = sorted(set(given) - {"x", "frame_mask"} - input_names(self.inputs))
+        missing = [
+            name for name in self.inputs if name not in given and name + EMBEDDING not in given
+        ]
+        if unknown or missing:
+            raise ValueError(
+                f"Expected inputs {', '.join(['x', *self.inputs])} for {self.name}. Received: "
+                + "; ".join(
+                    [f"unknown {', '.join(unknown)}"] * bool(unknown)
+                    + [f"no {', '.join(missing)}"] * bool(missing)
+                )
+                + "."
+            )
+        for name, entry in self.inputs.items():
+            if name in given and entry.dtype == "int32":
+                ids = np.asarray(ops.convert_to_numpy(given[name]))
+                if ids.dtype.kind not in "iu" or (
+                    ids.size and not 0 <= ids.min() <= ids.max() < entry.size
+                ):
+                    raise ValueError(
+                        f"Expected {name} as whole numbers from 0 to {entry.size - 1}. Received: "
+                        f"{ids.ravel()[:8].tolist()}."
+                    )
+        tensors = {name: ops.convert_to_tensor(value) for name, value in given.items()}
+        if "x" in tensors:
+            self.signal.check(tensors["x"], tensors.get("frame_mask"))
+            self._check_length(tensors["x"].shape[1])
+        if "frame_mask" in tensors:
+            self._check_mask(given["frame_mask"])
+        return tensors
+
+    def _check_length(self, length: int) -> None:
+        if length % self.multiple:
+            raise ValueError(
+                f"Expected a length that is a multiple of {self.multiple} for {self.name}. "
+                f"Received: {length}; pad x and give a frame_mask."
+            )
+
+    def _check_mask(self, frame_mask: Any) -> None:
+        """Refuse a mask that is not ones followed by zeros, or is no multiple of `multiple`."""
+        mask = np.asarray(ops.convert_to_numpy(frame_mask))
+        valid = mask.sum(axis=1).astype(np.int64)
+        expected = np.arange(mask.shape[1]) < valid[:, None]
+        if not np.array_equal(mask, expected.astype(mask.dtype)) or (valid % self.multiple).any():
+            raise ValueError(
+                "Expected a frame_mask of ones, then zeros, whose numbers of ones are multiples of "
+                f"{self.multiple}. Received: {valid[:8].tolist()} ones."
+            )
+
+
+@contextlib.contextmanager
+def _replacing(bijection: InvertibleLayer) -> Iterator[None]:
+    token = _REPLACEMENT.set(bijection)
+    try:
+        yield
+    finally:
+        _REPLACEMENT.reset(token)
+
+
+def _targets(y: Any, sample_weight: Any) -> Any:
+    """Placeholder targets where weights are given alone, which Keras would ignore."""
+    return np.zeros(len(sample_weight)) if y is None and sample_weight is not None else y
+
+
+def _as_dictionary(inputs: Any) -> dict[str, Any]:
+    return dict(inputs) if isinstance(inputs, Mapping) else {"x": inputs}

@@ -1,23 +1,15 @@
-"""What flows of papers share: their settings are their configuration, held to their ranges."""
+"""What models of papers share: the constructor's arguments are the whole configuration."""
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Self
-
-import keras
+from typing import Any, ClassVar, Self
 
 from singlow.bijections.repeat import BACKPROP
 from singlow.errors import UsageError
 from singlow.models.flow import Flow
-from singlow.models.presets import preset
+from singlow.models.presets import Preset
 
-MOST_CHANNELS = 2**12
-MOST_SAMPLES = 2**20  # that a latent frame may stand for
-_MOST = {
-    "k_glow": 1000,
-    "l_glow": 20,
-    "squeeze": MOST_SAMPLES,
-    "level_squeeze": MOST_SAMPLES,
+_LIMITS = {
     "width": 2**13,
     "kernel_sizes": 2**10,
     "prior_kernel_sizes": 2**10,
@@ -31,111 +23,81 @@ _CHOICES = {"precision": ("float32", "bfloat16"), "backprop": BACKPROP}
 
 
 class Paper(Flow):
-    """A published flow: the keyword arguments of its constructor are the whole configuration.
+    """A published flow, whose constructor's keyword arguments are its whole configuration.
 
-    A subclass's `__init__` sets `_settings` to what `settings_of` makes of them before it
-    assembles its parts.
+    The `__init__` of a subclass sets `_settings` to the result of `settings_of` before it assembles
+    the parts.
+
+    Attributes:
+        presets: named arguments with training settings; the first is the default of the model.
     """
 
+    presets: ClassVar[Mapping[str, Preset]] = {}
     _settings: dict[str, Any]
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> Self:
-        """The model of a preset, with any argument replaced.
+        """Create the model of a preset, with any argument replaced.
 
         Raises:
-            UsageError: there is no such preset, or it is of another model.
+            UsageError: the model has no such preset.
+            ValueError: an argument is out of its range.
         """
-        chosen = preset(name)
-        if chosen.model != cls.__name__.lower():
+        if name not in cls.presets:
             raise UsageError(
-                f"Expected a preset of {cls.__name__}. Received: {name}, which is of "
-                f"{chosen.model}."
+                f"Expected a preset of {cls.__name__} in {', '.join(cls.presets)}. "
+                f"Received: {name}."
             )
-        return cls(**{**chosen.arguments, **overrides})
+        return cls(**{**cls.presets[name].arguments, **overrides})
 
     def get_config(self) -> dict[str, Any]:
-        """The keyword arguments this model was made with: JSON-able, and all of it."""
+        """The keyword arguments of the constructor, JSON-able."""
         return {**self._settings, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         return cls(**config)
 
-    @property
-    def multiple(self) -> int:
-        """Lengths this flow takes are multiples of this many samples."""
-        return samples_a_frame(self._settings)
-
-    @property
-    def receptive_field(self) -> tuple[int, int]:
-        """How many samples before and after its own a coupling of the first level reads."""
-        before, after = self._network().receptive_field
-        return before * self._settings["squeeze"], after * self._settings["squeeze"]
-
-    def _network(self) -> keras.layers.Layer:
-        raise NotImplementedError(f"{type(self).__name__} does not write `_network`.")
-
     def _network_policy(self) -> str | None:
-        return "mixed_bfloat16" if self._settings["precision"] == "bfloat16" else None
+        return "mixed_bfloat16" if self._settings.get("precision") == "bfloat16" else None
 
 
-def settings_of(model: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings among `arguments`, lists for tuples, held to the ranges that all models share.
+def settings_of(
+    model: type, arguments: Mapping[str, Any], limits: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """The constructor's arguments of a model, with lists for tuples, after a check of their ranges.
+
+    Args:
+        model: whose constructor has the arguments.
+        arguments: its local variables, by name.
+        limits: largest values by name, beside those that all models share.
 
     Raises:
-        ValueError: one is out of its range.
+        ValueError: an argument is out of its range.
     """
     names = list(inspect.signature(model.__init__).parameters)[1:]
-    given = {name: _plain(arguments[name]) for name in names if name != "name"}
-    for name, most in _MOST.items():
-        values = given.get(name, [])
+    settings = {name: _plain(arguments[name]) for name in names if name != "name"}
+    for name, most in {**_LIMITS, **(limits or {})}.items():
+        values = settings.get(name, [])
         for value in values if isinstance(values, list) else [values]:
             if not 1 <= value <= most:
                 raise ValueError(
-                    f"Expected {name} from 1 to {most}. Received: {name}={str(given[name])[:80]}."
+                    f"Expected {name} from 1 to {most}. "
+                    f"Received: {name}={str(settings[name])[:80]}."
                 )
-    if samples_a_frame(given) > MOST_SAMPLES:
-        raise ValueError(
-            f"Expected squeeze * level_squeeze ** (l_glow - 1) of at most {MOST_SAMPLES}. "
-            f"Received: {samples_a_frame(given)}; give a smaller l_glow."
-        )
-    check_choices(given, _CHOICES)
-    return given
+    check_choices(settings, {name: known for name, known in _CHOICES.items() if name in settings})
+    return settings
 
 
-def samples_a_frame(given: Mapping[str, Any]) -> int:
-    """Samples that a frame of the last level stands for."""
-    return given["squeeze"] * given["level_squeeze"] ** (given["l_glow"] - 1)
-
-
-def check_choices(given: Mapping[str, Any], choices: Mapping[str, tuple]) -> None:
-    """Refuse a value that is none of its choices.
+def check_choices(settings: Mapping[str, Any], choices: Mapping[str, tuple]) -> None:
+    """Check that settings have one of their allowed values.
 
     Raises:
-        ValueError: as it says.
+        ValueError: a setting has another value; the message lists the allowed ones.
     """
     for name, known in choices.items():
-        if given[name] not in known:
-            raise ValueError(f"Expected {name} in {known}. Received: {name}={given[name]!r}.")
-
-
-def check_channels(channels: list[int]) -> None:
-    """Refuse channels of levels that cannot be split, or that no machine holds.
-
-    Raises:
-        ValueError: as it says.
-    """
-    if channels[0] < 2:
-        raise ValueError(
-            f"Expected at least two channels after the first squeeze. Received: {channels[0]}; "
-            "give a larger squeeze."
-        )
-    if max(channels) > MOST_CHANNELS:
-        raise ValueError(
-            f"Expected at most {MOST_CHANNELS} channels a level. Received: {max(channels)}; "
-            "give a smaller squeeze or level_squeeze."
-        )
+        if settings[name] not in known:
+            raise ValueError(f"Expected {name} in {known}. Received: {name}={settings[name]!r}.")
 
 
 def _plain(value: Any) -> Any:

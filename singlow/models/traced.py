@@ -1,4 +1,4 @@
-"""A function of a layer's weights, compiled once and called with the weights as they are."""
+"""Compile a function of a layer's weights once, and call it with their current values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ import keras
 def traced(
     layer: keras.layers.Layer, function: Callable[..., Any], precise: bool = True
 ) -> Callable[..., Any]:
-    """`function` as one graph: of tensors, `None` and lists or dictionaries of them.
+    """Compile `function`, whose arguments are tensors, `None`, and lists or dictionaries of them.
 
-    On TensorFlow one trace serves every length; JAX compiles anew for every shape.
+    On TensorFlow one trace serves every length; JAX compiles for every shape.
 
     Args:
-        layer: whose variables the function reads; it may not change them.
-        function: what is traced.
-        precise: whether JAX computes products of float32 in full precision on accelerators too,
-            not as in training.
+        layer: owns the variables that the function reads; it must not change them.
+        function: to compile.
+        precise: whether JAX computes float32 products on accelerators in full precision, unlike in
+            training.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

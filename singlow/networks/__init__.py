@@ -1,8 +1,9 @@
-"""Networks inside couplings: functions of time that need not invert."""
+"""Networks inside couplings, which need not be invertible."""
 
+from singlow.networks.base import Network
 from singlow.networks.convnet import ConvNet
 from singlow.networks.hypernet import HyperNet
 from singlow.networks.wavenet import WaveNet
 from singlow.networks.weightnorm import Convolution
 
-__all__ = ["ConvNet", "Convolution", "HyperNet", "WaveNet"]
+__all__ = ["ConvNet", "Convolution", "HyperNet", "Network", "WaveNet"]

@@ -1,68 +1,72 @@
-"""What every network inside a coupling has in common."""
+"""The base class of networks inside bijections, and how they read a condition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import keras
 
 from singlow.bijections.base import Fold, rebuilt
+from singlow.bijections.conditions import Condition, at_positions, entries, is_sequence
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.stateless import Bindings
-from singlow.ops.tensors import Shape, Tensor
+from singlow.ops.tensors import Shape, Tensor, full_precision
 
 
 class Network(keras.layers.Layer):
-    """A function of time, `y = network(x, condition, frame_mask)`, free of any flow.
+    """A network inside a bijection, `y = network(x, condition, frame_mask)`.
 
-    Padded frames are seen as the zeros beyond the end of a clip, so a padded clip gives what the
-    clip alone would. Subclasses write `build(x_shape, condition_shape=None)`, `_run(x, condition,
-    frame_mask, training)` and `receptive_field`.
+    Padded frames are treated as the zeros beyond the end of a clip, so that a padded clip has the
+    outputs of the clip alone. Subclasses implement `build(x_shape, condition_shape=None)`,
+    `_run(x, condition, frame_mask, training)` and `receptive_field`.
+
+    A network computes in full precision whatever the global dtype policy is; an explicit `dtype`,
+    as `"mixed_bfloat16"`, changes that.
 
     Args:
         channels: output channels; `None` lets the coupling that owns the network decide.
 
     Call arguments:
-        x: `(batch, time, inputs)`.
-        condition: `(batch, time, features)` or `(batch, 1, features)`; given always or never.
+        x: `(batch, time, inputs)` or `(batch, height, width, inputs)`.
+        condition: see `singlow.bijections.conditions`; given in every call or in none.
         frame_mask: `(batch, time)`, 1 for valid frames.
-        training: whether units are dropped.
+        training: whether dropout is active.
 
     Raises:
-        ValueError: a condition is missing, or given to a network that was built without one.
+        ValueError: a condition is missing, or is given to a network that was built without one.
     """
 
     def __init__(self, channels: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
         self.channels = channels
         self.conditioned = False
 
     @property
     def receptive_field(self) -> tuple[int, int]:
-        """How many frames before and after its own an output frame depends on."""
-        raise NotImplementedError(f"{type(self).__name__} does not write `receptive_field`.")
+        """Positions before and after its own, along each axis, that an output depends on."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `receptive_field`.")
 
     def call(
         self,
         x: Tensor,
-        condition: Tensor | None = None,
+        condition: Condition = None,
         frame_mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Tensor:
         if self.conditioned != (condition is not None):
             expected = "a condition" if self.conditioned else "no condition"
-            given = "condition=None" if condition is None else f"one of shape {condition.shape}"
+            received = "condition=None" if condition is None else "a condition"
             raise ValueError(
-                f"Expected {expected} for {self.name}, as it was built. Received: {given}."
+                f"Expected {expected} for {self.name}, as it was built. Received: {received}."
             )
         return self._run(x, condition, frame_mask, training)
 
     def _run(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} does not write `_run`.")
+        raise NotImplementedError(f"{type(self).__name__} does not implement `_run`.")
 
     def folded(self, precision: str | None = None) -> tuple[Self, Fold]:
-        """An equal network without weight norm; see `InvertibleLayer.folded`."""
+        """An equal network without weight norm, and its weights; as `InvertibleLayer.folded`."""
         settings: dict[str, Any] = {"dtype": precision} if precision else {}
         settings |= {"weight_norm": False} if getattr(self, "weight_norm", False) else {}
         again = rebuilt(self, **settings)
@@ -86,6 +90,61 @@ class Network(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels}
 
 
+def condition_convolutions(
+    condition_shape: Any, filters: int, name: str, **settings: Any
+) -> dict[str, Convolution]:
+    """Built 1x1 convolutions without bias, one for each entry of a condition, by name.
+
+    Args:
+        condition_shape: of the condition; `None` without one.
+        filters: output channels.
+        name: of the convolution of a single condition; that of an entry `key` is `name_key`.
+        settings: other arguments of `Convolution`.
+
+    Raises:
+        ValueError: an entry is a sequence, which only attention can read.
+    """
+    convolutions = {}
+    for key, shape in entries(condition_shape).items():
+        if is_sequence(shape):
+            raise ValueError(
+                f"Expected item or frames conditions for {name}. "
+                f"Received: a sequence{f' {key!r}' if key else ''}."
+            )
+        label = f"{name}_{key}" if key else name
+        convolutions[key] = Convolution(filters, use_bias=False, name=label, **settings)
+        convolutions[key].build(tuple(shape))
+    return convolutions
+
+
+def embed_condition(
+    convolutions: Mapping[str, Convolution], condition: Condition, rank: int
+) -> Tensor:
+    """`sum_i W_i c_i` over the entries of a condition, broadcast to the positions of `x`.
+
+    Args:
+        convolutions: what `condition_convolutions` returned.
+        condition: entries of the same names.
+        rank: of `x`.
+    """
+    embedded = [
+        at_positions(convolutions[key](entry), rank) for key, entry in entries(condition).items()
+    ]
+    return sum(embedded[1:], embedded[0])
+
+
 def reach(fields: list[tuple[int, int]]) -> tuple[int, int]:
-    """The receptive field of layers run one after another."""
+    """The receptive field of layers that run one after another."""
     return sum(before for before, _ in fields), sum(after for _, after in fields)
+
+
+def require_frames(name: str, x_shape: Shape) -> None:
+    """Refuse images for a network over time.
+
+    Raises:
+        ValueError: `x_shape` is not `(batch, time, channels)`.
+    """
+    if len(x_shape) != 3:
+        raise ValueError(
+            f"Expected x of shape (batch, time, channels) for {name}. Received: {tuple(x_shape)}."
+        )

@@ -1,4 +1,4 @@
-"""Glow's network: a few convolutions, the last one starting at zero."""
+"""Glow's network: a few convolutions, the last of which starts at zero."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from singlow.bijections.actnorm import ActNorm
-from singlow.networks.base import Network, reach
+from singlow.bijections.conditions import Condition
+from singlow.networks.base import Network, condition_convolutions, embed_condition, reach
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Shape, Tensor, relu
@@ -15,22 +16,22 @@ from singlow.ops.tensors import Shape, Tensor, relu
 
 @keras.saving.register_keras_serializable("singlow")
 class ConvNet(Network):
-    """Convolutions over time with an activation between them; the last starts at zero.
+    """Convolutions over time, or over both axes of an image; the last starts at zero.
 
         h_i = activation(conv_i(h_(i-1)))       i = 1 ... n - 1
         y   = conv_n(h_(n-1))
 
-    A condition enters the first layer by a 1x1 convolution of its own.
+    A 1x1 convolution of the condition is added to the output of the first convolution.
 
     Args:
         width: channels of the hidden layers.
-        kernel_sizes: taps of each convolution; their number is the network's depth `n`.
-        dilations: frames between the taps of each; one for all when a single number.
-        activation: a Keras activation by name.
-        weight_norm: normalise the convolutions' weights.
-        act_norm: a data-dependent affine map a channel after each activation.
+        kernel_sizes: taps of each convolution along each axis; their number is the depth `n`.
+        dilations: distance between the taps of each convolution; a single number holds for all.
+        activation: name of a Keras activation.
+        weight_norm: whether to normalise the weights of the convolutions.
+        act_norm: whether an ActNorm follows each activation.
         dropout: share of hidden units dropped while training.
-        causal: read the present and the past only.
+        causal: whether to read only present and past frames; not for images.
         channels: output channels; `None` lets the coupling decide.
 
     Raises:
@@ -91,7 +92,7 @@ class ConvNet(Network):
         spans = [d * (k - 1) for k, d in zip(self.kernel_sizes, self.dilations, strict=True)]
         return reach([(s, 0) if self.causal else (s // 2, s - s // 2) for s in spans])
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         self.last = Convolution(
             self._output_channels(x_shape),
             self.kernel_sizes[-1],
@@ -103,17 +104,15 @@ class ConvNet(Network):
             dtype=self.dtype_policy,
         )
         self.conditioned = condition_shape is not None
-        if self.conditioned:
-            alone = not self.convolutions
-            self.embedding = Convolution(
-                self.last.filters if alone else self.width,
-                weight_norm=self.weight_norm,
-                zero=alone,
-                use_bias=False,
-                name="condition",
-                dtype=self.dtype_policy,
-            )
-            self.embedding.build(tuple(condition_shape))
+        alone = not self.convolutions
+        self.embeddings = condition_convolutions(
+            condition_shape,
+            self.last.filters if alone else self.width,
+            "condition",
+            weight_norm=self.weight_norm,
+            zero=alone,
+            dtype=self.dtype_policy,
+        )
         shape = tuple(x_shape)
         for index, convolution in enumerate(self.convolutions):
             convolution.build(shape)
@@ -123,7 +122,7 @@ class ConvNet(Network):
         self.last.build(shape)
 
     def _run(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
         hidden = masked(x, frame_mask)
         for index in range(len(self.convolutions)):
@@ -134,20 +133,22 @@ class ConvNet(Network):
                 hidden = self.drops[index](hidden, training=training)
             hidden = masked(hidden, frame_mask)
         y = self.last(hidden)
-        return y + self.embedding(condition) if self.conditioned and not self.convolutions else y
+        if self.conditioned and not self.convolutions:
+            y = y + embed_condition(self.embeddings, condition, len(x.shape))
+        return y
 
-    def _activated(self, index: int, hidden: Tensor, condition: Tensor | None) -> Tensor:
+    def _activated(self, index: int, hidden: Tensor, condition: Condition) -> Tensor:
         hidden = self.convolutions[index](hidden)
         if index == 0 and self.conditioned:
-            hidden = hidden + self.embedding(condition)
+            hidden = hidden + embed_condition(self.embeddings, condition, len(hidden.shape))
         if self.activation == "relu":
             return relu(hidden)
         return keras.activations.get(self.activation)(hidden)
 
     def adapt(
-        self, x: Tensor, condition: Tensor | None = None, frame_mask: Tensor | None = None
+        self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> None:
-        """Start the inner ActNorms from data, eagerly and once; nothing without them."""
+        """Initialise the inner ActNorms, if any, from data, eagerly and once."""
         if not self.act_norm:
             return
         hidden = masked(ops.convert_to_tensor(x), frame_mask)

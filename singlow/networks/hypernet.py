@@ -1,11 +1,12 @@
-"""Blow's network: a first convolution whose weights are made from the condition."""
+"""Blow's network: a convolution whose weights are computed from the condition."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
-from singlow.networks.base import Network
+from singlow.bijections.conditions import Condition, is_item
+from singlow.networks.base import Network, require_frames
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Shape, Tensor, identity, relu, split_at
@@ -15,24 +16,24 @@ _TAPS = 3
 
 @keras.saving.register_keras_serializable("singlow")
 class HyperNet(Network):
-    """A convolution made from the condition, then two that all conditions share.
+    """A convolution with weights computed from the condition, then two ordinary ones.
 
         [K, b] = A e + a                            e: the condition, K: (3, inputs, width / inputs)
         h_1    = relu(b + sum_k x_(t + k - 1) K_k)  each input feeds width / inputs outputs
         h_2    = relu(conv_1x1(h_1))
         y      = conv_3(h_2), which starts at zero
 
-    The first layer is a product of `x`, shifted by -1, 0 and 1, with a block-diagonal matrix for
-    each item of the batch: no grouped convolution.
+    The first layer is computed as a product of `x`, shifted by -1, 0 and 1, with a block-diagonal
+    matrix for each item of the batch, without a grouped convolution.
 
     Args:
         width: hidden channels; a multiple of the inputs.
-        weight_norm: normalise the convolutions that are shared.
+        weight_norm: whether to normalise the two ordinary convolutions.
         channels: output channels; `None` lets the coupling decide.
 
     Raises:
-        ValueError: `width` is no multiple of the inputs, or the condition is missing or varies over
-            time.
+        ValueError: `width` is not a multiple of the inputs, `x` is an image, or the condition is
+            not a single item condition.
 
     References:
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
@@ -55,16 +56,17 @@ class HyperNet(Network):
     def receptive_field(self) -> tuple[int, int]:
         return 2 * (_TAPS // 2), 2 * (_TAPS // 2)
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         inputs = x_shape[-1]
         if self.width % inputs:
             raise ValueError(
                 f"Expected width to be a multiple of the {inputs} channels that {self.name} reads. "
                 f"Received: width={self.width}."
             )
-        if condition_shape is None or condition_shape[1] != 1:
+        require_frames(self.name, x_shape)
+        if condition_shape is None or not is_item(condition_shape):
             raise ValueError(
-                f"Expected a condition of shape (batch, 1, features) for {self.name}. "
+                f"Expected a condition of shape (batch, features) for {self.name}. "
                 f"Received: {condition_shape}."
             )
         self.conditioned = True
@@ -91,20 +93,20 @@ class HyperNet(Network):
         )
 
     def _run(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
-        made = self._made(condition, x.shape[-1])
-        hidden = relu(ops.matmul(_taps(masked(x, frame_mask)), made))
+        first = self._first_matrix(condition, x.shape[-1])
+        hidden = relu(ops.matmul(_taps(masked(x, frame_mask)), first))
         hidden = relu(self.hidden(hidden))
         return self.last(masked(hidden, frame_mask))
 
-    def _made(self, condition: Tensor, inputs: int) -> Tensor:
-        """The first layer's matrix with its bias below it, `(batch, 3 * inputs + 1, width)`."""
+    def _first_matrix(self, condition: Tensor, inputs: int) -> Tensor:
+        """The matrix of the first layer and its bias as the last row: `(batch, rows, width)`."""
         kernel, bias = split_at(self.adapter(condition), _TAPS * self.width)
         kernel = ops.reshape(kernel, (-1, _TAPS, inputs, 1, self.width // inputs))
-        apart = identity(inputs, kernel.dtype)[..., None]
-        matrix = ops.reshape(kernel * apart, (-1, _TAPS * inputs, self.width))
-        return ops.concatenate([matrix, bias], axis=-2)
+        diagonal = identity(inputs, kernel.dtype)[..., None]
+        matrix = ops.reshape(kernel * diagonal, (-1, _TAPS * inputs, self.width))
+        return ops.concatenate([matrix, bias[:, None]], axis=-2)
 
     def get_config(self) -> dict[str, Any]:
         own = {"width": self.width, "weight_norm": self.weight_norm}
@@ -112,7 +114,7 @@ class HyperNet(Network):
 
 
 def _uniform(inputs: int) -> keras.initializers.Initializer:
-    """So that the taps of a first layer made from a standard normal condition vary by 1 / 3."""
+    """Initialise so that taps computed from a standard normal condition have variance 1 / 3."""
     return keras.initializers.RandomUniform(-(inputs**-0.5), inputs**-0.5)
 
 

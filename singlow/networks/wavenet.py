@@ -5,7 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from singlow.networks.base import Network, reach
+from singlow.bijections.conditions import Condition
+from singlow.networks.base import (
+    Network,
+    condition_convolutions,
+    embed_condition,
+    reach,
+    require_frames,
+)
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Shape, Tensor
@@ -13,7 +20,7 @@ from singlow.ops.tensors import Shape, Tensor
 
 @keras.saving.register_keras_serializable("singlow")
 class WaveNet(Network):
-    """A stack of gated dilated convolutions whose skip paths are summed.
+    """A stack of gated dilated convolutions with summed skip connections.
 
         h_0       = conv_1x1(x)
         f, g      = dilated_i(h_i) + conv_1x1_i(condition)
@@ -25,16 +32,16 @@ class WaveNet(Network):
 
     Args:
         width: channels of the residual and skip paths.
-        layers: dilated convolutions.
+        layers: number of dilated convolutions.
         kernel_size: taps of each.
         dilation_base: factor between the dilations of neighbouring layers.
-        causal: read the present and the past only.
-        weight_norm: normalise the convolutions' weights.
+        causal: whether to read only present and past frames.
+        weight_norm: whether to normalise the weights of the convolutions.
         dropout: share of gated units dropped while training.
         channels: output channels; `None` lets the coupling decide.
 
     Raises:
-        ValueError: `layers` is below 1.
+        ValueError: `layers` is below 1, or `x` is an image.
 
     References:
         van den Oord et al., WaveNet: A Generative Model for Raw Audio, 2016,
@@ -93,28 +100,33 @@ class WaveNet(Network):
     def receptive_field(self) -> tuple[int, int]:
         return reach([layer.receptive_field for layer in self.dilated])
 
-    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
+        require_frames(self.name, x_shape)
         self.last = self._pointwise(self._output_channels(x_shape), "last", zero=True)
         self.conditioned = condition_shape is not None
         self.embeddings = [
-            self._pointwise(2 * self.width, f"condition_{index}", use_bias=False)
+            condition_convolutions(
+                condition_shape,
+                2 * self.width,
+                f"condition_{index}",
+                weight_norm=self.weight_norm,
+                dtype=self.dtype_policy,
+            )
             for index in range(self.layers if self.conditioned else 0)
         ]
         hidden = (*x_shape[:-1], self.width)
         self.first.build(tuple(x_shape))
         for layer in (*self.dilated, *self.mixed, *self.drops, self.last):
             layer.build(hidden)
-        for layer in self.embeddings:
-            layer.build(tuple(condition_shape))
 
     def _run(
-        self, x: Tensor, condition: Tensor | None, frame_mask: Tensor | None, training: bool | None
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> Tensor:
         hidden, skipped = masked(self.first(x), frame_mask), 0
         for index in range(self.layers):
             gated = self.dilated[index](hidden)
             if self.conditioned:
-                gated = gated + self.embeddings[index](condition)
+                gated = gated + embed_condition(self.embeddings[index], condition, len(x.shape))
             signal, gate = ops.split(gated, 2, axis=-1)
             gated = (2.0 * ops.sigmoid(2.0 * signal) - 1.0) * ops.sigmoid(gate)
             if self.dropout:

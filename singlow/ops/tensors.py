@@ -11,11 +11,20 @@ Tensor = Any
 Shape = tuple[int | None, ...]
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product `a b`, rounded as its dtype says.
+def full_precision() -> str:
+    """The dtype of a layer that is given none: float64 where `floatx` is float64, else float32.
 
-    An accelerator's default on JAX keeps 10 bits of a float32's 23, which is enough for a network
-    and too little for what must invert.
+    A user-wide or global mixed policy is not followed: in half precision a bijection does not
+    invert. Only networks inside bijections may run in bfloat16, where their dtype says so.
+    """
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product `a b` in the full precision of its dtype.
+
+    On accelerators JAX by default keeps 10 of the 23 bits of a float32's mantissa, which is enough
+    for a network and too little for a bijection.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -25,10 +34,10 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def owned(x: Tensor) -> Tensor:
-    """`x` in memory of its own.
+    """A copy of `x` in its own memory.
 
-    On TensorFlow a slice, a copy by Keras and a variable that is assigned either are views, which
-    keep the whole memory that they look into; on JAX a variable is the array that it is assigned.
+    On TensorFlow a slice, and a variable that is assigned one, are views that keep the memory of
+    the whole tensor; on JAX a variable shares the array that it is assigned.
     """
     if keras.backend.backend() == "jax":
         return ops.copy(x)
@@ -38,14 +47,14 @@ def owned(x: Tensor) -> Tensor:
 
 
 def identity(size: int, dtype: Any) -> Tensor:
-    """The identity matrix, as a single constant of the graph."""
+    """The identity matrix `(size, size)`, a single constant of the graph."""
     return ops.cast(np.eye(size, dtype="float32"), dtype)
 
 
 def split_at(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
-    """The first `at` channels and the others.
+    """The first `at` channels of `x` and the remaining ones.
 
-    On TensorFlow one operation, whose gradient is another; Keras adds ten to find the sizes.
+    On TensorFlow this is one operation, and its gradient is one; `keras.ops.split` adds ten.
     """
     if keras.backend.backend() == "jax":
         return x[..., :at], x[..., at:]
@@ -56,11 +65,11 @@ def split_at(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """`x + bias`: `(..., channels)` and `(channels,)`.
+    """`x + bias` for `x` `(..., channels)` and `bias` `(channels,)`.
 
-    On TensorFlow the bias's gradient is a product with ones, four times as fast as the sum. In
-    full precision the addition is one that is fused with the product before and the activation
-    after it; in bfloat16 that fused product is slower than its parts.
+    On TensorFlow the gradient of the bias is a product with ones, which is four times as fast as a
+    sum. In float32 `bias_add` is fused with the product before it and the activation after it; in
+    bfloat16 the fused operation is slower than its parts.
     """
     if keras.backend.backend() == "jax":
         return x + bias

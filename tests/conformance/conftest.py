@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import keras
 import pytest
 
-from tests.conformance.cases import CASES, HAVE_A_LIKE, Case, tried
+from tests.conformance.cases import CASES, NOT_COMPILED, Case, tried
 from tests.conftest import in_precision
 
 JAX = keras.backend.backend() == "jax"
@@ -20,7 +20,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
 @pytest.fixture
 def compiled_case(case: Case) -> Case:
     """A case for what is traced or compiled once more."""
-    if case in [CASES[name] for name in HAVE_A_LIKE]:
+    if case in [CASES[name] for name in NOT_COMPILED]:
         pytest.skip("slow to compile: a like of this case stands for it")
     return case
 

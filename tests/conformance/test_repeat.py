@@ -13,7 +13,7 @@ from singlow.testing import nudge
 from tests.conformance.cases import CASES, data, ready, small_net, step, tolerance
 from tests.conformance.test_gradients import gradients
 
-CONDITIONS = {"none": None, "every frame": (2, 8, 3), "all frames": (2, 1, 3)}
+CONDITIONS = {"none": None, "frames": (2, 8, 3), "item": (2, 3)}
 
 
 def _unrolled(repeat: Repeat, *inputs) -> Chain:
@@ -100,8 +100,8 @@ def _allocated() -> int:
     [
         ("bounded", "none", False),
         ("bounded", "none", True),
-        ("sigmoid", "every frame", True),
-        ("additive", "all frames", False),
+        ("sigmoid", "frames", True),
+        ("additive", "item", False),
     ],
 )
 def test_inverted_gradients_are_the_stored_ones(scale: str, given: str, masked: bool, finest: str):
