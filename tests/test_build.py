@@ -1,4 +1,4 @@
-"""Datasets: what is in them, and the same every time."""
+"""Datasets: their content, their reproducibility, and what is rejected."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from tests.datasets import build, corpus, shard_bytes
 from tests.sounds import save, song
 
 
-def test_records_hold_what_the_files_do(tmp_path):
+def test_records_hold_the_samples_of_the_files(tmp_path):
     info = build(corpus(tmp_path / "in"), tmp_path / "out")
     assert info == read_info(tmp_path / "out")
     assert info["singers"] == {"anna": 0, "bert": 1}
@@ -48,12 +48,12 @@ def test_records_hold_what_the_files_do(tmp_path):
 def test_singers_of_a_single_recording_are_reported(tmp_path):
     source = corpus(tmp_path / "in", {"anna": [1.0], "bert": [0.5, 0.5], "cy": [1.0]})
     for _ in ("built", "reused"):
-        said = []
-        build_dataset([source], tmp_path / "out", workers=1, report=said.append)
-        assert said[-1].startswith("A single recording of anna, cy: segments of it are held out")
-    said = []
-    build(corpus(tmp_path / "more"), tmp_path / "others", report=said.append)
-    assert not any("single recording" in line for line in said)
+        lines = []
+        build_dataset([source], tmp_path / "out", workers=1, report=lines.append)
+        assert lines[-1].startswith("A single recording of anna, cy: segments of it are held out")
+    lines = []
+    build(corpus(tmp_path / "more"), tmp_path / "others", report=lines.append)
+    assert not any("single recording" in line for line in lines)
 
 
 def test_settings_reach_the_records(tmp_path):
@@ -76,7 +76,7 @@ def test_the_same_bytes_whatever_the_workers(tmp_path):
     assert shard_bytes(tmp_path / "seed") != shard_bytes(tmp_path / "1")
 
 
-def test_nothing_changed_is_reused_and_said(tmp_path):
+def test_an_unchanged_dataset_is_reused_with_a_message(tmp_path):
     source, out, lines = corpus(tmp_path / "in"), tmp_path / "out", []
     build(source, out)
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
@@ -163,7 +163,7 @@ def test_rejected_files_are_listed_with_reasons(tmp_path):
     assert all("\n" not in line for line in lines)
 
 
-def test_names_that_are_no_text_and_things_that_are_no_files(tmp_path):
+def test_names_in_other_encodings_are_accepted_and_pipes_are_rejected(tmp_path):
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
     os.mkfifo(source / "a" / "pipe.wav")
     (source / "a" / "broken.wav").symlink_to(tmp_path / "nowhere")
@@ -179,7 +179,7 @@ def test_names_that_are_no_text_and_things_that_are_no_files(tmp_path):
     verify_dataset(tmp_path / "out", lambda _: None)
 
 
-def test_what_a_table_lists_and_is_not_there_is_listed(tmp_path):
+def test_missing_files_of_a_table_are_rejected(tmp_path):
     source, lines = tmp_path / "in", []
     for number in range(6):
         save(source / "wavs" / f"L{number}.wav", song(0.4, seed=number))
@@ -263,7 +263,7 @@ def test_reported_duplicates(recordings, tmp_path):
         assert ["ada/s1 (copy)", "ada/s1"] in info["copies"]
 
 
-def test_a_name_that_is_no_text_survives(tmp_path):
+def test_a_singer_s_name_in_another_encoding_survives(tmp_path):
     singer = os.fsdecode(b"\x89\xb9\x83\x82")
     source = corpus(tmp_path / "in", {"umi": [0.3, 0.3], "bo": [0.3, 0.3]})
     (source / "umi").rename(source / singer)
@@ -325,7 +325,7 @@ def test_formats_that_libsndfile_reads_are_read(form, tmp_path):
     assert sum(part["clips"] for part in info["splits"].values()) == 2
 
 
-def test_what_is_odd_about_a_file_is_reported(tmp_path):
+def test_oddities_of_a_file_are_reported(tmp_path):
     source, lines = corpus(tmp_path / "in", {"a": [0.3, 0.3]}), []
     loud = (32768 * song(0.3)).astype(np.float32)
     soundfile.write(source / "a" / "loud.wav", loud, 16000, "FLOAT")
@@ -374,14 +374,14 @@ def test_nothing_usable_is_one_clear_line(tmp_path):
         ({"loudness": 3.0}, "level"),
     ],
 )
-def test_settings_out_of_range_are_told(settings, reason, tmp_path):
+def test_settings_out_of_range_are_refused(settings, reason, tmp_path):
     save(tmp_path / "in" / "a.wav", song(0.5))
     with pytest.raises(UsageError, match=reason):
         build(tmp_path / "in", tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5]})
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file: Expected a folder"):

@@ -120,7 +120,7 @@ def test_manifest(tmp_path):
     ],
     ids=["no path", "split", "long", "null", "folder", "quote"],
 )
-def test_a_wrong_manifest_is_told(table, reason, tmp_path):
+def test_a_wrong_manifest_is_refused(table, reason, tmp_path):
     (tmp_path / "manifest.csv").write_text(table)
     with pytest.raises(DataError, match=rf"manifest\.csv: {reason}.*--layout folders") as caught:
         find_clips([tmp_path])
@@ -137,7 +137,7 @@ def test_a_manifest_s_text_may_have_several_lines(tmp_path):
     assert [(c.id, c.text) for c in clips] == [("a", "la,\r\nla\x85la"), ("b", "")]
 
 
-def test_a_table_that_is_no_text_is_told(tmp_path):
+def test_a_table_that_is_no_text_is_refused(tmp_path):
     (touch(tmp_path, "wavs/a.wav") / "metadata.csv").write_bytes(b"a|\xff\xfe")
     with pytest.raises(DataError, match="UTF-8"):
         find_clips([tmp_path])
@@ -198,7 +198,9 @@ def test_a_layout_can_be_chosen(tmp_path):
         (["."], "auto", DataError),
     ],
 )
-def test_what_holds_no_audio_is_told_in_one_line(sources, layout, error, tmp_path, monkeypatch):
+def test_sources_without_audio_are_refused_in_one_line(
+    sources, layout, error, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "readme.txt").write_text("no sound")
     with pytest.raises(error) as caught:
@@ -276,7 +278,7 @@ def test_singers_of_several_sources_have_names_of_their_own(sources, names, tmp_
     assert all("NAME=DIR" in line for line in lines)
 
 
-def test_one_folder_inside_each_source_is_named_by_what_differs(tmp_path):
+def test_a_single_folder_inside_each_source_gets_the_name_of_the_source(tmp_path):
     touch(tmp_path, "ada/live/1.wav", "bo/live/1.wav", "cy/wavs/1.wav", "dee/wavs/1.wav")
     clips, _ = find_clips([tmp_path / name for name in ("ada", "bo", "cy", "dee")])
     assert [clip.singer for clip in clips] == ["ada", "bo", "cy", "dee"]
@@ -414,7 +416,7 @@ def test_one_long_song_is_held_out_by_segments_with_a_gap(seconds, seed):
     assert len(set(ids)) == len(ids)
 
 
-def test_a_split_that_the_corpus_states_is_kept():
+def test_a_split_stated_by_the_corpus_is_kept():
     clips = [
         Clip(Path(str(number)), "a", id=str(number), split=name)
         for number, name in enumerate(["train", "validation", "train", "validation"])
@@ -424,7 +426,7 @@ def test_a_split_that_the_corpus_states_is_kept():
     assert [c.id for c in held] == ["1", "3"]
 
 
-def test_a_stated_split_that_leaves_nothing_to_train_on_is_not(tmp_path):
+def test_a_stated_split_without_training_clips_is_ignored(tmp_path):
     clips = [Clip(Path(str(n)), "a", id=str(n), split="validation") for n in range(4)]
     train, held = split(clips, [9] * 4, 16000)
     assert (len(train), len(held)) == (3, 1)

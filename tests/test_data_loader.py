@@ -32,7 +32,7 @@ def test_help_is_quick_and_complete():
         assert flag in done.stdout
 
 
-def test_flags_reach_what_they_name(tmp_path):
+def test_flags_set_what_they_name(tmp_path):
     (tmp_path / "x").mkdir()
     source = corpus(tmp_path / "in", {"a": [0.5, 0.5], "b": [0.5, 0.5]})
     flags = {"sampling_rate": 8000, "channel_size": 2, "workers": 1, "seed": 4, "level": -25}

@@ -1,4 +1,4 @@
-"""`prepare`: where the records of a dataset are built, and when they are built again."""
+"""`prepare`: where the records of a dataset are built, and when they are rebuilt."""
 
 import errno
 import json
@@ -92,7 +92,7 @@ def test_a_moved_dataset_is_found_by_its_content(tmp_path):
     assert find_dataset(content, [tmp_path / "moved"]) is None
 
 
-def test_what_was_added_since_is_described(tmp_path):
+def test_recordings_added_since_are_described(tmp_path):
     source = corpus(tmp_path / "songs", {"a": [0.3, 0.3], "b": [0.3]})
     (source / "a" / "empty.wav").touch()
     out = prepare(source, report=lambda _: None, workers=1)
@@ -116,7 +116,7 @@ def test_what_was_added_since_is_described(tmp_path):
     assert describe_changes(tmp_path / "out", tmp_path / "out") == ""
 
 
-def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
+def test_prepare_leaves_nothing_beside_files_without_audio(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("etc/hostname", "songs/a.wav"):
         path = tmp_path / name
@@ -128,7 +128,7 @@ def test_prepare_leaves_nothing_beside_what_is_no_audio(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.rglob("*")} == {"etc", "hostname", "songs", "a.wav"}
 
 
-def test_prepare_keeps_what_an_interrupted_build_decoded(tmp_path, monkeypatch):
+def test_prepare_keeps_the_decoded_files_of_an_interrupted_build(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -156,7 +156,7 @@ def test_prepare_falls_back_where_the_folder_is_read_only(tmp_path, monkeypatch)
     assert prepare(source, report=lambda _: None, workers=1).parent == Path("data")
 
 
-def test_a_run_gets_back_what_was_lost_to_damage(tmp_path):
+def test_a_run_gets_lost_clips_back(tmp_path):
     settings = {
         "data": {"dataset": str(corpus(tmp_path / "my songs"))},
         "arguments": {"sample_rate": 8000, "channels": 2},
@@ -176,7 +176,7 @@ def test_a_run_gets_back_what_was_lost_to_damage(tmp_path):
     assert prepare_data(run) == run
 
 
-def test_a_damaged_builtin_corpus_says_how_it_comes_back(tmp_path, monkeypatch):
+def test_a_damaged_builtin_corpus_has_advice_to_restore_it(tmp_path, monkeypatch):
     monkeypatch.setattr(builtin, "CLIPS_PER_SINGER", 2)
     settings = {"data": {"dataset": "builtin"}, "arguments": {}}
     run = prepare_data(settings, tmp_path)

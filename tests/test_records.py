@@ -1,4 +1,4 @@
-"""TFRecord framing and Examples: TensorFlow's bytes, damage named, intact records found again."""
+"""TFRecord framing and Examples: the same bytes as TensorFlow's; recovery behind damage."""
 
 import os
 import struct
@@ -48,7 +48,7 @@ def shard(path: Path, count: int = 5) -> tuple[Path, list[bytes]]:
     return path, payloads
 
 
-def found(path: Path) -> list[bytes]:
+def recovered(path: Path) -> list[bytes]:
     body = path.read_bytes()
     return [body[r.start : r.start + r.length] for r in index_shard(path)[0]]
 
@@ -67,7 +67,7 @@ def test_masked_checksum_of_the_standard_vector():
         max_size=5,
     )
 )
-def test_examples_come_back(features):
+def test_examples_are_read_as_written(features):
     assert read_example(write_example(features)) == features
 
 
@@ -75,7 +75,7 @@ def test_examples_do_not_depend_on_the_order_of_keys():
     assert write_example(FEATURES) == write_example(dict(reversed(FEATURES.items())))
 
 
-def test_what_is_no_example_is_told():
+def test_bytes_that_are_no_example_are_refused():
     with pytest.raises(DataError, match="Example"):
         read_example(b"\xff\xff\xff")
 
@@ -129,7 +129,7 @@ def test_any_flipped_bit_is_named_and_the_rest_recovered(tmp_path):
         path.write_bytes(spoilt)
         number = sum(record.offset <= place for record in records) - 1
         damages = index_shard(path)[1]
-        assert found(path) == payloads[:number] + payloads[number + 1 :]
+        assert recovered(path) == payloads[:number] + payloads[number + 1 :]
         (damage,) = damages
         assert (damage.shard, damage.record) == (path, number)
         assert damage.offset == records[number].offset
@@ -147,7 +147,7 @@ def test_a_cut_shard_is_named_and_the_rest_recovered(tmp_path):
             continue
         path.write_bytes(body[:size])
         whole = sum(end <= size for end in ends)
-        assert found(path) == payloads[:whole]
+        assert recovered(path) == payloads[:whole]
         assert "cut" in index_shard(path)[1][0].reason
 
 
@@ -155,9 +155,9 @@ def test_lost_and_foreign_bytes_between_records(tmp_path):
     path, payloads = shard(tmp_path / "a")
     body, second = path.read_bytes(), index_shard(path)[0][1].offset
     path.write_bytes(body[:second] + bytes(1000) + body[second:])
-    assert found(path) == payloads
+    assert recovered(path) == payloads
     path.write_bytes(body[:second] + body[second + 5 :])
-    assert found(path) == payloads[:1] + payloads[2:]
+    assert recovered(path) == payloads[:1] + payloads[2:]
 
 
 @pytest.mark.parametrize("filler", [bytes(8), b"\1" + bytes(7), b"\1\0\2\0\0\0\0\0\0\0\0"])
@@ -166,7 +166,7 @@ def test_a_long_foreign_stretch_is_passed_quickly(filler, tmp_path):
     body, second = path.read_bytes(), index_shard(path)[0][1].offset
     path.write_bytes(body[:second] + filler * ((4 << 20) // len(filler)) + body[second:])
     start = time.monotonic()
-    assert found(path) == payloads
+    assert recovered(path) == payloads
     assert time.monotonic() - start < 2
 
 
@@ -185,19 +185,19 @@ def test_damage_that_looks_like_headers_is_passed_in_linear_time(tmp_path):
         rest = body[second:] + bytes(13 * count)
         path.write_bytes(body[:second] + foreign + rest)
         start = time.monotonic()
-        assert found(path) == payloads
+        assert recovered(path) == payloads
         seconds.append(time.monotonic() - start)
     assert seconds[1] < 1.5
     assert seconds[1] < 8 * seconds[0] + 0.1
 
 
-def test_small_records_between_damage_cost_what_they_are_long(tmp_path):
+def test_many_small_damages_are_passed_in_linear_time(tmp_path):
     path = tmp_path / "a"
     small = frame(b"payload")
     bad = headers(1, 1 << 20) + b"no record"
     path.write_bytes(2000 * (small + bad) + small + bytes(1 << 20))
     start = time.monotonic()
-    assert found(path) == 2001 * [b"payload"]
+    assert recovered(path) == 2001 * [b"payload"]
     assert time.monotonic() - start < 4
 
 
@@ -208,10 +208,10 @@ def test_records_of_any_length_are_found_behind_damage(length, tmp_path):
     write_shard(tmp_path / "a", payloads)
     body = bytearray((tmp_path / "a").read_bytes())
     (tmp_path / "a").write_bytes(b"\7" * 1000 + body)
-    assert found(tmp_path / "a") == payloads
+    assert recovered(tmp_path / "a") == payloads
     body[length + HEADER + FOOTER + HEADER + length // 2] ^= 1
     (tmp_path / "a").write_bytes(b"\7" * 1000 + body)
-    assert found(tmp_path / "a") == payloads[::2]
+    assert recovered(tmp_path / "a") == payloads[::2]
 
 
 def test_two_damaged_records_keep_their_numbers(tmp_path):
@@ -221,7 +221,7 @@ def test_two_damaged_records_keep_their_numbers(tmp_path):
         body[index_shard(path)[0][number].start + 5] ^= 1
     path.write_bytes(body)
     assert [damage.record for damage in index_shard(path)[1]] == [1, 3]
-    assert found(path) == payloads[::2]
+    assert recovered(path) == payloads[::2]
 
 
 def test_an_empty_shard_holds_nothing(tmp_path):

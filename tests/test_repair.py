@@ -113,7 +113,7 @@ def test_an_interrupted_recovery_loses_no_intact_record(stopped, times, out, mon
     assert body in [aside.read_bytes() for aside in out.glob("*.damaged*")]
 
 
-def test_what_was_set_aside_is_never_replaced(out):
+def test_kept_damaged_files_are_never_replaced(out):
     path = next(out.glob("train.tfrecord-00000-*"))
     bodies = []
     for _ in range(3):
@@ -136,7 +136,7 @@ def test_a_file_system_without_links(out, monkeypatch):
     assert path.with_name(f"{path.name}.damaged").read_bytes() == body
 
 
-def test_a_missing_shard_is_taken_from_what_was_set_aside(out):
+def test_a_missing_shard_is_restored_from_a_kept_file(out):
     before = shard_bytes(out)
     path = next(out.glob("train.tfrecord-00000-*"))
     path.rename(path.with_name(f"{path.name}.damaged"))
@@ -145,7 +145,7 @@ def test_a_missing_shard_is_taken_from_what_was_set_aside(out):
     assert {name: shard_bytes(out)[name] for name in before} == before
 
 
-def test_what_is_lost_is_listed_and_built_again(out, songs):
+def test_lost_clips_are_listed_and_built_again(out, songs):
     before, info, lines = shard_bytes(out), read_info(out), []
     lost = []
     for number in range(2):
@@ -171,7 +171,7 @@ def test_bytes_between_records_cost_nothing(out):
     assert {name: shard_bytes(out)[name] for name in before} == before
 
 
-def test_records_that_the_dataset_does_not_describe_are_left_behind(out):
+def test_records_that_the_dataset_does_not_describe_are_dropped(out):
     before = shard_bytes(out)
     path = next(out.glob("train.tfrecord-00000-*"))
     payload = index_shard(path)[0][0]
@@ -183,7 +183,7 @@ def test_records_that_the_dataset_does_not_describe_are_left_behind(out):
     assert {name: shard_bytes(out)[name] for name in before} == before
 
 
-def test_a_split_without_any_record_is_told(out):
+def test_a_split_without_any_record_is_refused(out):
     for path in out.glob("validation.*"):
         path.unlink()
     with pytest.raises(DataError, match=r"no validation record.*singlow prepare SRC --out"):

@@ -173,6 +173,6 @@ def test_melodies_have_their_length_and_compass(seconds):
         (lambda: corpus.melody(0.5), "at least 1 second"),
     ],
 )
-def test_what_cannot_be_sung_is_refused(call, match):
+def test_unknown_singers_and_syllables_are_refused(call, match):
     with pytest.raises(UsageError, match=match):
         call()
