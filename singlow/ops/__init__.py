@@ -1,0 +1,1 @@
+"""What Keras lacks on both backends: loops, derivatives, masks, products."""

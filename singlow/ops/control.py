@@ -1,4 +1,4 @@
-"""The primitives that Keras lacks: a lean `scan`, `vjp`, products that are exact, cheap layers."""
+"""Control flow and derivatives that Keras lacks: a lean `scan`, `vjp`, custom gradients."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,22 +19,25 @@ def scan(
     reverse: bool = False,
     differentiated: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """`carry, y_k = body(carry, [x[k] for x in xs])` for every `k`; the last carry, and all `y`.
+    """Run `carry, y_k = body(carry, [x[k] for x in xs])` for every `k`.
 
-    On TensorFlow each turn takes its weights from the end of a list, for a slice `x[k]` in the loop
-    has a gradient the size of `x`, and a read by index keeps index, shape and length for it; and no
-    turn begins before the one before it has ended, so that the memory of one is enough. Where
-    nobody asks for gradients, slices it is: a list in reverse order is a copy of all weights.
+    On TensorFlow each iteration pops its slices from the end of a list, because the gradient of a
+    slice `x[k]` inside a loop has the size of `x`, and a read by index stores the index, shape and
+    length for its gradient. Iterations do not overlap, so that the memory of one is enough. Without
+    gradients through the loop, plain slices are used, since the reversed list copies all weights.
 
     Args:
-        body: from the carry and a slice of each of `xs` to the next carry and the slices of `ys`.
-        carry: tensors whose shapes stay.
+        body: maps the carry and a slice of each of `xs` to the next carry and the slices of `ys`.
+        carry: tensors whose shapes do not change.
         xs: tensors with `times` slices along their first axis.
-        times: how many turns.
+        times: number of iterations.
         ys_like: tensors of the shape and dtype of each slice of `ys`.
-        reverse: begin with the last slice; `ys` keep the order of `xs`.
-        differentiated: whether gradients are taken through the loop itself; where they are after
-            all they are the same, at the cost of slices.
+        reverse: whether to start with the last slice; `ys` keep the order of `xs`.
+        differentiated: whether gradients are taken through the loop. Gradients are right in either
+            case, but slow without it.
+
+    Returns:
+        The last carry, and the stacked `ys`.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -80,7 +83,7 @@ def _scan_tensorflow(
 
 
 def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
-    """Each tensor as the list of its slices."""
+    """Each tensor as a TensorFlow list of its slices."""
     import tensorflow as tf
 
     shapes = [tf.constant(list(x.shape[1:]), "int32") for x in xs]
@@ -89,7 +92,7 @@ def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _pop(rest: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """A list without its last slice, and that slice."""
+    """The list without its last slice, and that slice."""
     import tensorflow as tf
 
     shape = tf.constant(list(like.shape[1:]), "int32")
@@ -99,9 +102,9 @@ def _pop(rest: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function itself; on JAX compiled, once a shape.
+    """Return the function, compiled on JAX, which compiles once for each shape.
 
-    JAX would compile a loop that is called outside of a compiled function at every call.
+    JAX compiles a loop at every call when it is called outside of a compiled function.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -114,12 +117,12 @@ def with_backward(
     forward: Callable[[list[Tensor], Any], tuple[Tensor, ...]],
     backward: Callable[[tuple[Tensor, ...], list[Tensor], Any, Sequence[Tensor]], list[Tensor]],
 ) -> Callable[[list[Tensor], Any], tuple[Tensor, ...]]:
-    """A function whose gradient is written by hand.
+    """Return a function with a custom gradient.
 
     Args:
         forward: `outputs = forward(learned, fixed)`.
-        backward: from `outputs, learned, fixed` and the gradients of the outputs to those of
-            `learned`; `fixed`, tensors and `None` in lists, has none.
+        backward: maps `outputs, learned, fixed` and the gradients of the outputs to the gradients
+            of `learned`. `fixed`, tensors and `None` in lists, has no gradient.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -146,9 +149,10 @@ def with_backward(
 
 
 def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[[Any], tuple]]:
-    """`function(*arguments)` and its pullback, from gradients of the output to those of arguments.
+    """Return `function(*arguments)` and its vector-Jacobian product.
 
-    Arguments are tensors or lists of them; where one is `None`, so is its gradient.
+    The product maps gradients of the output to gradients of the arguments. Arguments are tensors or
+    nested structures of them; the gradient of `None` is `None`.
     """
     if keras.backend.backend() == "jax":
         import jax

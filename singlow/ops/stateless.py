@@ -1,4 +1,4 @@
-"""A layer with other tensors in place of its variables."""
+"""Call a layer with other tensors in place of its variables."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ Bindings = list[tuple[keras.Variable, Tensor]]
 def run_bound(
     layer: keras.layers.Layer, bindings: Bindings, *inputs: Tensor | None, **settings: Any
 ) -> Any:
-    """Call a layer with other tensors in place of its variables; no variable is changed."""
+    """Call a layer with the tensors of `bindings` in place of its variables, which do not change."""
     with keras.StatelessScope(state_mapping=bindings):
         return layer(*inputs, **settings)
 
 
 def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
-    """What the layer's trainable variables are, with those of `bindings` replaced."""
+    """The values of the layer's trainable variables, with those of `bindings` replaced."""
     with keras.StatelessScope(state_mapping=bindings) as scope:
         values = [scope.get_current_value(v) for v in layer.trainable_variables]
     pairs = zip(values, layer.trainable_variables, strict=True)
@@ -27,5 +27,5 @@ def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
 
 
 def read(variable: keras.Variable) -> Tensor:
-    """The variable's value, a tensor on TensorFlow too."""
+    """The value of a variable as a tensor, on TensorFlow too."""
     return ops.cast(variable, variable.dtype)
