@@ -108,7 +108,7 @@ class Mixdown:
             `(time, inputs)`.
         """
         if len(self.groups) == len(self.signs):
-            return change
+            return change * np.abs(self.signs, dtype=change.dtype)
         result = np.zeros((len(change), len(self.signs)), change.dtype)
         for index, sign in enumerate(self.signs):
             outputs = [output for output, group in enumerate(self.groups) if index in group]
@@ -148,8 +148,6 @@ class ChannelPower:
         - Otherwise every output channel is the mix to one channel.
         """
         inputs = len(self._sums)
-        if inputs == channels:
-            return Mixdown.of_equals(inputs, channels)
         power = np.diag(self._sums)
         sounding = power > _QUIET_CHANNEL * power.max()
         if not sounding.any():
@@ -158,6 +156,8 @@ class ChannelPower:
         scale = np.sqrt(np.maximum(power * power[reference], np.finfo(np.float64).tiny))
         opposite = sounding & (self._sums[reference] / scale < _OPPOSITE)
         signs = tuple(int(s) for s in np.where(sounding, np.where(opposite, -1, 1), 0))
+        if inputs == channels:
+            return Mixdown(Mixdown.of_equals(inputs, channels).groups, signs)
         groups, note = [], ""
         for group in Mixdown.of_equals(inputs, channels).groups:
             kept = [index for index in group if sounding[index]]
@@ -176,11 +176,14 @@ class ChannelPower:
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
     """Mix a whole recording `audio` (time, any) to `channels`; see `ChannelPower.mixdown`."""
-    if audio.shape[1] == channels:
-        return audio
+    return audio if audio.shape[1] == channels else mixdown_of(audio, channels)(audio)
+
+
+def mixdown_of(audio: np.ndarray, channels: int) -> Mixdown:
+    """Choose how to mix a whole recording `audio` (time, any) to `channels`."""
     power = ChannelPower(audio.shape[1])
     power.add(audio)
-    return power.mixdown(channels)(audio)
+    return power.mixdown(channels)
 
 
 def normalize(audio: np.ndarray, rms: float | None = None, peak: float = 0.0) -> np.ndarray:

@@ -98,11 +98,11 @@ def load_mixed(
     """
     beat = beat or (lambda: None)
     audio, rate, used, best = _decode(path, sample_rate, channels, None, beat, report)
-    if best != used:  # known only after the last block
-        audio, rate, used, _ = _decode(path, sample_rate, channels, best, beat, lambda _: None)
+    if best.groups != used.groups:  # known only after the last block
+        audio, rate, *_ = _decode(path, sample_rate, channels, best, beat, lambda _: None)
         if best.note:
             report(f"{os.fspath(path)}: {best.note}")
-    return audio, rate, used
+    return audio, rate, best
 
 
 def _decode(
@@ -118,9 +118,7 @@ def _decode(
         rate, outputs = sample_rate or stream.sample_rate, channels or stream.channels
         power = ChannelPower(stream.channels)
         mixdown = mixdown or Mixdown.of_equals(stream.channels, outputs)
-        blocks = stream.blocks
-        if outputs != stream.channels:
-            blocks = (mixdown(power.add(block)) for block in blocks)
+        blocks = (mixdown(power.add(block)) for block in stream.blocks)
         limit = _byte_limit(path) // (4 * outputs)
         too_long = Fault(
             f"too long: more than {limit / rate / 60:.0f} minutes of {outputs} channel(s) at "
@@ -137,8 +135,7 @@ def _decode(
             beat()
     if not audio.length:
         raise AudioError(path, "empty: too short for a single sample")
-    best = power.mixdown(outputs) if outputs != stream.channels else mixdown
-    return audio.finish(), rate, mixdown, best
+    return audio.finish(), rate, mixdown, power.mixdown(outputs)
 
 
 def _byte_limit(path: str | os.PathLike) -> int:
