@@ -3,7 +3,7 @@ r"""Names of singers, speakers and styles: compared, found, shown and typed back
 A name is any text. Names that come from a folder may hold bytes that are no text (a folder of a
 Shift-JIS archive) and control characters. Python keeps such bytes as lone surrogates, and so do
 `dataset_info.json` and `config.json`: `json.dumps` writes them in ASCII and `json.loads` restores
-them. Only printing them needs care, and that is what `shown` and `escape` are for.
+them. Only printing them needs care: `shown` prints a name, `singlow.streams.escape` a message.
 """
 
 import difflib
