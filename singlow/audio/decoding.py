@@ -15,6 +15,7 @@ import soundfile
 from singlow.audio.arrays import BLOCK, ChannelPower, Mixdown, resampled
 from singlow.audio.containers import CONTAINERS, Container, Fault, inspect
 from singlow.errors import DataError, warn
+from singlow.streams import one_line
 
 MAX_CHANNELS, MIN_RATE, MAX_RATE, MAX_HOURS = 8, 4_000, 384_000, 4
 MAX_BYTES = 2 << 30  # of decoded audio
@@ -32,9 +33,9 @@ class AudioError(DataError):
     """
 
     def __init__(self, path: str | os.PathLike, reason: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {reason}")
         self.path = os.fspath(path)
-        self.reason = reason
+        self.reason = one_line(reason)  # it may quote bytes of the file
+        super().__init__(f"{self.path}: {self.reason}")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,6 @@ CONTAINERS = {  # by name, the formats as which libsndfile decodes them
     "pvf": ("PVF",),
     "ircam": ("IRCAM",),
     "wve": ("WVE",),
-    "sds": ("SDS",),
 }
 _FOREIGN = {  # formats that only ffmpeg reads, by the place and the value of their first bytes
     "MP4 or M4A": (4, b"ftyp"),

@@ -1,4 +1,4 @@
-"""Files with one fixed header before the audio: AU, NIST, VOC, AVR, WVE, SDS, PAF, PVF, IRCAM."""
+"""Files with one fixed header before the audio: AU, NIST, VOC, AVR, WVE, PAF, PVF, IRCAM."""
 
 import re
 import struct
@@ -31,8 +31,6 @@ _MAGICS = {
 
 def name_of(head: bytes) -> str | None:
     """Return the name of the format that the first bytes of a file belong to, or None."""
-    if head[:2] == b"\xf0\x7e" and head[3:4] == b"\x01":
-        return "sds"
     return next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
 
 
@@ -55,12 +53,6 @@ def walk_header(file: BinaryIO, name: str, start: int, size: int) -> Container:
         frames = struct.unpack(">I", head[26:30])[0]
         _require(frames * channels * ((bits + 7) // 8), size - start - 128)
         return Container(name)
-    if name == "sds":
-        head = read_exactly(file, 21)
-        frames = head[10] | head[11] << 7 | head[12] << 14
-        samples = 120 // -(-head[6] // 7)  # in a packet of 127 bytes, 7 bits in a byte
-        _require(-(-frames // samples) * 127, size - start - 21)
-        return Container(name, frames, slack=samples)
     if name == "wve":
         length = struct.unpack(">18xI", read_exactly(file, 22))[0]
         _require(length, size - start - 32)
