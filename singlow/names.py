@@ -7,6 +7,7 @@ them. Only printing them needs care: `shown` prints a name, `singlow.streams.esc
 """
 
 import difflib
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -45,6 +46,35 @@ def normal(name: str) -> str:
 def same_name(a: str, b: str) -> bool:
     """Whether two names are equal once both are composed."""
     return normal(a) == normal(b)
+
+
+def find_path(path: str) -> str:
+    """Return a path as it is on the disk.
+
+    Where a file or folder does not exist, one whose name has the same composed form, or is shown
+    like this, takes its place. `~` at the beginning is expanded unless a folder has this name.
+
+    Returns:
+        The path that exists, or `path` with `~` expanded.
+    """
+    if os.path.lexists(path):
+        return path
+    path = os.path.expanduser(path)
+    if os.path.lexists(path):
+        return path
+    head, tail = os.path.split(path)
+    if not tail or "\0" in path:
+        return path
+    parent = find_path(head) if head else head
+    try:
+        names = sorted(os.listdir(parent or "."))
+    except OSError:
+        return path
+    for form in (normal, lambda name: normal(shown(name))):
+        for name in names:
+            if form(name) == normal(tail):
+                return os.path.join(parent, name)
+    return path
 
 
 def find_name(wanted: str, names: Iterable[str], kind: str = "speaker") -> str:

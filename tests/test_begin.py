@@ -114,4 +114,4 @@ def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):
             with pytest.raises(DataError) as told:
                 read()
             command = str(told.value).partition("Run: ")[2]
-            assert shlex.split(command) == ["python3", "data_loader.py", "--recover", str(folder)]
+            assert shlex.split(command)[-3:] == ["prepare", "--recover", str(folder)]

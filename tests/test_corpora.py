@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -318,6 +319,28 @@ def test_decomposed_names_are_composed_and_odd_ones_kept(tmp_path):
     assert len(clips) == 5
     assert {clip.singer for clip in clips} == set(names[1:])
     assert {clip.style for clip in clips} == {"Caf\u00e9"}
+
+
+def test_tables_name_files_in_composed_or_decomposed_form(tmp_path):
+    root = touch(tmp_path / "Zoe\u0301", "wavs/cafe\u0301.wav", "wavs/plain.wav")
+    (root / "metadata.csv").write_text("caf\u00e9|la\nplain|la\n", "utf-8")
+    typed = tmp_path / "Zo\u00e9"
+    clips, _ = find_clips([typed])
+    assert all(clip.path.is_file() for clip in clips)
+    assert {clip.singer for clip in clips} == {"Zo\u00e9"}
+    (root / "manifest.csv").write_text("path\nwavs/caf\u00e9.wav\n", "utf-8")
+    (clip,) = find_clips([f"Zoe\u0301={typed}"])[0]
+    assert clip.path.is_file()
+    assert clip.singer == "Zo\u00e9"
+
+
+def test_many_equal_ids_are_numbered_in_linear_time(tmp_path):
+    (touch(tmp_path, "a.wav") / "manifest.csv").write_text("path\n" + "a.wav\n" * 30_000)
+    start = time.monotonic()
+    clips, _ = find_clips([tmp_path])
+    assert time.monotonic() - start < 10
+    assert [clip.id for clip in clips[:3]] == ["a.wav", "a.wav#2", "a.wav#3"]
+    assert clips[-1].id == "a.wav#30000"
 
 
 def test_every_file_with_audio_is_found_whatever_its_suffix(tmp_path):

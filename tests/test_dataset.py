@@ -79,6 +79,8 @@ def test_a_description_is_read_as_it_was_written(out):
         (("rejected",), [1]),
         (("settings",), {"seed": "; rm"}),
         (("lost",), 4),
+        (("copies",), ["train0", "train1"]),
+        (("copies",), [["train0", 1]]),
         (("splits",), MISSING),
         (("splits",), []),
         (("splits", "validation"), MISSING),

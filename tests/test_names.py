@@ -2,11 +2,12 @@
 
 import itertools
 import json
+import os
 
 import pytest
 
 from singlow.errors import UsageError
-from singlow.names import find_name, normal, same_name, shown, suggest
+from singlow.names import find_name, find_path, normal, same_name, shown, suggest
 from singlow.streams import escape
 
 SHIFT_JIS = b"\x89\xb9\x83\x82".decode("utf-8", "surrogateescape")
@@ -77,3 +78,19 @@ def test_a_name_far_from_all_gets_none_and_long_lists_are_cut():
     assert suggest("xyz", ["ada", "bo"]) == ""
     with pytest.raises(UsageError, match=r"s19 and 5 more\. Received: nobody\.$"):
         find_name("nobody", [f"s{number}" for number in range(25)])
+
+
+def test_a_path_is_found_by_its_composed_or_shown_form(tmp_path, monkeypatch):
+    inner = tmp_path / "Zoe\u0301" / SHIFT_JIS
+    inner.mkdir(parents=True)
+    (inner / "a.wav").touch()
+    typed = os.path.join(tmp_path, "Zo\u00e9", r"\x89\xb9\x83\x82", "a.wav")
+    assert find_path(typed) == str(inner / "a.wav")
+    assert find_path(str(inner)) == str(inner)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_path("~/Zo\u00e9") == str(tmp_path / "Zoe\u0301")
+    assert find_path("~/nowhere/b") == str(tmp_path / "nowhere" / "b")
+    monkeypatch.chdir(tmp_path)
+    assert find_path("Zo\u00e9") == "Zoe\u0301"
+    for missing in ("", "x", "x/y", "a\0b", "/"):
+        assert find_path(missing) == missing

@@ -17,6 +17,7 @@ from singlow.data.prepare.folder import (
     fingerprint,
     own_folder,
     own_shards,
+    printable,
     remove_empty,
     reusable,
 )
@@ -87,19 +88,16 @@ def build_dataset(
     settings = check_settings(sample_rate, channels, seed, validation_share, loudness)
     if workers is not None and workers < 1:
         raise UsageError(f"Expected at least 1 worker. Received: {workers}.")
-
-    def say(line: str) -> None:
-        report(escape(line))
-
-    clips, layout = find_clips(sources, layout, say)
+    report = printable(report)
+    clips, layout = find_clips(sources, layout, report)
     require_free_names(clips)
-    say(f"Layout: {layout}. {_count(clips)}.")
+    report(f"Layout: {layout}. {_count(clips)}.")
     mark = fingerprint(clips, settings, layout)
     out = Path(out).expanduser()
     with own_folder(out):
-        info = reusable(out, mark, say)
+        info = reusable(out, mark, report)
         if info is not None:
-            _describe(info, say)
+            _describe(info, report)
             return info
         own_shards(out)
         staging = out / STAGING
@@ -117,8 +115,8 @@ def build_dataset(
         ]
         if not kept:
             shutil.rmtree(staging, ignore_errors=True)
-        _list_rejected(rejected, clips, kept, say)
-        _list_notes([line for item in staged.values() for line in item.notes.splitlines()], say)
+        _list_rejected(rejected, clips, kept, report)
+        _list_notes([line for item in staged.values() for line in item.notes.splitlines()], report)
         about = {
             "layout": layout,
             "sources": [Path(source).name for source in sources],
@@ -138,8 +136,8 @@ def build_dataset(
                 advance,
             )
         shutil.rmtree(staging, ignore_errors=True)
-    say(f"{out}: {summary(info)}.")
-    _describe(info, say)
+    report(f"{out}: {summary(info)}.")
+    _describe(info, report)
     return info
 
 

@@ -15,6 +15,7 @@ from singlow.data.prepare.folder import (
     hash_of,
     own_folder,
     own_shards,
+    printable,
     reusable,
 )
 from singlow.data.sources.clips import Clip
@@ -48,7 +49,7 @@ def build_builtin(
     from singlow.choir.singers import SINGERS
 
     settings = check_settings(sample_rate, channels, seed, validation_share, loudness)
-    mark, out = builtin_fingerprint(settings), Path(out)
+    mark, out, report = builtin_fingerprint(settings), Path(out).expanduser(), printable(report)
     with own_folder(out):
         info = reusable(out, mark, report)
         if info is not None:

@@ -16,10 +16,16 @@ from singlow.data.store.records import PREPARE, check_record, map_shard, read_ex
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from singlow.files import lock_folder, require_writable
 from singlow.progress import Report
+from singlow.streams import escape
 
 STAGING = ".building"
 _EDITION = 2  # of the rules that decide which clips are held out
 _FEATURES = {"audio", "id", "singer", "speaker"}
+
+
+def printable(report: Report) -> Report:
+    """Return a report that escapes what a terminal would act upon, before it reports a line."""
+    return lambda line: report(escape(line))
 
 
 def check_settings(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from singlow.data.prepare.assemble import describe_shard
-from singlow.data.prepare.folder import own_folder, rebuild_advice
+from singlow.data.prepare.folder import own_folder, printable, rebuild_advice
 from singlow.data.store.dataset import ASIDE, read_info, write_info
 from singlow.data.store.records import (
     HEADER,
@@ -20,7 +20,6 @@ from singlow.data.store.records import (
 from singlow.errors import DataError
 from singlow.files import keep_copy, sha256
 from singlow.progress import Report
-from singlow.streams import escape
 
 
 def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None:
@@ -33,7 +32,7 @@ def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None
     Raises:
         DataError: something is damaged or missing.
     """
-    directory = Path(directory).expanduser()
+    directory, report = Path(directory).expanduser(), printable(report)
     info = read_info(directory)
     faults = shards = records = 0
     for part in info["splits"].values():
@@ -69,7 +68,7 @@ def recover_dataset(directory: str | os.PathLike, report: Report = print) -> dic
         DataError: a split has no intact record left.
         EnvironmentFault: the folder cannot be written, or another process builds in it.
     """
-    directory = Path(directory).expanduser()
+    directory, report = Path(directory).expanduser(), printable(report)
     read_info(directory)
     with own_folder(directory):
         info = read_info(directory)
@@ -131,7 +130,7 @@ def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) ->
     lost = sorted(set(rows) - set(records))
     report(
         f"{path}: {len(records)} intact record(s) kept, {len(lost)} lost"
-        f"{escape(': ' + ', '.join(lost)) if lost else ''}; "
+        f"{': ' + ', '.join(lost) if lost else ''}; "
         f"{f'the damaged file is {source.name}' if source else 'nothing is left of the file'}."
     )
     return {id: _moved(rows[id], offset) for id, offset in zip(records, offsets, strict=True)}

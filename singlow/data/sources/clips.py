@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,15 +40,14 @@ class Clip:
 
 def with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:
     """Add the file's suffix, then a number, to every id that several clips share."""
-    shared, seen, result = defaultdict(int), set(), []
-    for clip in clips:
-        shared[clip.id] += 1
+    shared = Counter(clip.id for clip in clips)
+    numbers, seen, result = Counter(), set(), []
     for clip in clips:
         name = clip.id + (clip.path.suffix if shared[clip.id] > 1 else "")
-        number, id = 1, name
+        id = name
         while id in seen:
-            number += 1
-            id = f"{name}#{number}"
+            numbers[name] += 1
+            id = f"{name}#{numbers[name] + 1}"
         seen.add(id)
         result.append(dataclasses.replace(clip, id=id))
     return result

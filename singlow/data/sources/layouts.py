@@ -15,7 +15,7 @@ from singlow.data.sources.clips import (
 )
 from singlow.data.sources.tables import has_bars, read_ljspeech, read_manifest
 from singlow.errors import DataError, UsageError
-from singlow.names import normal, shown
+from singlow.names import find_path, normal, shown
 from singlow.progress import Report
 
 LAYOUTS = ("auto", "folders", "blow", "fsdd", "ljspeech", "manifest")
@@ -128,19 +128,15 @@ def part_source(source: str) -> tuple[str, Path]:
         UsageError: there is no such file or folder.
     """
     label, sign, rest = source.partition("=")
-    if not sign or os.path.exists(_expanded(source)):
+    if not sign or os.path.exists(find_path(source)):
         label, rest = "", source
-    path = _expanded(rest)
+    path = find_path(rest)
     if not rest or not os.path.exists(path):
         raise UsageError(
             f"Expected a folder of audio or a file. Received: {shown(rest) or 'an empty name'}, "
             "which does not exist."
         )
     return label, Path(os.path.abspath(path))
-
-
-def _expanded(path: str) -> str:
-    return path if os.path.exists(path) else os.path.expanduser(path)
 
 
 def require_sources(dataset: str | os.PathLike | Sequence[str | os.PathLike]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from singlow.data.sources.clips import Clip
 from singlow.data.store.records import PREPARE
 from singlow.errors import DataError
+from singlow.names import find_path, normal
 from singlow.progress import Report
 
 LARGEST = 256 << 20
@@ -44,14 +45,14 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
     table = root / "metadata.csv"
     by_stem: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (path.suffix.lower() != ".wav", path)):
-        by_stem.setdefault(path.stem, path)
+        by_stem.setdefault(normal(path.stem), path)
     clips = []
     for number, line in enumerate(io.StringIO(_text(table), newline=None), 1):
         id, *texts = line.rstrip("\n").split("|")
         if not texts or "\0" in id:
             raise DataError(f"{table}: line {number} is not `id|text`. {_other_layout(root)}")
         text = texts[1] if len(texts) > 1 and texts[1] else texts[0]
-        path = by_stem.get(id, root / "wavs" / f"{id}.wav")
+        path = by_stem.get(normal(id), root / "wavs" / f"{id}.wav")
         clips.append(Clip(path, label or root.name, text=text, id=id))
     unlisted = len(set(paths) - {clip.path for clip in clips})
     if unlisted:
@@ -85,7 +86,7 @@ def _read_row(root: Path, row: dict[str | None, str | list[str] | None]) -> Clip
     row = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
     if not row.get("path"):
         raise ValueError("expected a value in a column named path. Received: none")
-    path = Path(os.path.abspath(root / os.path.expanduser(row["path"])))
+    path = Path(os.path.abspath(find_path(str(root / os.path.expanduser(row["path"])))))
     split = row.get("split", "")
     inside = Path(os.path.relpath(path, root))
     if "\0" in row["path"] or not inside.name:

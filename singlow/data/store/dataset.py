@@ -141,6 +141,9 @@ def _check(info: dict[str, Any]) -> None:
     for key, kind in (("sources", str), ("rejected", dict), ("lost", str)):
         value = info.get(key, [] if key == "lost" else None)
         _expect(_is_list(value, kind), f"{key} as a list", value)
+    copies = info.get("copies", [])
+    fits = _is_list(copies, list) and all(_is_list(ids, str) for ids in copies)
+    _expect(fits, "copies as lists of ids", copies)
     plain = isinstance(settings, dict) and all(
         value is None or isinstance(value, int | float) for value in settings.values()
     )
