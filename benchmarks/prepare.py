@@ -1,10 +1,10 @@
-"""Hours of audio that data_loader.py prepares in a minute, beside bare decoding by soundfile.
+"""Measure how much audio data_loader.py prepares per minute, beside decoding by soundfile alone.
 
     python3 benchmarks/prepare.py [FOLDER ...] [--runs 5]
 
-Without a folder, an hour of songs is made up: 44.1 kHz stereo as wav, flac, ogg and mp3.
-Prints a table in Markdown. A run of data_loader.py counts from start to exit: it starts Python and
-the workers, decodes, checks, resamples to 16 kHz mono, holds out and writes shards.
+Without a folder, an hour of songs is synthesised: 44.1 kHz stereo as wav, flac, ogg and mp3.
+The table is printed in Markdown. A run of data_loader.py is measured from start to exit: it starts
+Python and the workers, decodes, checks, resamples to 16 kHz mono, holds out and writes shards.
 """
 
 import argparse
@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def make_songs(folder: Path, songs: int = 5, copies: int = 3, rate: int = 44100) -> Path:
-    """Write songs of a minute in each format, and copies of them."""
+    """Write songs of one minute in each format, and copies of them."""
     time = np.arange(60 * rate) / rate
     for song in range(songs):
         rng = np.random.default_rng(song)
@@ -45,16 +45,16 @@ def make_songs(folder: Path, songs: int = 5, copies: int = 3, rate: int = 44100)
 
 
 def seconds(job: Callable[[], None]) -> float:
-    """The time one run takes."""
+    """The time that one run of a job takes, in seconds."""
     start = time.perf_counter()
     job()
     return time.perf_counter() - start
 
 
 def measure(source: Path, runs: int) -> tuple[float, np.ndarray]:
-    """Hours of audio in `source`; hours a minute `(runs, 3)`: bare decoding, 1 and 2 workers.
+    """The hours of audio in `source`, and hours per minute `(runs, 3)`: decoding, 1 and 2 workers.
 
-    The three take turns, so that what else the machine does falls on all of them.
+    The three jobs alternate, so that other load of the machine affects all of them.
     """
     from singlow.data.sources.layouts import find_clips
 

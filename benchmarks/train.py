@@ -1,23 +1,29 @@
-"""Start-up, speed and memory of training and inference, against the machine's own peak.
+"""Measure start-up, speed and memory of training and inference, beside the machine's own peak.
 
     python3 benchmarks/train.py [CASE ...] [--steps 7] [--json FILE]
     KERAS_BACKEND=jax python3 benchmarks/train.py
 
-Each case runs in a process of its own. `start` is the first training step, traced and compiled,
-less a steady one; `step` is the mean of the steady ones, inside `fit`; `arithmetic` counts the
-multiplications and additions of convolutions and channel mixings alone, three times those of the
-forward pass; `share` is their rate over that of a product of two large square matrices in the same
-precision and process; `memory` is the process's peak less what it held before the model was made,
-or an accelerator's own peak; `coding` is seconds of audio encoded and decoded in a second, and
-`round trip` how that audio comes back from weights that are no longer those it was made with.
-Prints a table in Markdown, and writes JSON.
+Each case runs in its own process. The columns are:
+
+- `start`: the first training step, with tracing and compilation, minus the time of a steady step;
+- `step`: the mean of steady steps, inside `fit`;
+- `arithmetic`: multiplications and additions of convolutions and 1x1 convolutions alone, three
+  times those of the forward pass;
+- `peak`: operations per second of a product of two large square matrices in the same precision and
+  process;
+- `share`: the rate of the arithmetic divided by that peak;
+- `memory`: the peak memory of the process minus its memory before the model was created, or the
+  peak of an accelerator;
+- `coding`: seconds of audio that are encoded and decoded in one second;
+- `round trip`: the signal-to-noise ratio of that audio, with weights moved at random.
+
+The table is printed in Markdown; `--json` also writes it to a file.
 """
 
 import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -26,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LEAST_SECONDS = 3.0  # of steady steps
+LEAST_SECONDS = 3.0  # shortest time over which steady steps are measured
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -36,9 +42,9 @@ class Case:
     """A flow and how it is trained.
 
     Attributes:
-        make: builds it.
-        batch: clips.
-        window: samples.
+        make: creates the model.
+        batch: clips in a batch.
+        window: samples in a clip.
         bfloat16: whether its networks run in bfloat16.
     """
 
@@ -49,23 +55,23 @@ class Case:
 
 
 def preset(name: str, **overrides: Any) -> Callable[[], Any]:
-    """Builds a preset."""
+    """Return a function that creates the model of a preset."""
 
     def make() -> Any:
-        from singlow.models import MODELS, PRESETS
+        from singlow.models import model_class, preset
 
-        return MODELS[PRESETS[name].model].from_preset(name, **overrides)
+        return model_class(preset(name).model).from_preset(name, **overrides)
 
     return make
 
 
 def blow(**overrides: Any) -> Callable[[], Any]:
-    """Builds the published Blow, for the 108 speakers of its paper."""
+    """Return a function that creates the published Blow, for the 108 speakers of the paper."""
     return preset("blow_original", **{"speakers": 108, "precision": "bfloat16", **overrides})
 
 
 def deep(steps: int, backprop: str) -> Case:
-    """Of one size but for its depth: what memory grows by."""
+    """A case of fixed width and variable depth, which shows how memory grows."""
     return Case(preset("singlow_16k", width=128, k_glow=steps, backprop=backprop), 32, 16384)
 
 
@@ -103,7 +109,7 @@ COLUMNS = {
 
 
 def median(job: Callable[[], Any], times: int) -> float:
-    """Median seconds of a job."""
+    """The median time of a job, in seconds."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()
@@ -113,7 +119,7 @@ def median(job: Callable[[], Any], times: int) -> float:
 
 
 def matrix_peak(precision: str) -> float:
-    """Operations a second of a product of two square matrices, as the networks would take it."""
+    """Operations per second of a product of square matrices in the precision of networks."""
     import keras
     import numpy as np
     from keras import ops
@@ -132,7 +138,7 @@ def matrix_peak(precision: str) -> float:
 
 
 def accelerator() -> Any:
-    """JAX's device when it is no CPU, else None."""
+    """The device of JAX unless it is a CPU, else None."""
     import keras
 
     if keras.backend.backend() != "jax":
@@ -144,22 +150,24 @@ def accelerator() -> Any:
 
 
 def arithmetic(flow: Any, window: int) -> float:
-    """Operations of convolutions and mixings for one clip forward."""
+    """Operations of convolutions and 1x1 convolutions in the forward pass of one clip."""
     frames = _frames(flow, window)
     total = 0.0
     for weight in flow.trainable_variables:
         parts = weight.path.replace("/", ".").split(".")
         if parts[-1] in ("kernel", "upper"):
             level = next(part for part in parts if part in frames)
-            # What an adapter makes, once a clip, is used at every frame by one input channel.
             size = math.prod(weight.shape)
-            made = 3 / 4 * size / weight.shape[-2] * frames[level] if "adapter" in parts else 0
-            total += 2.0 * (size + made if made else frames[level] * size)
+            if "adapter" in parts:
+                # It runs once for a clip; its outputs are the taps of one input at every frame.
+                total += 2.0 * (size + 3 / 4 * size / weight.shape[-2] * frames[level])
+            else:
+                total += 2.0 * frames[level] * size
     return total
 
 
 def _frames(flow: Any, window: int) -> dict[str, int]:
-    """Frames of each level, by its name."""
+    """The number of frames in each level, by the name of the level."""
     frames = {}
     for level in getattr(flow.bijection, "levels", None) or flow.bijection.layers:
         window //= level.factor
@@ -168,30 +176,32 @@ def _frames(flow: Any, window: int) -> dict[str, int]:
 
 
 def peak_memory() -> float:
-    """Peak memory in GB: an accelerator's, else what of this process was resident."""
+    """Peak memory in GB: of the accelerator, else the resident memory of this process."""
     device = accelerator()
     if device is not None:
         return device.memory_stats()["peak_bytes_in_use"] / 1e9
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 class Batches:
-    """One batch, again and again, in the form in which `Windows` are fed."""
+    """The same batch for every step, in the form of `Windows`."""
 
     def __init__(self, inputs: dict[str, Any]) -> None:
         self._inputs = inputs
 
     def batch_form(self) -> dict[str, tuple[tuple[int, ...], type]]:
-        """Keys, shapes and types."""
+        """The keys of a batch with their shapes and types."""
         return {name: (value.shape, value.dtype.type) for name, value in self._inputs.items()}
 
     def noted_batch(self, step: int) -> dict[str, Any]:
-        """The batch of any step."""
+        """The batch, whatever the step."""
         return self._inputs
 
 
 def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
-    """Seconds of so many steps of `fit` on one batch, from the first's begin to the epoch's end."""
+    """Seconds of `steps` steps of `fit` on one batch, from the first to the end of the epoch."""
     import keras
 
     from singlow.data.feed import backends
@@ -213,14 +223,14 @@ def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
 
 
 def moved(weight: Any, rng: Any) -> Any:
-    """A weight moved at random by up to 0.01, and so that products move by up to about a tenth."""
-    inputs = math.prod(weight.shape[1:-1])  # the first axis is that of the steps in most
+    """A weight moved at random by 0.01, or less where it has many inputs."""
+    inputs = math.prod(weight.shape[1:-1])  # the first axis is mostly that of the steps
     by = min(0.01, 0.1 * inputs**-0.5)
     return weight + by * rng.standard_normal(weight.shape).astype("float32")
 
 
 def measure(case: Case, steps: int) -> dict[str, float] | None:
-    """All figures of one case; none of bfloat16 on JAX's CPU backend, which is refused there."""
+    """All figures of a case; None for bfloat16 on a CPU through JAX, which is not supported."""
     import keras
     import numpy as np
     from keras import ops
@@ -233,8 +243,7 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     held = 0.0 if accelerator() else peak_memory()
     rng = np.random.default_rng(0)
     flow = case.make()
-    inputs = {"x": 0.1 * rng.standard_normal((case.batch, case.window, 1)).astype("float32")}
-    inputs |= {name: np.arange(case.batch, dtype="int32") % 2 for name in flow.conditions_on}
+    inputs = flow.dummy_inputs(case.batch, case.window)
     few = {name: value[:2] for name, value in inputs.items()}
     flow.adapt(few)
     compile_flow(flow, {"learning_rate": 1e-4, "warmup_steps": 100, "decay_steps": None})
@@ -252,17 +261,15 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     flow.adapt(few)
     for variable in flow.trainable_variables:
         variable.assign(moved(variable, rng))
-    rate = flow.sample_rate
+    rate = flow.signal.sample_rate
     length = max(1, 10 * rate // flow.multiple) * flow.multiple
     song = (0.1 * rng.standard_normal((1, length, 1))).astype("float32")
 
-    given = {name: value[:1] for name, value in inputs.items()} | {"x": song}
-    condition = flow.condition(given)
-    given = {"x": song} | ({} if condition is None else {"condition": condition})
+    given = {name: value[:1] for name, value in inputs.items() if name != "x"}
     flow = flow.for_inference()
 
     def code() -> np.ndarray:
-        return ops.convert_to_numpy(flow.decode(flow.encode(given), condition))
+        return ops.convert_to_numpy(flow.decode(flow.encode({"x": song, **given}), given))
 
     back = code()
     return {
@@ -280,14 +287,14 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
 
 
 def alone(name: str, steps: int) -> dict[str, float] | None:
-    """`measure` in a process of its own."""
+    """`measure` in another process."""
     command = [sys.executable, __file__, name, "--steps", str(steps), "--alone"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    """Measure, print the table, write JSON."""
+    """Measure, print the table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {'; '.join(CASES)}")
     parser.add_argument("--steps", type=int, default=7)
