@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from singlow.commands.prepare import main
+import data_loader
+from singlow.__main__ import main
 from singlow.data.store.dataset import read_info
 from singlow.data.store.records import index_shard
-from tests.datasets import corpus
+from tests.datasets import corpus, shard_bytes
 from tests.songs import command
 from tests.sounds import save, song
 
@@ -87,9 +88,11 @@ def test_a_read_only_folder_is_exit_code_4(tmp_path):
 
 def test_the_verb_and_the_script_are_one(tmp_path):
     corpus(tmp_path / "in", {"a": [0.3, 0.3]})
-    assert command(main, ["in", "-o", "out", "--workers", "1"], tmp_path).code == 0
-    assert read_info(tmp_path / "out")["singers"] == {"a": 0}
-    assert command(main, ["in"], tmp_path).code == 2
+    for number, (program, verb) in enumerate([(data_loader.main, []), (main, ["prepare"])]):
+        out = tmp_path / f"{number}"
+        assert command(program, [*verb, "in", "-o", out, "--workers", 1], tmp_path).code == 0
+        assert command(program, [*verb, "in"], tmp_path).code == 2
+    assert shard_bytes(tmp_path / "0") == shard_bytes(tmp_path / "1")
 
 
 def test_verify_and_recover(tmp_path):

@@ -1,6 +1,5 @@
 """The verb `prepare`: records for training from folders of recordings."""
 
-import sys
 from typing import Annotated, Literal
 
 import tyro
@@ -68,10 +67,3 @@ def prepare(
         seed=seed,
         loudness=level,
     )
-
-
-def main() -> None:
-    """Run the verb with the arguments of a script of its own, as data_loader.py is."""
-    from singlow.commands.flags import run_verb
-
-    run_verb({"prepare": prepare}, "", ["prepare", *sys.argv[1:]])
