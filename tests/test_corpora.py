@@ -1,5 +1,6 @@
 """Which files a source holds, who sings in them, and what is held out."""
 
+import errno
 import os
 import tarfile
 import time
@@ -359,6 +360,20 @@ def test_every_file_with_audio_is_found_whatever_its_suffix(tmp_path):
     os.mkfifo(tmp_path / "ada" / "pipe")
     found = {clip.path.name for clip in find_clips([tmp_path])[0]}
     assert found == {*names, "x.avi", "take1", "take2.bak", "take3.dat", "take4.part"}
+
+
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
+    touch(tmp_path, "ada/a.wav", "bo/b.wav")
+    lines, real = [], os.scandir
+
+    def scandir(folder):
+        if str(folder).endswith("bo"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert set(singers(find_clips([tmp_path], report=lines.append)[0])) == {"ada"}
+    assert lines == [f"Left out: {tmp_path}/bo: cannot be read: Permission denied."]
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):

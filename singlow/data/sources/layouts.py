@@ -14,6 +14,7 @@ from singlow.data.sources.clips import (
     with_unique_ids,
 )
 from singlow.data.sources.tables import has_bars, read_ljspeech, read_manifest
+from singlow.data.store.dataset import INFO
 from singlow.errors import DataError, UsageError
 from singlow.names import find_path, normal, shown
 from singlow.progress import Report
@@ -158,7 +159,7 @@ def _find(label: str, root: Path, layout: str, report: Report) -> _Source:
         clip = Clip(root, label or root.stem, label, id=root.stem)
         homes = {} if label else {clip.singer: root}
         return _Source([clip], "file", label or root.stem, homes)
-    paths = list(find_files(root, by_content=True))
+    paths = list(find_files(root, by_content=True, report=report))
     chosen = _detect(root, paths, label) if layout == "auto" else layout
     if chosen == "manifest":
         clips = read_manifest(root)
@@ -171,15 +172,22 @@ def _find(label: str, root: Path, layout: str, report: Report) -> _Source:
     else:
         base = _base(root, paths)
         clips = [_in_folder(root, base, path, label) for path in paths]
+    if not clips and (root / INFO).is_file():
+        raise DataError(f"{root}: Expected recordings. Received: records, which are ready to use.")
     if not clips:
-        names = " ".join(sorted(suffix[1:] for suffix in SUFFIXES - FOREIGN))
-        raise DataError(f"{root}: holds no audio file ({names}). Name another folder.")
+        raise DataError(
+            f"{root}: holds no audio file (wav, flac, ogg, opus, mp3, aiff, caf, au, ...). Name "
+            "another folder."
+        )
     styled = [dataclasses.replace(clip, style=clip.style or label) for clip in clips]
     return _Source(styled, chosen, label or root.name, _homes(root, styled, chosen, label))
 
 
 def find_files(
-    folder: Path, suffixes: Collection[str] = SUFFIXES, by_content: bool = False
+    folder: Path,
+    suffixes: Collection[str] = SUFFIXES,
+    by_content: bool = False,
+    report: Report = lambda _: None,
 ) -> Iterator[Path]:
     """Yield the files below a folder with one of these suffixes, by default those of recordings.
 
@@ -190,9 +198,14 @@ def find_files(
         folder: where to look.
         suffixes: in lower case, with the dot.
         by_content: also yield files with other suffixes whose content begins as audio does.
+        report: receives a line for every folder that cannot be read.
     """
+
+    def leave_out(error: OSError) -> None:
+        report(f"Left out: {error.filename}: cannot be read: {error.strerror}.")
+
     seen = set()
-    for inner, names, files in os.walk(folder, followlinks=True):
+    for inner, names, files in os.walk(folder, onerror=leave_out, followlinks=True):
         real = os.path.realpath(inner)
         if real in seen:
             names.clear()
