@@ -356,8 +356,8 @@ def _describe(info: dict[str, Any], report: Report) -> None:
 
 
 def _count(clips: Sequence[Clip]) -> str:
-    singers = len({clip.singer for clip in clips})
-    return f"{len(clips)} file(s) of {singers} singer(s)"
+    singers = sorted({clip.singer for clip in clips})
+    return f"{len(clips)} file(s) of {len(singers)} singer(s): {_listed(singers)}"
 
 
 def _file_id(clip: Clip) -> str:

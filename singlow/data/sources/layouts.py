@@ -65,10 +65,10 @@ class _Source:
 
     Attributes:
         clips: in a fixed order.
-        layout: the one that was chosen.
-        prefix: of ids where there are several sources.
-        homes: the folders or files that gave singers their names, where these are not stated by a
-            label, a table, or a folder beside the folders of other singers.
+        layout: the layout that was chosen.
+        prefix: first part of the ids if there are several sources.
+        homes: by name of a singer, the folder or file with this name. Singers named by a label, by
+            a table, or by one of several folders in a source are not in it.
     """
 
     clips: list[Clip]
@@ -299,7 +299,7 @@ def _guess(root: Path, clips: list[Clip], layout: str) -> str:
 
 
 def _homes(root: Path, clips: list[Clip], layout: str, label: str) -> dict[str, Path]:
-    """Return the folder from which a singer has a name that nobody stated, by name."""
+    """Return the folder after which a singer is named by default, by name; see `_Source.homes`."""
     names = {clip.singer for clip in clips}
     if layout in _PATTERNS:
         return {}
