@@ -2,13 +2,14 @@
 
 import io
 import itertools
+import os
 import struct
 
 import numpy as np
 import pytest
 import soundfile
 
-from singlow.audio import AudioError, load_audio
+from singlow.audio import AudioError, load_audio, stream_audio
 from singlow.audio.containers import CONTAINERS, Fault, inspect
 from singlow.audio.containers.mpeg import parse_frame
 from singlow.audio.containers.ogg import page_checksum
@@ -236,6 +237,19 @@ def test_a_64_bit_broadcast_wave_file_is_read(tone, tmp_path):
         load(tmp_path / "a.wav", head + data[:-2])
 
 
+@pytest.mark.parametrize("unknown", [0, 0xFFFFFFFF])
+def test_a_stream_of_more_than_4_gib_is_read_to_its_end(unknown, tmp_path):
+    path = tmp_path / "a.wav"
+    fields = {"rate": 96000, "channels": 2, "bits": 24}
+    path.write_bytes(wave_bytes(b"", size=unknown, riff=unknown, **fields))
+    os.truncate(path, 44 + 6 * 720_000_000)  # sparse
+    container = inspect(path)
+    assert container.frames == 720_000_000
+    with stream_audio(path, report=lambda _: None) as stream:
+        assert (stream.sample_rate, stream.frames) == (96000, 720_000_000)
+        assert len(next(stream.blocks)) > 0
+
+
 @pytest.mark.parametrize(
     ("suffix", "changes"),
     [
@@ -325,6 +339,38 @@ def test_an_ogg_stream_cut_from_a_longer_one_is_read(tmp_path):
     assert abs(len(audio) - len(whole)) <= 4096
     with pytest.raises(AudioError, match="page 5 is missing"):
         load(path, b"".join(pages[:5] + pages[6:]))
+
+
+def ogg_pages(parts: list[bytes], position: int) -> bytes:
+    """Put packets into Ogg pages, one each, the last with the end mark and `position`."""
+    pages = b""
+    for number, part in enumerate(parts):
+        lacing = b"\xff" * (len(part) // 255) + bytes([len(part) % 255])
+        last = number == len(parts) - 1
+        flags = 2 * (number == 0) + 4 * last
+        at = position if last else 0
+        page = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, at, 9, number, 0, len(lacing))
+        pages += renumbered(page + lacing + part, number, 0)
+    return pages
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_flac_in_ogg_is_read(stated, tmp_path):
+    body = save(tmp_path / "a.flac", song(0.5, channels=2)).read_bytes()
+    audio, _ = load_audio(tmp_path / "a.flac")
+    if not stated:
+        body = without_length(body)
+    parts = [
+        b"\x7fFLAC\1\0\0\1" + body[:42],
+        *(body[i : i + 5000] for i in range(42, len(body), 5000)),
+    ]
+    pages = ogg_pages(parts, len(audio))
+    result, lines = load(tmp_path / "a.oga", pages)
+    assert np.array_equal(result, audio)
+    assert lines == []
+    for size in (len(pages) - 1, len(pages) // 2):
+        with pytest.raises(AudioError, match=r"truncated|damaged"):
+            load(tmp_path / "a.oga", pages[:size])
 
 
 def test_bytes_after_the_last_ogg_page_are_left_out(tmp_path):

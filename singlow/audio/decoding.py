@@ -1,9 +1,11 @@
 """Decoding of audio files: checked against their containers, resampled and mixed block by block."""
 
+import bisect
 import contextlib
 import functools
 import hashlib
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -237,10 +239,9 @@ class _Spliced(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, prefix: bytes, spans: tuple[tuple[int, int], ...]) -> None:
         self._file, self._prefix, self._place = file, prefix, 0
-        self._spans, self._size = [], len(prefix)
-        for start, stop in spans:
-            self._spans.append((self._size, start, stop))
-            self._size += stop - start
+        self._spans = [(start, stop) for start, stop in spans if start < stop]
+        lengths = [len(prefix), *(stop - start for start, stop in self._spans)]
+        *self._begins, self._size = itertools.accumulate(lengths)
         self.error: OSError | None = None
 
     def readable(self) -> bool:
@@ -265,15 +266,17 @@ class _Spliced(io.RawIOBase):
     def _read(self, count: int) -> bytes:
         if self._place < len(self._prefix):
             return self._prefix[self._place : self._place + count]
-        for begin, start, stop in self._spans:
-            offset = self._place - begin
-            if 0 <= offset < stop - start:
-                try:  # libsndfile cannot pass an exception on
-                    self._file.seek(start + offset)
-                    return self._file.read(min(count, stop - start - offset))
-                except OSError as error:
-                    self.error = self.error or error
-        return b""
+        if self._place >= self._size:
+            return b""
+        index = bisect.bisect_right(self._begins, self._place) - 1
+        start, stop = self._spans[index]
+        start += self._place - self._begins[index]
+        try:
+            self._file.seek(start)
+            return self._file.read(min(count, stop - start))
+        except OSError as error:  # libsndfile cannot pass it on
+            self.error = self.error or error
+            return b""
 
 
 @dataclass(frozen=True)

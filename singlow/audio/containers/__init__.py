@@ -32,7 +32,7 @@ CONTAINERS = {  # by name, the formats as which libsndfile decodes them
     "svx": ("SVX",),
     "caf": ("CAF",),
     "flac": ("FLAC",),
-    "ogg": ("OGG",),
+    "ogg": ("OGG", "FLAC"),
     "mp3": ("MP3",),
     "mp2": ("MP3",),
     "au": ("AU",),

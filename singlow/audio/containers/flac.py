@@ -61,17 +61,15 @@ def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
         position += 4 + length
     if info is None:
         raise Fault("damaged: it has no stream description")
-    packed = int.from_bytes(info[10:18], "big")
-    bits, frames = ((packed >> 36) & 0x1F) + 1, packed & 0xFFFFFFFFF
-    checksum = info[18:34] if any(info[18:34]) else None
+    _, bits, frames, checksum = read_description(info)
     if frames:
         return Container("flac", frames, ends_exactly=True, checksum=checksum, bits=bits)
     frames, stop = _measure(file, position, size, info)
     if position - start > _LONGEST_HEADER:
         raise Fault("absurd header: its metadata are longer than 64 MiB")
     file.seek(start)
-    header = bytearray(read_exactly(file, position - start))
-    header[where - start + 10 : where - start + 18] = (packed | frames).to_bytes(8, "big")
+    header = read_exactly(file, position - start)
+    header = with_frames(header, where - start, frames)
     warnings = () if checksum else (UNKNOWN_LENGTH,)
     return Container(
         "flac",
@@ -80,9 +78,38 @@ def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
         checksum=checksum,
         bits=bits,
         spans=((position, stop),),
-        prefix=bytes(header),
+        prefix=header,
         warnings=warnings,
     )
+
+
+def read_description(info: bytes) -> tuple[int, int, int, bytes | None]:
+    """Read channels, bits, samples per channel (0: unknown) and MD5 from a STREAMINFO block.
+
+    Args:
+        info: its 34 bytes.
+
+    Raises:
+        Fault: it is shorter.
+    """
+    if len(info) < 34:
+        raise Fault("damaged: its stream description is too short")
+    packed = int.from_bytes(info[10:18], "big")
+    channels, bits = ((packed >> 41) & 0x7) + 1, ((packed >> 36) & 0x1F) + 1
+    return channels, bits, packed & 0xFFFFFFFFF, info[18:34] if any(info[18:34]) else None
+
+
+def with_frames(header: bytes, place: int, frames: int) -> bytes:
+    """Return the header of a FLAC file with the samples per channel stated in it.
+
+    Args:
+        header: it states no length.
+        place: where its STREAMINFO block begins.
+        frames: samples per channel.
+    """
+    place += 10
+    stated = int.from_bytes(header[place : place + 8], "big") | frames
+    return header[:place] + stated.to_bytes(8, "big") + header[place + 8 :]
 
 
 def _measure(file: BinaryIO, begin: int, size: int, info: bytes) -> tuple[int, int]:
@@ -113,7 +140,7 @@ def _measure(file: BinaryIO, begin: int, size: int, info: bytes) -> tuple[int, i
             continue
         candidates += 1
         if _crc(_CRC16, 16, tail[place:]) == 0:
-            _check_format(tail[place + 3], int.from_bytes(info[10:18], "big"))
+            _check_format(tail[place + 3], info)
             frames = header[0] + header[1] - first[0]
             if not 0 < frames < 1 << 36:
                 raise Fault("damaged: its frames are not in order")
@@ -121,11 +148,11 @@ def _measure(file: BinaryIO, begin: int, size: int, info: bytes) -> tuple[int, i
     raise Fault("truncated: its last frame is cut or damaged")
 
 
-def _check_format(code: int, packed: int) -> None:
+def _check_format(code: int, info: bytes) -> None:
     """Refuse a frame whose channels or bits differ from those of the stream description."""
     channels = 2 if code >> 4 > 7 else (code >> 4) + 1
     bits = _SAMPLE_BITS.get(code >> 1 & 7)
-    stated = ((packed >> 41) & 0x7) + 1, ((packed >> 36) & 0x1F) + 1
+    stated = read_description(info)[:2]
     if (channels, bits or stated[1]) != stated:
         raise Fault(
             f"damaged: expected {stated[0]} channels of {stated[1]} bits by its header. Received: "

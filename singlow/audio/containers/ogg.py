@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from singlow.audio.containers.container import Container, Fault, read_exactly
+from singlow.audio.containers.flac import read_description, with_frames
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _BEGINS, _ENDS = 2, 4
+_FLAC_HEADER = 9  # bytes of the first packet before the FLAC file
 _CODECS = {b"\x01vorbis": "vorbis", b"OpusHead": "opus", b"\x7fFLAC": "flac"}
 
 
@@ -33,7 +35,7 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
     position, serial, expected, ended, codec = start, None, None, False, None
     first_position = last_position = -1
     longest_block = first_packets = 0
-    warnings = ()
+    bodies, flac, warnings = [], b"", ()
     while position < size:
         file.seek(position)
         head = file.read(27)
@@ -60,7 +62,9 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
             codec = next((name for magic, name in _CODECS.items() if body.startswith(magic)), None)
             if codec is None:
                 raise Fault("not supported: Ogg that holds neither Vorbis, Opus nor FLAC")
-            if codec == "vorbis" and len(body) >= 29:
+            if codec == "flac":
+                flac = body[_FLAC_HEADER:]
+            elif codec == "vorbis" and len(body) >= 29:
                 longest_block = 1 << (body[28] >> 4)
         if page_serial != serial or (ended and flags & _BEGINS):
             raise Fault("not supported: several streams in one Ogg file")
@@ -72,14 +76,30 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
             first_packets = sum(lacing < 255 for lacing in table)
         expected, ended = number + 1, bool(flags & _ENDS)
         last_position = max(last_position, page_position)
+        bodies.append((position + 27 + segments, position + 27 + segments + length))
         position += 27 + segments + length
         beat()
     if not ended:
         raise Fault("truncated: its stream has no last page")
     if last_position < 0:
         raise Fault("empty: no audio in its stream")
-    if codec != "vorbis":
+    if codec == "opus":
         return Container("ogg", warnings=warnings)
+    if codec == "flac":  # libsndfile refuses it, but reads the FLAC file that its packets are
+        _, bits, frames, checksum = read_description(flac[8:42])
+        if not frames:
+            frames = last_position
+            flac = with_frames(flac, 8, frames)
+        return Container(
+            "ogg",
+            frames,
+            ends_exactly=True,
+            checksum=checksum,
+            bits=bits,
+            spans=tuple(bodies[1:]),
+            prefix=flac,
+            warnings=warnings,
+        )
     # The first page does not state how many of its samples precede the file, if it was cut from a
     # longer stream; checksums and page numbers show already that nothing is missing.
     most = min(first_position, first_packets * longest_block)

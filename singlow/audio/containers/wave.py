@@ -82,20 +82,21 @@ def walk_wav(file: BinaryIO, start: int, size: int) -> Container:
     if (not warnings and magic != b"BW64") or begin - start > _LONGEST_HEADER:
         return container
     file.seek(start)
-    header = bytearray(read_exactly(file, begin - start))
-    _patch_sizes(header, order, stop - begin)
-    return dataclasses.replace(container, spans=((begin, stop),), prefix=bytes(header))
+    prefix = _with_sizes(read_exactly(file, begin - start), order, stop - begin)
+    return dataclasses.replace(container, spans=((begin, stop),), prefix=prefix)
 
 
-def _patch_sizes(header: bytearray, order: str, length: int) -> None:
-    where = header.find(b"ds64")
+def _with_sizes(header: bytes, order: str, length: int) -> bytes:
+    """Return the header of a wave file, up to its samples, with the right sizes in it."""
+    unknown, where = b"\xff" * 4, header.find(b"ds64")
     if header[:4] in (b"RF64", b"BW64") and where > 0:
-        header[:4] = b"RF64"
-        struct.pack_into("<QQ", header, where + 8, len(header) - 8 + length, length)
-        header[-4:] = b"\xff" * 4
-    elif len(header) + length < 1 << 32:
-        struct.pack_into(f"{order}I", header, 4, len(header) - 8 + length)
-        struct.pack_into(f"{order}I", header, len(header) - 4, length)
+        sizes = struct.pack("<QQ", len(header) - 8 + length, length)
+        return b"RF64" + header[4 : where + 8] + sizes + header[where + 24 : -4] + unknown
+    if len(header) + length < 1 << 32:
+        riff = struct.pack(f"{order}I", len(header) - 8 + length)
+        return header[:4] + riff + header[8:-4] + struct.pack(f"{order}I", length)
+    sizes = struct.pack("<IQQQI", 28, len(header) + 28 + length, length, 0, 0)
+    return b"RF64" + unknown + b"WAVEds64" + sizes + header[12:-4] + unknown
 
 
 def _read_format(body: bytes, order: str = "<") -> _Format:
@@ -122,6 +123,8 @@ def _is_unknown(file: BinaryIO, order: str, begin: int, length: int, size: int) 
     """Whether a data chunk's size stands for "unknown", as programs write it to a pipe."""
     if length == 0:
         return size - begin > 8 and not _is_chunk(file, order, begin, size)
+    if length == 0xFFFFFFFF:
+        return True
     return length > size - begin and any(
         0 <= unknown - length <= _LARGEST_HEADER_IN_SIZE for unknown in _UNKNOWN_SIZES
     )
