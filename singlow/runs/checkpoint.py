@@ -1,4 +1,4 @@
-"""One checkpoint: a folder that exists whole or not at all."""
+"""A checkpoint: a folder with weights, state and manifest that is whole or does not exist."""
 
 import contextlib
 import errno
@@ -24,24 +24,29 @@ _LARGEST_MANIFEST = 1 << 22
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder `epoch-0007` with the weights, the state and a manifest of their hashes."""
+    """A folder `epoch-0007` with the weights, the state, and a manifest of their hashes.
+
+    Attributes:
+        path: of the folder.
+        epoch: number of epochs done.
+    """
 
     path: Path
     epoch: int
 
     @property
     def model(self) -> Path:
-        """The averaged weights: what is evaluated, and what every verb loads."""
+        """The file of the averaged weights, which are evaluated and which every command loads."""
         return self.path / FILES[0]
 
     @property
     def state(self) -> Path:
-        """What training goes on from."""
+        """The file of what training continues from."""
         return self.path / FILES[1]
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Facts about the checkpoint and the SHA-256 of its files; empty when unreadable."""
+        """Facts about the checkpoint and the SHA-256 of its files; empty if it is unreadable."""
         path = self.path / "manifest.json"
         try:
             if path.stat().st_size > _LARGEST_MANIFEST:
@@ -52,20 +57,19 @@ class Checkpoint:
         return manifest if isinstance(manifest, dict) else {}
 
     @property
-    def held_out_bits(self) -> float:
-        """Held-out bits per sample when it was written; infinite when there are none."""
-        return _bits(self.manifest.get("held_out_bits"))
+    def held_out(self) -> float:
+        """The held-out loss by which epochs are compared; infinite if there is none."""
+        # Earlier versions wrote `held_out_bits`.
+        return _loss(self.manifest.get("held_out", self.manifest.get("held_out_bits")))
 
     @property
     def history(self) -> list[float]:
-        """Held-out bits per sample of every epoch so far."""
+        """The held-out loss of every epoch so far; infinite where there is none."""
         history = self.manifest.get("history")
-        if not isinstance(history, list):
-            return []
-        return [_bits(bits) for bits in history]
+        return [_loss(value) for value in history] if isinstance(history, list) else []
 
     def fault(self) -> str | None:
-        """What is wrong with it, or `None` when every file is there and has its hash."""
+        """What is wrong with the checkpoint, or `None` if every file has its hash."""
         hashes = self.manifest.get("sha256")
         if not isinstance(hashes, dict):
             return "manifest.json is missing or unreadable"
@@ -78,39 +82,38 @@ class Checkpoint:
         return None
 
 
-def _bits(value: Any) -> float:
-    """A number that a manifest holds; infinite when it is none, or too large for one."""
+def _loss(value: Any) -> float:
+    """A finite number in a manifest as a float, and infinity for anything else."""
     try:
-        bits = float(value) if isinstance(value, int | float) else math.inf
+        loss = float(value) if isinstance(value, int | float) else math.inf
     except OverflowError:
         return math.inf
-    return bits if math.isfinite(bits) else math.inf
+    return loss if math.isfinite(loss) else math.inf
 
 
 def checkpoints_in(directory: Path) -> list[Checkpoint]:
-    """All checkpoints of a folder, oldest first, not looked into; none when it is not there."""
+    """All checkpoints in a folder, oldest first, unchecked; none if the folder is missing."""
     if not directory.is_dir():
         return []
-    found = [(path, _EPOCH.fullmatch(path.name)) for path in directory.iterdir()]
-    numbered = sorted((int(match[1]), path) for path, match in found if match and path.is_dir())
+    matches = [(path, _EPOCH.fullmatch(path.name)) for path in directory.iterdir()]
+    numbered = sorted((int(match[1]), path) for path, match in matches if match and path.is_dir())
     return [Checkpoint(path, epoch) for epoch, path in numbered]
 
 
 def choose(known: Sequence[Checkpoint], which: str, name: str) -> Checkpoint:
-    """The whole checkpoint with the fewest held-out bits, or that of an epoch.
+    """The whole checkpoint with the lowest held-out loss, or the checkpoint of an epoch.
 
     Args:
-        known: those of a run.
-        which: `"best"` or an epoch's number.
+        known: the checkpoints of a run.
+        which: `"best"`, or the number of an epoch.
         name: of the run.
 
     Raises:
-        UsageError: there is none.
-        DataError: the one asked for is damaged.
+        UsageError: there is no such checkpoint.
+        DataError: the checkpoint is damaged.
     """
     if which == "best":
-        ranked = sorted(known, key=lambda c: (c.held_out_bits, -c.epoch))
-        chosen = next((c for c in ranked if c.fault() is None), None)
+        chosen = next((c for c in _ranked(known) if c.fault() is None), None)
     else:
         chosen = next((c for c in known if str(c.epoch) == which), None)
     if chosen is None:
@@ -121,15 +124,20 @@ def choose(known: Sequence[Checkpoint], which: str, name: str) -> Checkpoint:
     return chosen
 
 
+def _ranked(known: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Checkpoints by their held-out loss, and later ones first where it is equal."""
+    return sorted(known, key=lambda c: (c.held_out, -c.epoch))
+
+
 @contextlib.contextmanager
-def fitting(path: Path) -> Iterator[None]:
-    """Write a checkpoint inside this; a full disk is told with what is whole.
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Report a full disk in the block with the checkpoints that are whole.
 
     Args:
         path: `.../epoch-0007`.
 
     Raises:
-        EnvironmentFault: it does not fit on the disk; the checkpoints before it are untouched.
+        EnvironmentFault: the disk is full.
     """
     try:
         yield
@@ -140,22 +148,22 @@ def fitting(path: Path) -> Iterator[None]:
         safe = f"{kept[-1].path.name} is whole" if kept else "nothing was saved before it"
         raise EnvironmentFault(
             f"{path}: the checkpoint does not fit on the disk ({error.strerror}); {safe}. "
-            "Free some space and run the same command again to go on."
+            "Free some space and run the same command again to continue."
         ) from error
 
 
 def write_checkpoint(
     path: Path, files: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> Checkpoint:
-    """Write a checkpoint's folder: a temporary one first, through to the disk, then renamed.
+    """Write a checkpoint to a temporary folder, synchronise it with the disk, then rename it.
 
     Args:
-        path: `.../epoch-0007`; a damaged one of that name is replaced.
+        path: `.../epoch-0007`; a damaged checkpoint of that name is replaced.
         files: tensors by file name.
-        facts: what the manifest says beside the hashes.
+        facts: entries of the manifest beside the hashes.
 
     Raises:
-        OSError: it could not be written; what was there is as it was.
+        OSError: the checkpoint cannot be written; nothing else has changed.
     """
     folder = path.parent / f".tmp-{path.name}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -179,18 +187,17 @@ def write_checkpoint(
 
 
 def prune(known: Iterable[Checkpoint], written: int) -> None:
-    """Remove all but the last two checkpoints up to `written` and the best whole one of them.
+    """Remove all checkpoints but the last two up to an epoch, and the best whole one of these.
 
     Args:
         known: all checkpoints of a run, oldest first.
-        written: the epoch just written; later ones are of a branch that was abandoned.
+        written: the epoch just written. Later ones are removed, because training went back.
     """
     known = list(known)
     for checkpoint in (c for c in known if c.epoch > written):
         remove(checkpoint.path)
     kept = [c for c in known if c.epoch <= written]
-    ranked = sorted(kept, key=lambda c: (c.held_out_bits, -c.epoch))
-    best = next((c for c in ranked if c.epoch == written or c.fault() is None), None)
+    best = next((c for c in _ranked(kept) if c.epoch == written or c.fault() is None), None)
     for checkpoint in kept[:-2]:
         if checkpoint is not best:
             remove(checkpoint.path)

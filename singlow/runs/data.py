@@ -1,94 +1,219 @@
-"""The data of a run: records built or found again, and windows of them."""
+"""The data of a run: records that are built, or found again, and windows of them."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from singlow.errors import DataError, UsageError
+from singlow.names import shown
+from singlow.progress import Report
+from singlow.runs.settings import (
+    DEFAULT_CHANNELS,
+    DEFAULT_RATE,
+    absolute_sources,
+    other_settings,
+)
+from singlow.streams import escape
+
+if TYPE_CHECKING:
+    from singlow.data.feed.windows import Windows
+    from singlow.models.flow import Flow
+    from singlow.signals import Signal
 
 
-def prepare_data(config: Mapping[str, Any], data_dir: Path | None = None) -> dict[str, Any]:
-    """The settings with their data: records are built, or reused when nothing has changed.
+def prepare_data(
+    config: Mapping[str, Any],
+    data_dir: str | os.PathLike | None = None,
+    *,
+    dataset: str | list[str] | None = None,
+    signal: "Signal | None" = None,
+    name: str = "",
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Return the settings of a run with its records, which are built first if there are none.
 
-    A run that has its records goes on with them, whatever became of the recordings.
+    Records are identified by a hash of their content, not by their place. A run whose records were
+    moved finds them in `dataset` or `data_dir`, and a run that has its records needs no recordings.
 
     Args:
         config: settings of a run.
-        data_dir: where records of a folder of audio are kept; beside it when `None`.
+        data_dir: the folder where the records of a folder of audio are kept; beside it when `None`.
+        dataset: the sources, if they are not those in `config`.
+        signal: what `x` is; by default audio with the rate and the channels in `config`.
+        name: of the run, for the message about another dataset.
+        report: receives lines about the records, and one about recordings that were added, removed
+            or changed since the run began.
 
     Raises:
         DataError: there is no audio, or it is not what the run began with.
+        UsageError: `dataset` is another dataset than that of the run, or a source does not exist.
     """
-    from singlow.data.prepare.build import prepare
-    from singlow.data.prepare.settings import rebuild_advice
+    from singlow.data.prepare.build import describe_changes
     from singlow.data.sources.layouts import sources_of
-    from singlow.data.store.dataset import INFO, read_info
+    from singlow.data.store.dataset import INFO, content_hash, read_info, singer_names
 
-    data, arguments = config["data"], config["arguments"]
-    directory = Path(data.get("directory", ""))
-    if "directory" not in data or not (directory / INFO).is_file():
-        directory = prepare(
-            data["dataset"],
-            data_dir,
-            sample_rate=arguments.get("sample_rate", 16000),
-            channels=arguments.get("channels", 1),
-        )
-    info = read_info(directory)
-    content = _content(info)
-    if data.get("content", content) != content:
-        sources = sources_of(data["dataset"])
-        if info.get("lost"):
-            known = ["SRC"] if (Path(sources[0]) / INFO).is_file() else sources
-            raise DataError(
-                f"{directory}: {len(info['lost'])} clip(s) were lost to damage since the run "
-                f"began. {rebuild_advice(info, directory, known)}"
+    data = config["data"]
+    sources = absolute_sources(sources_of(dataset)) if dataset else data["dataset"]
+    content = data.get("content")
+    directory = Path(data.get("directory") or os.devnull)
+    known = (directory / INFO).is_file()
+    if sources == data["dataset"] and known:
+        if report is not None and (changes := describe_changes(directory, sources)):
+            report(
+                f"{changes} The run continues with the records that it began with. To train on the "
+                "recordings as they are now, give another --run NAME, or --fresh to start over."
             )
-        raise DataError(
-            f"{' '.join(sources)}: these are not the recordings that the run began with. Give "
-            "another --run NAME, or --fresh to start over with them."
-        )
+    else:
+        found = _find(content, sources, data_dir)
+        if found is None and known and content and _lists_others(directory, sources):
+            raise other_settings(name, [("dataset", data["dataset"], sources)])
+        directory = found or _build(config, sources, data_dir, signal, report)
+    info = read_info(directory)
+    if content not in (None, content_hash(info)):
+        _refuse(config, sources, directory, info, name)
     facts = {
-        "dataset": data["dataset"],
+        "dataset": sources,
+        "layout": data.get("layout", "auto"),
         "directory": os.path.abspath(directory),
-        "content": content,
-        "singers": sorted(info["singers"], key=info["singers"].get),
-        "level": info["settings"].get("level"),
+        "content": content_hash(info),
+        "sample_rate": info["sample_rate"],
+        "channels": info["channels"],
+        "singers": singer_names(info),
+        "loudness": info["settings"].get("level"),
     }
     return {**config, "data": facts}
 
 
-def _content(info: Mapping[str, Any]) -> str:
-    """A hash of all records, in their order."""
-    shards = [shard["sha256"] for part in info["splits"].values() for shard in part["shards"]]
-    return hashlib.sha256("".join(shards).encode()).hexdigest()[:16]
+def _find(
+    content: str | None, sources: str | list[str], data_dir: str | os.PathLike | None
+) -> Path | None:
+    """The records with this content, beside one of the sources or in a folder for records."""
+    from singlow.data.sources.layouts import BUILTIN, part_source, sources_of
+    from singlow.data.store.dataset import find_dataset
+
+    if content is None:
+        return None
+    places = [] if data_dir is None else [Path(data_dir)]
+    for source in sources_of(sources):
+        if source != BUILTIN:
+            try:
+                places.append(part_source(source)[1])
+            except UsageError:
+                continue
+    return find_dataset(content, [*places, Path("data")])
 
 
-def open_windows(config: Mapping[str, Any], flow: Any) -> tuple[Any, Any]:
-    """Training and held-out windows for a flow.
+def _lists_others(directory: Path, sources: str | list[str]) -> bool:
+    """Whether sources hold other recordings than those that a dataset was made from."""
+    from singlow.data.prepare.build import describe_changes
+
+    changes = describe_changes(directory, sources)
+    return any(f"recording(s) were {what}" in changes for what in ("added", "removed"))
+
+
+def _build(
+    config: Mapping[str, Any],
+    sources: str | list[str],
+    data_dir: str | os.PathLike | None,
+    signal: "Signal | None",
+    report: Report | None,
+) -> Path:
+    from singlow.data.prepare.build import prepare
+    from singlow.data.sources.layouts import require_sources, sources_of
+
+    data, arguments = config["data"], config["arguments"]
+    defaults = {"sample_rate": DEFAULT_RATE, "channels": DEFAULT_CHANNELS}
+    form = {key: data.get(key, arguments.get(key, defaults[key])) for key in defaults}
+    try:
+        require_sources(sources)
+    except UsageError as error:
+        if "content" not in data:
+            raise
+        raise UsageError(
+            f"{shown(' '.join(sources_of(sources)))}: neither the recordings of the run nor their "
+            f"records, {shown(data.get('directory', ''))}, are there. If they were moved, give "
+            "--dataset DIR or --data_dir DIR with their new place."
+        ) from error
+    return prepare(
+        sources,
+        data_dir=data_dir,
+        layout=data.get("layout", "auto"),
+        **(form if signal is None else form | _audio_of(signal)),
+        **({} if report is None else {"report": report}),
+    )
+
+
+def _refuse(
+    config: Mapping[str, Any],
+    sources: str | list[str],
+    directory: Path,
+    info: Mapping[str, Any],
+    name: str,
+) -> None:
+    """Refuse records that are not those that a run began with.
 
     Raises:
-        UsageError: the window is shorter than the flow takes.
-        DataError: nothing is held out.
+        UsageError: the sources are not those of the run.
+        DataError: the sources are those of the run, but their content has changed.
+    """
+    from singlow.data.prepare.folder import rebuild_advice
+    from singlow.data.sources.layouts import sources_of
+    from singlow.data.store.dataset import INFO
+
+    data = config["data"]
+    if sources != data["dataset"]:
+        raise other_settings(name, [("dataset", data["dataset"], sources)])
+    listed = sources_of(sources)
+    if info.get("lost"):
+        known = ["SRC"] if (Path(listed[0]) / INFO).is_file() else listed
+        raise DataError(
+            f"{directory}: {len(info['lost'])} clip(s) were lost to damage since the run began. "
+            f"{rebuild_advice(info, directory, known)}"
+        )
+    raise DataError(
+        f"{escape(' '.join(listed))}: these are not the recordings that the run began with. Give "
+        "another --run NAME, or --fresh to start over with them."
+    )
+
+
+def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Windows]":
+    """Open the training and the held-out windows of a run.
+
+    Args:
+        config: settings that `prepare_data` returned.
+        flow: declares what `x` is and what it is given beside `x`.
+
+    Raises:
+        UsageError: the window is shorter than the flow allows.
+        DataError: a record is damaged, the records have another rate or number of channels than
+            the flow, or nothing is held out.
     """
     from singlow.data.feed.windows import Windows
+    from singlow.data.store.dataset import read_info
 
     training = config["training"]
-    window = window_length(config, flow)
     directory = Path(config["data"]["directory"])
-    drawn = {key: training[key] for key in ("augment", "balanced", "min_rms")}
+    info = read_info(directory)
+    for key, wanted in _audio_of(flow.signal).items():
+        if wanted != info[key]:
+            raise DataError(
+                f"{directory}: Expected records with {key} {wanted}, as the run began. "
+                f"Received: {info[key]}. Prepare the recordings again."
+            )
     train, held_out = (
         Windows(
             directory,
             split,
-            window,
+            window_length(config, flow),
             training["batch_size"],
             training["seed"],
             multiple=flow.multiple,
+            signal=flow.signal,
+            inputs=flow.inputs,
+            inputs_of=flow.inputs_of,
             training=split == "train",
-            speakers="speaker" in flow.conditions_on,
-            **drawn,
+            **{key: training[key] for key in ("augment", "balanced", "min_rms")},
         )
         for split in ("train", "validation")
     )
@@ -97,17 +222,40 @@ def open_windows(config: Mapping[str, Any], flow: Any) -> tuple[Any, Any]:
     return train, held_out
 
 
-def window_length(config: Mapping[str, Any], flow: Any) -> int:
-    """Samples of a training window: the multiple that the flow takes nearest to `window_size`.
+def window_length(config: Mapping[str, Any], flow: "Flow") -> int:
+    """The positions of a training window: the multiple of the flow's nearest to `window_size`.
+
+    Args:
+        config: settings of a run.
+        flow: declares what `x` is. The window of a signal without time is the whole signal.
 
     Raises:
-        UsageError: the window is shorter than the flow takes.
+        UsageError: the window is shorter than the flow allows.
     """
+    fixed = flow.signal.shape(1, None)[1]
+    if fixed is not None:
+        return fixed
     seconds = config["training"]["window_size"]
-    window = round(seconds * flow.sample_rate / flow.multiple) * flow.multiple
+    rate = positions_per_second(flow.signal)
+    window = round(seconds * rate / flow.multiple) * flow.multiple
     if window < flow.multiple:
         raise UsageError(
-            f"Expected window_size of at least {flow.multiple / flow.sample_rate:.3g} seconds "
-            f"for this model. Received: {seconds}."
+            f"Expected window_size of at least {flow.multiple / rate:.3g} seconds for this model. "
+            f"Received: {seconds}."
         )
     return window
+
+
+def positions_per_second(signal: "Signal") -> float:
+    """The positions along time in a second of `x`: samples of audio, or frames of a mel."""
+    hop_length = signal.recipe.hop_length if hasattr(signal, "recipe") else 1
+    return _audio_of(signal)["sample_rate"] / hop_length
+
+
+def _audio_of(signal: "Signal") -> dict[str, int]:
+    """The sample rate and the channels of the recordings that `x` is read from."""
+    if hasattr(signal, "recipe"):
+        return {"sample_rate": signal.recipe.sample_rate, "channels": 1}
+    if hasattr(signal, "sample_rate"):
+        return {"sample_rate": signal.sample_rate, "channels": signal.channels}
+    return {}

@@ -1,11 +1,12 @@
-"""Trained runs, opened: the flow of a run with the weights of one of its checkpoints."""
+"""Trained runs: the flow of a run with the weights of one of its checkpoints."""
 
+import contextlib
 import functools
-import inspect
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from singlow.backend import start_backend
 from singlow.errors import UsageError
@@ -13,121 +14,166 @@ from singlow.runs.checkpoint import Checkpoint
 from singlow.runs.run import Run, find
 from singlow.runs.tensors import described, read_tensors
 
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+
 CHECKPOINTS = Path("checkpoints")
 
 
 @dataclass
-class Opened:
-    """A run with one of its checkpoints, and the flow loaded from it."""
+class TrainedRun:
+    """A run with one of its checkpoints, and the flow with the weights of it.
+
+    Attributes:
+        run: the directory of the run.
+        config: its settings.
+        checkpoint: the checkpoint.
+        flow: the flow with the averaged weights of the checkpoint.
+    """
 
     run: Run
     config: dict[str, Any]
     checkpoint: Checkpoint
-    flow: Any
+    flow: "Flow"
 
     @functools.cached_property
-    def coder(self) -> Any:
-        """The flow folded for inference, on recordings of any length."""
+    def coder(self) -> "Flow":
+        """The flow folded for inference, for recordings of any length."""
         return self.flow.for_inference()
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights: the SHA-256 of their file."""
+        """The SHA-256 of the file with the weights, in hexadecimal."""
         return self.checkpoint.manifest["sha256"]["model.safetensors"]
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.run.name
 
 
 def open_run(
-    name: str,
-    epoch: str = "newest",
-    speakers: bool | None = None,
-    advice: str = "use migrate",
-) -> Opened:
-    """Load a run by its name under checkpoints/, or by its path.
+    run: str | os.PathLike | Run | TrainedRun,
+    epoch: str | int = "newest",
+    checkpoints: str | os.PathLike | None = None,
+) -> TrainedRun:
+    """Load a trained run.
 
     Args:
-        name: or path.
-        epoch: which checkpoint.
-        speakers: whether the flow must be one that is told who speaks, or must not; None for any.
-        advice: what to do with one that is not told.
+        run: its name, the path of its folder, or a run that is open already.
+        epoch: `"newest"`, `"best"` (by the held-out loss) or the number of an epoch; ignored for a
+            run that is open already.
+        checkpoints: the folder in which a name is looked up, `checkpoints` by default.
+
+    Returns:
+        The run with its flow. `flow` encodes, decodes and samples; `coder` is the same flow, folded
+        for inference.
 
     Raises:
-        UsageError: there is no such run or epoch, or it is of the other kind.
-        DataError: it is damaged.
+        UsageError: there is no such run or epoch.
+        DataError: the run is damaged.
+
+    Example:
+        >>> import singlow
+        >>> run = singlow.open_run("mine")  # doctest: +SKIP
+        >>> x, lengths = run.coder.sample(count=2, length=32000)  # doctest: +SKIP
     """
-    run = find(name, CHECKPOINTS)
+    if isinstance(run, TrainedRun):
+        return run
+    if not isinstance(run, Run):
+        run = find(os.fspath(run), CHECKPOINTS if checkpoints is None else Path(checkpoints))
     config = run.config
-    _check_kind(run, config, speakers, advice)
-    checkpoint = run.checkpoint(epoch)
-    return Opened(run, config, checkpoint, load_flow(config, checkpoint))
+    checkpoint = run.checkpoint(str(epoch))
+    return TrainedRun(run, config, checkpoint, load_flow(config, checkpoint))
 
 
-def _check_kind(run: Run, config: dict[str, Any], speakers: bool | None, advice: str) -> None:
-    if speakers is None or speakers == ("speakers" in config["arguments"]):
-        return
-    if speakers:
-        raise UsageError(
-            f"Expected a run whose flow is told who speaks. Received: {run.name}, which is of "
-            f"{config['model']}; {advice}."
-        )
-    raise UsageError(
-        f"Expected a run whose flow is not told who speaks. Received: {run.name}, which is of "
-        f"{config['model']}; use convert."
-    )
-
-
-def build_flow(config: Mapping[str, Any], **overrides: Any) -> Any:
-    """The flow of a run's settings, its weights drawn from the run's seed.
+def require_input(run: TrainedRun, name: str, advice: str = "use another run") -> None:
+    """Refuse a run whose flow does not have an input.
 
     Args:
-        config: what config.json says.
-        overrides: arguments of the model to replace.
+        run: the run.
+        name: of the input, for instance `"speaker"`.
+        advice: what to do instead.
 
     Raises:
-        UsageError: the model has no such argument, or a value does not suit it.
+        UsageError: the flow does not have the input.
+    """
+    if name not in run.flow.inputs:
+        raise UsageError(
+            f"Expected a run with the input {name}. Received: {run.name}, a {run.config['model']} "
+            f"{_with(run)}; {advice}."
+        )
+
+
+def require_no_inputs(run: TrainedRun, advice: str = "use another run") -> None:
+    """Refuse a run whose flow has inputs beside `x`.
+
+    Args:
+        run: the run.
+        advice: what to do instead.
+
+    Raises:
+        UsageError: the flow has an input.
+    """
+    if run.flow.inputs:
+        raise UsageError(
+            f"Expected a run without inputs. Received: {run.name}, a {run.config['model']} "
+            f"{_with(run)}; {advice}."
+        )
+
+
+def _with(run: TrainedRun) -> str:
+    names = ", ".join(run.flow.inputs)
+    return f"with the input {names}" if names else "without inputs"
+
+
+def build_flow(config: Mapping[str, Any], **overrides: Any) -> "Flow":
+    """Create the flow of a run's settings with initial weights drawn by the run's seed.
+
+    Args:
+        config: settings of a run.
+        overrides: constructor arguments to replace.
+
+    Raises:
+        UsageError: the model is unknown, has no such argument, or a value is out of its range.
     """
     start_backend()
     import keras
 
-    from singlow.models.registry import MODELS, build_model
+    from singlow.models.registry import build_model
 
-    arguments = {**config["arguments"], **overrides}
-    if config["model"] in MODELS:
-        _check_kinds(MODELS[config["model"]], arguments)
     keras.utils.set_random_seed(int(config["training"]["seed"]))
-    return build_model(config["model"], arguments)
+    with plain_keras():
+        return build_model(config["model"], {**config["arguments"], **overrides})
 
 
-def load_flow(config: Mapping[str, Any], checkpoint: Checkpoint, dtype: str = "float32") -> Any:
-    """A run's flow with its averaged weights, its networks in full precision too.
+def load_flow(config: Mapping[str, Any], checkpoint: Checkpoint, dtype: str = "float32") -> "Flow":
+    """Create the flow of a run with the averaged weights of a checkpoint.
+
+    The networks are in full precision, also where the run trains them in bfloat16.
 
     Args:
-        config: what config.json says.
-        checkpoint: whose weights.
+        config: settings of a run.
+        checkpoint: where the weights are read from.
         dtype: `"float32"`, or `"float64"` for a reference.
 
     Raises:
-        DataError: the checkpoint is of another model.
+        DataError: the checkpoint is damaged or belongs to another model.
+        UsageError: the model is unknown, has no such argument, or a value is out of its range.
     """
     start_backend()
-    import keras
-
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
-    try:
-        flow = build_flow(config, precision="float32")
-    finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
+    full = {"precision": "float32"} if "precision" in config["arguments"] else {}
+    with plain_keras(dtype):
+        flow = build_flow(config, **full)
     load_averages(flow, checkpoint)
     return flow
 
 
-def load_averages(flow: Any, checkpoint: Checkpoint) -> None:
-    """Give a flow of any precision the averaged weights of a checkpoint.
+def load_averages(flow: "Flow", checkpoint: Checkpoint) -> None:
+    """Assign the averaged weights of a checkpoint to a flow of any precision.
 
     Raises:
-        DataError: the checkpoint is of another model.
+        DataError: the checkpoint is damaged or belongs to another model.
     """
     variables = {v.path: v for v in flow.weights}
     stored = {
@@ -138,21 +184,25 @@ def load_averages(flow: Any, checkpoint: Checkpoint) -> None:
         variables[path].assign(tensor.astype(variables[path].dtype))
 
 
-def _check_kinds(model: type, arguments: Mapping[str, Any]) -> None:
-    for key, parameter in inspect.signature(model).parameters.items():
-        default = parameter.default
-        if key not in arguments or default is inspect.Parameter.empty:
-            continue
-        value = arguments[key]
-        if isinstance(default, tuple | list):
-            right = isinstance(value, list | tuple) and all(type(v) is int for v in value)
-            kind = "a list of whole numbers, as in [3,1,3]"
-        elif isinstance(default, float):
-            right, kind = type(value) in (int, float), "a number"
-        else:
-            right, kind = type(value) is type(default), _KINDS[type(default)]
-        if not right:
-            raise UsageError(f"Expected {key} to be {kind}. Received: {key}={value!r}.")
+@contextlib.contextmanager
+def plain_keras(dtype: str | None = None) -> Iterator[None]:
+    """Create layers independently of the user's Keras configuration, and restore it at the end.
 
+    Args:
+        dtype: of the layers. By default it is float64 if that is the configuration's, otherwise
+            float32.
+    """
+    import keras
 
-_KINDS = {int: "a whole number", bool: "true or false", str: "a word"}
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    data_format = keras.config.image_data_format()
+    dtype = dtype or ("float64" if floatx == "float64" else "float32")
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(data_format)

@@ -1,8 +1,8 @@
-"""A run's directory: its settings, its checkpoints, and who may write there.
+"""The directory of a run: its settings, its checkpoints, and the lock of its trainer.
 
 `checkpoints/RUN/` holds `config.json` (model, preset, arguments, data, training, versions),
 `epoch-0007/` folders with `model.safetensors`, `state.safetensors` and `manifest.json`, and
-`.lock`, which is held while somebody trains.
+`.lock` while a process trains the run.
 """
 
 import contextlib
@@ -10,31 +10,32 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
+from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError, warn
 from singlow.files import lock_folder, require_writable, set_aside, write_text
+from singlow.names import shown, suggest
 from singlow.runs.checkpoint import (
     FILES,
     Checkpoint,
     checkpoints_in,
     choose,
-    fitting,
+    full_disk_named,
     prune,
     write_checkpoint,
 )
-from singlow.runs.settings import common, read_config, refuse_differences
+from singlow.runs.settings import read_config, refuse_other_config
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_LEFTOVER = re.compile(r"\.tmp-(config\.json(-\w+)?|(removed-)?epoch-\d{4,})")
 
 
 @dataclass
 class Run:
-    """A run: `directory` with its checkpoints, `logs` with its TensorBoard events and samples."""
+    """A run: `directory` has its checkpoints, `logs` its TensorBoard events and samples."""
 
     directory: Path
     logs: Path
@@ -42,12 +43,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """The name of the run."""
         return self.directory.name
 
     @property
     def argument(self) -> str:
-        """What to give as `--run` or RUN to mean this run."""
+        """The value of `--run` or RUN that stands for this run."""
         return str(self.directory) if self.logs.parent == self.directory else self.name
 
     @property
@@ -57,10 +58,10 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings it was started with.
+        """The settings of the run.
 
         Raises:
-            DataError: config.json is missing, damaged or of another kind.
+            DataError: config.json is missing, damaged, or of another kind.
         """
         return read_config(self.directory / "config.json")
 
@@ -69,45 +70,43 @@ class Run:
         write_text(self.directory / "config.json", json.dumps(config, indent=2) + "\n")
 
     def checkpoints(self) -> list[Checkpoint]:
-        """All checkpoints, oldest first, not looked into."""
+        """All checkpoints, oldest first, unchecked."""
         return checkpoints_in(self.directory)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; a damaged newer one is named in a warning."""
+        """The newest checkpoint that is whole; a warning names newer ones that are damaged."""
         for checkpoint in reversed(self.checkpoints()):
             fault = checkpoint.fault()
             if fault is None:
                 return checkpoint
             if checkpoint.path.name not in self.warned:
                 self.warned.add(checkpoint.path.name)
-                print(
-                    f"Warning: {checkpoint.path} is damaged ({fault}); going back to the one "
-                    "before it.",
-                    file=sys.stderr,
+                warn(
+                    f"{checkpoint.path} is damaged ({fault}); going back to the checkpoint before."
                 )
         return None
 
     def checkpoint(self, which: str = "newest") -> Checkpoint:
-        """The checkpoint to use: `"newest"`, `"best"` (by held-out bits) or an epoch's number.
+        """The checkpoint to use: `"newest"`, `"best"` (by held-out loss) or an epoch's number.
 
         Raises:
             UsageError: there is no such checkpoint.
-            DataError: the one asked for, or every one, is damaged.
+            DataError: the checkpoint, or every checkpoint, is damaged.
         """
         known = self.checkpoints()
-        if which == "newest":
-            newest = self.newest()
-            if newest is not None:
-                return newest
-            if known:
-                raise DataError(
-                    f"{self.directory}: every checkpoint is damaged; train it again with --fresh."
-                )
-            raise UsageError(
-                f"Run {self.name} has no checkpoint yet: its first epoch has not ended. Start "
-                "train.py with the same settings to go on with it."
+        if which != "newest":
+            return choose(known, which, self.name)
+        newest = self.newest()
+        if newest is not None:
+            return newest
+        if known:
+            raise DataError(
+                f"{self.directory}: every checkpoint is damaged; train it again with --fresh."
             )
-        return choose(known, which, self.name)
+        raise UsageError(
+            f"Run {self.name} has no checkpoint yet: its first epoch has not ended. Start train.py "
+            "with the same settings to continue it."
+        )
 
     def save(
         self,
@@ -116,47 +115,53 @@ class Run:
         state: Mapping[str, Any],
         facts: Mapping[str, Any],
     ) -> Checkpoint:
-        """Write the checkpoint of `epoch` whole, then drop the ones no longer needed.
+        """Write the checkpoint of an epoch, then remove those that are no longer needed.
 
-        The last two and the one with the fewest held-out bits are kept; later epochs than this one
-        are of a branch that training went back from, and go.
+        The last two checkpoints and the one with the lowest held-out loss are kept. Checkpoints of
+        later epochs are removed: training went back to a checkpoint before them.
 
         Args:
-            epoch: epochs done.
+            epoch: number of epochs done.
             model: the averaged weights by path.
-            state: everything else that training goes on from, by path.
-            facts: what the manifest says beside the hashes; `held_out_bits` chooses the best.
+            state: everything else that training continues from, by path.
+            facts: entries of the manifest; `held_out` decides which checkpoint is the best.
 
         Raises:
-            EnvironmentFault: it does not fit on the disk; the checkpoints before it are untouched.
+            EnvironmentFault: the checkpoint does not fit on the disk; earlier ones are untouched.
         """
         path = self.directory / f"epoch-{epoch:04d}"
-        with fitting(path):
+        with full_disk_named(path):
             written = write_checkpoint(path, dict(zip(FILES, (model, state), strict=True)), facts)
         prune(self.checkpoints(), epoch)
         return written
 
     def clean(self) -> None:
-        """Remove what a killed trainer left half written, and nothing else."""
-        _clean(self.directory)
+        """Remove the unfinished files and folders of a killed trainer, and nothing else."""
+        for path in self.directory.iterdir():
+            if _LEFTOVER.fullmatch(path.name):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
     def require_free(self) -> None:
-        """Refuse what `begin` would refuse for its place, before long work; nothing is written.
+        """Refuse, before long work, a place that `begin` would refuse; nothing is written.
 
         Raises:
-            UsageError: somebody is training it, or the folder is no run's.
+            UsageError: another process trains the run, or the folder is not that of a run.
+            EnvironmentFault: nothing can be written there.
         """
-        _require_own(self.directory, self.logs)
+        self._require_own()
         if (self.directory / ".lock").exists():
             with self.lock():
                 pass
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only trainer of this run; the system lets go when the process ends, however.
+        """Lock the run against other trainers; the system unlocks it when the process ends.
 
         Raises:
-            UsageError: somebody is training it.
+            UsageError: another process trains the run.
         """
         with lock_folder(self.directory) as acquired:
             if not acquired:
@@ -168,30 +173,31 @@ class Run:
 
     @contextlib.contextmanager
     def begin(self, config: Mapping[str, Any], fresh: bool = False) -> Iterator[None]:
-        """Train here, alone, with these settings, which are stored.
+        """Lock the run and store its settings, for training in the block.
 
-        Settings are compared under the lock: another trainer may have come and gone meanwhile.
-        A first start that fails without a checkpoint leaves no config.json; when it was
-        interrupted, or the disk was full, it stays, so that `--run` alone goes on.
+        Settings are compared under the lock, because another trainer may have stored its own after
+        `config` was resolved. If a first start fails before a checkpoint is written, config.json is
+        removed; if it is interrupted, or the disk is full, config.json stays, so that `--run` alone
+        continues the run.
 
         Args:
-            config: what config.json is to say.
-            fresh: move a run that exists aside first.
+            config: the settings to store.
+            fresh: whether to move a run that exists aside first.
 
         Raises:
-            UsageError: somebody is training it, the folder is no run's, or a run is there that has
-                other settings.
+            UsageError: another process trains the run, the folder is not that of a run, or the run
+                has other settings.
         """
-        _require_own(self.directory, self.logs)
+        self._require_own()
         if fresh and self.exists:
             with self.lock():
-                print(f"The run that was there is now {self.set_aside()}.")
+                print(f"The existing run was moved to {self.set_aside()}.")
         with self.lock():
-            _require_own(self.directory, self.logs)
+            self._require_own()
             self.clean()
             known = self.config if self.exists else None
             if known is not None:
-                refuse_differences(self.name, known, common(config, known))
+                refuse_other_config(self.name, known, config)
             if known != config:
                 self.write_config(config)
             with self._first() if known is None else contextlib.nullcontext():
@@ -199,7 +205,7 @@ class Run:
 
     @contextlib.contextmanager
     def _first(self) -> Iterator[None]:
-        """A start that fails, for another reason than being stopped, leaves no run behind."""
+        """Remove config.json if the block fails without a checkpoint, unless it was interrupted."""
         try:
             yield
         except (Interrupted, EnvironmentFault):
@@ -210,22 +216,53 @@ class Run:
             raise
 
     def set_aside(self) -> Path:
-        """Move checkpoints and logs to `NAME.old-1`, or the next free number; returns where.
+        """Rename checkpoints and logs to `NAME.old-1`, or the next free number.
+
+        Returns:
+            The new path of the checkpoints.
 
         Raises:
             UsageError: there is no run.
         """
-        return _set_aside(self.directory, self.logs)
+        if not self.exists:
+            raise UsageError(
+                f"Expected a run in {self.directory}. Received: a folder without config.json."
+            )
+        inside = self.logs.is_relative_to(self.directory)
+        return set_aside(self.directory, *(() if inside else (self.logs,)))
+
+    def _require_own(self) -> None:
+        """Refuse a folder with files that no trainer wrote; a missing or empty one may be used.
+
+        Raises:
+            UsageError: the folder has other files, or it is a file.
+            EnvironmentFault: nothing can be written there.
+        """
+        if self.directory.is_file():
+            raise UsageError(f"{self.directory}: Expected a folder for the run. Received: a file.")
+        require_writable(self.directory)
+        require_writable(self.logs)
+        if not self.directory.exists() or self.exists:
+            return
+        own = {".lock", *([self.logs.name] if self.logs.parent == self.directory else [])}
+        names = sorted(path.name for path in self.directory.iterdir())
+        other = next((n for n in names if n not in own and not _LEFTOVER.fullmatch(n)), None)
+        if other is not None:
+            raise UsageError(
+                f"{self.directory}: holds other files ({shown(other)}) and is no run. Give another "
+                "--run."
+            )
 
 
 def locate(run: str, checkpoints: Path, logs: Path) -> Run:
-    """The run of this name under `checkpoints`, or at this path when there is a slash in it.
+    """The run of this name under `checkpoints`, or at this path if it has a slash.
 
     A run at a path keeps its logs inside it.
 
     Raises:
-        UsageError: the name cannot be a folder's, or the folder is the one that holds all runs.
+        UsageError: the name cannot be that of a folder, or the folder is the one of all runs.
     """
+    run = os.path.expanduser(run)
     if "/" in run or os.sep in run:
         directory = Path(os.path.abspath(run))
         if Path(os.path.realpath(checkpoints)).is_relative_to(os.path.realpath(directory)):
@@ -245,65 +282,16 @@ def locate(run: str, checkpoints: Path, logs: Path) -> Run:
 
 
 def find(run: str, checkpoints: Path) -> Run:
-    """A run that exists.
+    """The run of this name or path, which must exist.
 
     Raises:
-        UsageError: there is none of this name; the known ones are listed.
+        UsageError: there is no such run; the message lists the known ones.
     """
-    found = locate(run, checkpoints, checkpoints.parent / "logs")
-    if found.exists:
-        return found
+    located = locate(run, checkpoints, checkpoints.parent / "logs")
+    if located.exists:
+        return located
     known = sorted(p.parent.name for p in checkpoints.glob("*/config.json"))
-    listed = ", ".join(known) if known else "none; python3 train.py makes one"
-    raise UsageError(f"No run {run!r} under {checkpoints}. Known runs: {listed}.")
-
-
-_LEFTOVER = re.compile(r"\.tmp-(config\.json(-\w+)?|(removed-)?epoch-\d{4,})")
-
-
-def _require_own(directory: Path, logs: Path) -> None:
-    """Refuse a folder with files in it that is no run; one that is missing or empty may become one.
-
-    Args:
-        directory: of the run.
-        logs: of the run, maybe inside it.
-
-    Raises:
-        UsageError: no trainer put there what is in it, or it is a file.
-        EnvironmentFault: the system lets nothing be made there.
-    """
-    if directory.is_file():
-        raise UsageError(f"{directory}: Expected a folder for the run. Received: a file.")
-    require_writable(directory)
-    require_writable(logs)
-    if not directory.exists() or (directory / "config.json").is_file():
-        return
-    own = {".lock", *([logs.name] if logs.parent == directory else [])}
-    names = sorted(path.name for path in directory.iterdir())
-    other = next((n for n in names if n not in own and not _LEFTOVER.fullmatch(n)), None)
-    if other is not None:
-        raise UsageError(
-            f"{directory}: holds other files ({other}) and is no run. Give another --run."
-        )
-
-
-def _clean(directory: Path) -> None:
-    """Remove what a killed trainer left half written, and nothing else."""
-    for path in directory.iterdir():
-        if _LEFTOVER.fullmatch(path.name):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
-
-
-def _set_aside(directory: Path, logs: Path) -> Path:
-    """Move a run's folders to `NAME.old-1`, or the next free number; returns where it is now.
-
-    Raises:
-        UsageError: there is no run in it.
-    """
-    if not (directory / "config.json").is_file():
-        raise UsageError(f"Expected a run in {directory}. Received: a folder without config.json.")
-    companions = () if logs.is_relative_to(directory) else (logs,)
-    return set_aside(directory, *companions)
+    listed = ", ".join(map(shown, known)) if known else "none; python3 train.py makes one"
+    raise UsageError(
+        f"No run {run!r} under {checkpoints}. Known runs: {listed}.{suggest(run, known)}"
+    )

@@ -1,135 +1,223 @@
-"""The settings of a run: from flags and a preset to config.json, and back."""
+"""The settings of a run: from a request and a preset to config.json, and back."""
 
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from singlow.data.sources.layouts import part_source
+from singlow.data.sources.layouts import BUILTIN, LAYOUTS, part_source, sources_of
 from singlow.errors import DataError, UsageError
-from singlow.models.presets import preset
+from singlow.names import shown, suggest
 
 if TYPE_CHECKING:
     from singlow.runs.run import Run
 
-DEFAULT_PRESETS = {"singlow": "singlow_16k", "blow": "blow_small"}
-DEFAULT_DATASET = "builtin"
-FLAGS = {"channel_size": "channels", "sampling_rate": "sample_rate"}  # flags named otherwise
-ARGUMENTS = ("k_glow", "l_glow", "channels", "sample_rate", "precision", "backprop")
+FORMAT, VERSION = "singlow-run", 1
+DEFAULT_MODEL = "singlow"
+DEFAULT_RATE, DEFAULT_CHANNELS = 16000, 1
+FLAGS = {"channel_size": "channels", "sampling_rate": "sample_rate"}  # arguments by their flags
+FREE = ("epochs", "patience")  # they decide when a run ends, not what it is
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
+_LARGEST = 1 << 20  # bytes of a config.json
+_COUNT = 2**31 - 1
 
 
-def given(flags: Any) -> dict[str, Any]:
-    """What a user gave, sorted by where it goes: what is `None` or empty was not given.
+@dataclass(frozen=True)
+class _Setting:
+    """A training setting: its type, its range, and its default.
+
+    Attributes:
+        kind: `int`, `float` or `bool`.
+        least: smallest value.
+        most: largest value.
+        default: `None` where presets must set it.
+        optional: whether `None` is a value.
+        later: whether runs of earlier versions are without it.
+    """
+
+    kind: type
+    least: float = 0
+    most: float = 1
+    default: Any = None
+    optional: bool = False
+    later: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Check the type and the range of a value.
+
+        Raises:
+            UsageError: the value has another type or is out of its range.
+        """
+        if value is None and self.optional:
+            return
+        if self.kind is bool:
+            if type(value) is not bool:
+                raise UsageError(
+                    f"Expected {name} to be true or false. Received: {str(value)[:40]}."
+                )
+            return
+        real = self.kind is float
+        fits = type(value) is int or (real and type(value) is float)
+        if not fits or not self.least <= value <= self.most:
+            raise UsageError(
+                f"Expected {name} to be {'a number' if real else 'a whole number'} from "
+                f"{self.least:g} to {self.most:.10g}. Received: {str(value)[:40]}."
+            )
+
+
+TRAINING = {
+    "window_size": _Setting(float, 1e-6, 600),  # seconds
+    "batch_size": _Setting(int, 1, 2**16),
+    "learning_rate": _Setting(float, 1e-12, 100),
+    "warmup_steps": _Setting(int, 1, _COUNT),
+    "decay_steps": _Setting(int, 1, _COUNT, optional=True),
+    "epochs": _Setting(int, 1, _COUNT),
+    "steps_per_epoch": _Setting(int, 1, _COUNT),
+    "temperature": _Setting(float, 0, 100, 0.7),
+    "seed": _Setting(int, 0, 2**32 - 1, 0),
+    "patience": _Setting(int, 0, _COUNT, 0),
+    "plateau": _Setting(int, 0, _COUNT, 0, later=True),
+    "restarts": _Setting(int, 0, _COUNT, 2, later=True),
+    "augment": _Setting(bool, default=False, later=True),
+    "balanced": _Setting(bool, default=False, later=True),
+    "min_rms": _Setting(float, 0, 1, 0.0, later=True),
+}
+DEFAULTS = {name: setting.default for name, setting in TRAINING.items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for. The preset, or a run that exists, decides everything else.
 
     Args:
-        flags: the dataclass of train.py's flags.
+        model: name of the model.
+        preset: name of the preset.
+        dataset: `"builtin"`, one source or several; stored with absolute paths.
+        layout: where the singers' names come from; see `singlow.prepare`.
+        arguments: of the model's constructor.
+        training: training settings by name, as in `TRAINING`.
 
     Raises:
-        UsageError: a value is out of its range, or `--set` is not KEY=VALUE.
+        UsageError: a training setting is unknown or out of its range, the layout is unknown, or
+            there is no source.
     """
-    flags = asdict(flags)
-    if flags.get("dataset") == ():
-        raise UsageError("Expected --dataset builtin or DIR, one or several. Received: none.")
-    flags = {FLAGS.get(key, key): value for key, value in flags.items() if value not in (None, ())}
-    overrides = [_parsed(text) for text in flags.get("set", ())]
-    names = [key for key, _ in overrides]
-    for key in names:
-        if key in flags or names.count(key) > 1:
-            other = f"--{_flag(key)}" if key in flags else f"--set {key}"
-            raise UsageError(f"Expected {key} once. Received: {other} and --set {key}.")
-    values = {**flags, **dict(overrides)}
-    training = {key: values[key] for key in DEFAULTS if key in values}
-    check_training(training)
-    arguments = {key: flags[key] for key in ARGUMENTS if key in flags}
-    arguments.update((key, value) for key, value in overrides if key not in DEFAULTS)
-    if "dataset" in flags:
-        flags["dataset"] = absolute_sources(flags["dataset"])
-    kept = {key: flags[key] for key in ("model", "preset", "dataset", "data_dir") if key in flags}
-    return {**kept, "arguments": arguments, "training": training}
+
+    model: str | None = None
+    preset: str | None = None
+    dataset: str | os.PathLike | Sequence[str | os.PathLike] | None = None
+    layout: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        arguments = {FLAGS.get(key, key): _plain(v) for key, v in self.arguments.items()}
+        object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "training", {k: _plain(v) for k, v in self.training.items()})
+        check_training(self.training)
+        if self.layout not in (None, *LAYOUTS):
+            raise UsageError(f"Expected layout in {', '.join(LAYOUTS)}. Received: {self.layout}.")
+        if self.dataset is not None:
+            object.__setattr__(self, "dataset", absolute_sources(sources_of(self.dataset)))
+
+    @property
+    def name(self) -> str:
+        """The name of a run that has no other name: that of its preset.
+
+        Raises:
+            UsageError: the model is unknown.
+        """
+        from singlow.models.registry import default_preset
+
+        return self.preset or default_preset(self.model or DEFAULT_MODEL)
+
+
+def _plain(value: Any) -> Any:
+    """A JSON-able value: numpy's numbers as Python's, tuples and arrays as lists."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 def absolute_sources(dataset: Sequence[str]) -> str | list[str]:
-    """What `--dataset` names, wherever one stands; a list when there are several."""
+    """The sources of a dataset with absolute paths, or the source itself where there is only one.
+
+    Raises:
+        UsageError: there is no source.
+    """
     sources = [absolute_source(source) for source in dataset]
+    if not sources:
+        raise UsageError("Expected dataset builtin or DIR, one or several. Received: none.")
     return sources[0] if len(sources) == 1 else sources
 
 
-def absolute_source(dataset: str) -> str:
-    """One source of a dataset, wherever one stands: `builtin`, a path, or `LABEL=PATH`.
+def absolute_source(source: str) -> str:
+    """A source with an absolute path: `builtin`, a path, or `LABEL=PATH`.
 
-    What is not there keeps its words: a run that has its records goes on without its recordings.
+    A path that does not exist is kept too: a run that has its records needs no recordings.
     """
-    if dataset == DEFAULT_DATASET:
-        return dataset
+    if source == BUILTIN:
+        return source
     try:
-        label, path = part_source(dataset)
+        label, path = part_source(source)
     except UsageError:
-        label, sign, rest = dataset.partition("=")
+        label, sign, rest = source.partition("=")
         if not sign or os.sep in label:
-            return os.path.abspath(dataset)
-        path = os.path.abspath(rest)
+            return os.path.abspath(os.path.expanduser(source))
+        path = os.path.abspath(os.path.expanduser(rest))
     return f"{label}={path}" if label else str(path)
 
 
-def resolve(given: Mapping[str, Any], run: "Run", fresh: bool = False) -> dict[str, Any]:
-    """The settings to train `run` with: its own when it exists, else the preset's with `given`.
+def resolve(request: Request, run: "Run", fresh: bool = False) -> dict[str, Any]:
+    """The settings to train a run with: its own if it exists, otherwise those of the request.
+
+    Whether another dataset has the same content is decided later, by `prepare_data`.
 
     Args:
-        given: what `given` returned.
-        run: where to train.
-        fresh: take no notice of a run that exists.
+        request: what the user asks for.
+        run: the run to train.
+        fresh: whether to ignore that the run exists.
 
     Raises:
         UsageError: the run exists with other settings, which are listed; a preset, model or value
-            is unknown; or it trains in bfloat16, and this is JAX on a CPU.
+            is unknown; or the run trains in bfloat16 and Keras runs on JAX on a CPU.
         DataError: the run's config.json is damaged.
     """
     if fresh or not run.exists:
-        config = _new(given)
-        _check_precision(config)
-        return config
-    config = run.config
-    refuse_differences(run.name, config, given)
+        config = _new(request)
+    else:
+        config = run.config
+        refuse_differences(run.name, config, request)
+        free = {key: request.training[key] for key in FREE if key in request.training}
+        config = {**config, "training": {**config["training"], **free}}
     _check_precision(config)
-    free = {key: given["training"][key] for key in FREE if key in given["training"]}
-    return {**config, "training": {**config["training"], **free}}
+    return config
 
 
-def default_name(given: Mapping[str, Any]) -> str:
-    """What a run is called when nobody said."""
-    return given.get("preset") or DEFAULT_PRESETS[_model(given)]
+def _new(request: Request) -> dict[str, Any]:
+    from singlow.models.registry import model_class, preset
 
-
-def _model(given: Mapping[str, Any]) -> str:
-    name = given.get("model", "singlow")
-    if name not in DEFAULT_PRESETS:
-        raise UsageError(f"Expected a model in {', '.join(DEFAULT_PRESETS)}. Received: {name}.")
-    return name
-
-
-def _new(given: Mapping[str, Any]) -> dict[str, Any]:
-    name = default_name(given)
-    chosen = preset(name)
-    if "model" in given and _model(given) != chosen.model:
-        raise UsageError(
-            f"Expected a preset of {given['model']}. Received: {name}, which is of {chosen.model}."
-        )
-    training = {**DEFAULTS, **chosen.training, **given["training"]}
-    missing = [key for key in training if training[key] is None and key != "decay_steps"]
+    chosen = preset(request.name)
+    if request.model is not None:
+        model_class(request.model)
+        if request.model != chosen.model:
+            raise UsageError(
+                f"Expected a preset of {request.model}. Received: {request.name}, which is of "
+                f"{chosen.model}."
+            )
+    training = {**DEFAULTS, **chosen.training, **request.training}
+    missing = [key for key in training if training[key] is None and not TRAINING[key].optional]
     if missing:
-        raise UsageError(f"Expected preset {name} to set {', '.join(missing)}.")
+        raise UsageError(f"Expected preset {request.name} to set {', '.join(missing)}.")
     config = {
         "format": FORMAT,
         "version": VERSION,
         "model": chosen.model,
-        "preset": name,
-        "arguments": {**chosen.arguments, **given["arguments"]},
-        "data": {"dataset": given.get("dataset", DEFAULT_DATASET)},
+        "preset": request.name,
+        "arguments": {**chosen.arguments, **request.arguments},
+        "data": {"dataset": request.dataset or BUILTIN, "layout": request.layout or "auto"},
         "training": training,
         "versions": versions(),
     }
@@ -137,17 +225,17 @@ def _new(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a run depends on."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the libraries that a run depends on."""
+    known = {"python": platform.python_version()}
     for name in ("singlow", *_LIBRARIES):
         try:
-            found[name] = metadata.version(name)
+            known[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             if name == "singlow":
                 import singlow
 
-                found[name] = singlow.__version__
-    return found
+                known[name] = singlow.__version__
+    return known
 
 
 def _check_precision(config: Mapping[str, Any]) -> None:
@@ -164,38 +252,24 @@ def _check_precision(config: Mapping[str, Any]) -> None:
         )
 
 
-def _parsed(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise UsageError(f'Expected --set KEY=VALUE, as in --set width=96. Received: "{text}".')
-    try:
-        return FLAGS.get(key, key), json.loads(value)
-    except ValueError:
-        return FLAGS.get(key, key), value
-
-
-FORMAT = "singlow-run"
-VERSION = 1
-FREE = ("epochs", "patience")  # they change when a run ends, not what it is
-_LARGEST = 1 << 20
-
-
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a config.json.
+    """Read and check the settings in a config.json.
+
+    Settings of earlier versions get their present names, and the defaults of those that they lack.
 
     Raises:
-        DataError: it is missing, damaged or of another kind.
+        DataError: the file is missing, damaged, or of another kind.
     """
     try:
         if path.stat().st_size > _LARGEST:
-            raise DataError(f"{path}: larger than any run's settings.")
+            raise DataError(f"{path}: Expected at most {_LARGEST} bytes. Received: a larger file.")
         config = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: missing; this is not a run.") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not readable as JSON ({error}).") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise DataError(f"{path}: not the settings of a singlow run.")
+        raise DataError(f"{path}: Expected the settings of a singlow run. Received: another file.")
     if config.get("version") != VERSION:
         raise DataError(
             f"{path}: Expected version {VERSION} of the run format. "
@@ -204,63 +278,121 @@ def read_config(path: Path) -> dict[str, Any]:
     kinds = {"model": str, "preset": str, "arguments": dict, "data": dict, "training": dict}
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):
-            raise DataError(f"{path}: Expected {key} to be a {kind.__name__}. It is not.")
-    data = {"directory": "", **config["data"]}
-    if not isinstance(data["directory"], str):
-        raise DataError(f"{path}: Expected directory of data to be a str. It is not.")
+            raise DataError(
+                f"{path}: Expected {key} to be a {kind.__name__}. "
+                f"Received: {str(config.get(key))[:40]}."
+            )
+    try:
+        data = _checked_data(config["data"])
+        training = _checked_training(config["training"])
+    except UsageError as error:
+        raise DataError(f"{path}: {error}") from None
+    arguments = {FLAGS.get(key, key): value for key, value in config["arguments"].items()}
+    return {**config, "arguments": arguments, "data": data, "training": training}
+
+
+def _checked_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    data = {"layout": "auto", **data}
+    if "level" in data:  # the name of `loudness` in runs of earlier versions
+        data["loudness"] = data.pop("level")
+    for key in ("directory", "layout"):
+        if not isinstance(data.get(key, ""), str):
+            raise UsageError(
+                f"Expected {key} of data to be a str. Received: {str(data[key])[:40]}."
+            )
     dataset = data.get("dataset")
     sources = dataset if isinstance(dataset, list) else [dataset]
     if not sources or not all(isinstance(source, str) for source in sources):
-        raise DataError(f"{path}: Expected dataset of data to be a str, or several. It is not.")
-    try:
-        require_training(config["training"])
-    except UsageError as error:
-        raise DataError(f"{path}: {error}") from None
-    later = {key: DEFAULTS[key] for key in LATER}
-    arguments = {FLAGS.get(key, key): value for key, value in config["arguments"].items()}
-    return {**config, "arguments": arguments, "training": {**later, **config["training"]}}
+        raise UsageError(
+            "Expected dataset of data to be a str or a list of them. "
+            f"Received: {str(dataset)[:40]}."
+        )
+    return data
 
 
-def refuse_differences(name: str, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse what was given where it disagrees with the settings of a run.
+def _checked_training(training: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [key for key in TRAINING if key not in training and not TRAINING[key].later]
+    if missing:
+        raise UsageError(f"Expected {', '.join(missing)} among the training settings.")
+    check_training(training)
+    return {**{key: value for key, value in DEFAULTS.items() if TRAINING[key].later}, **training}
+
+
+def check_training(training: Mapping[str, Any]) -> None:
+    """Check the types and ranges of training settings.
+
+    Raises:
+        UsageError: a setting is unknown, has another type, or is out of its range.
+    """
+    for key, value in training.items():
+        if key not in TRAINING:
+            raise UsageError(
+                f"Expected settings in {', '.join(TRAINING)}. Received: {shown(key[:80])}."
+                f"{suggest(key, TRAINING)}"
+            )
+        TRAINING[key].check(key, value)
+
+
+def refuse_differences(name: str, config: Mapping[str, Any], request: Request) -> None:
+    """Refuse a request that disagrees with the settings of a run, apart from its dataset.
 
     Args:
         name: of the run.
-        config: its settings.
-        given: `arguments` and `training`, and where given `model`, `preset` and `dataset`.
+        config: settings of the run.
+        request: what the user asks for.
 
     Raises:
-        UsageError: something disagrees; everything that does is listed.
+        UsageError: they disagree; the message lists everything that does.
     """
-    pairs = [(key, config[key], given[key]) for key in ("model", "preset") if key in given]
-    if "dataset" in given:
-        pairs.append(("dataset", config["data"].get("dataset"), given["dataset"]))
+    pairs = [
+        ("model", config["model"], request.model),
+        ("preset", config["preset"], request.preset),
+        ("layout", config["data"].get("layout", "auto"), request.layout),
+    ]
+    pairs = [pair for pair in pairs if pair[2] is not None]
     for part in ("arguments", "training"):
-        pairs += [(key, config[part].get(key), value) for key, value in given[part].items()]
+        wanted = getattr(request, part)
+        pairs += [(key, config[part].get(key), value) for key, value in wanted.items()]
     differing = [
-        f"{_flag(key)} is {_shown(old)}, given {_shown(new)}"
-        for key, old, new in pairs
-        if key not in FREE and not _same(old, new)
+        (key, old, new) for key, old, new in pairs if key not in FREE and not _same(old, new)
     ]
     if differing:
-        raise UsageError(
-            f"Run {name} exists with other settings: {'; '.join(differing)}. Leave them out to go "
-            "on with it, give another --run NAME, or --fresh to move it aside."
-        )
+        raise other_settings(name, differing)
 
 
-def common(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as `refuse_differences` takes them: those of `config` that `known` has too."""
-    parts = {
-        part: {key: value for key, value in config[part].items() if key in known[part]}
+def other_settings(name: str, differing: Sequence[tuple[str, Any, Any]]) -> UsageError:
+    """The error for settings that differ from those of a run, as (name, old value, new value)."""
+    listed = "; ".join(
+        f"{_flag(key)} is {_json(old)}, given {_json(new)}" for key, old, new in differing
+    )
+    return UsageError(
+        f"Run {name} exists with other settings: {listed}. Leave them out to continue it, give "
+        "another --run NAME, or --fresh to move it aside."
+    )
+
+
+def refuse_other_config(name: str, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse settings that disagree with those that another trainer has stored meanwhile.
+
+    Args:
+        name: of the run.
+        stored: settings of the run.
+        config: settings to train it with; arguments that `stored` is without are not compared.
+
+    Raises:
+        UsageError: they disagree; the message lists everything that does.
+    """
+    arguments, training = (
+        {key: value for key, value in config[part].items() if key in stored[part]}
         for part in ("arguments", "training")
-    }
-    return {
-        "model": config["model"],
-        "preset": config["preset"],
-        "dataset": config["data"].get("dataset"),
-        **parts,
-    }
+    )
+    request = Request(config["model"], config["preset"], arguments=arguments, training=training)
+    refuse_differences(name, stored, request)
+    contents = [each["data"].get("content") for each in (stored, config)]
+    datasets = [each["data"].get("dataset") for each in (stored, config)]
+    first, second = datasets if None in contents else contents
+    if first != second:
+        raise other_settings(name, [("dataset", *datasets)])
 
 
 def _same(old: Any, new: Any) -> bool:
@@ -274,85 +406,5 @@ def _flag(key: str) -> str:
     return next((flag for flag, name in FLAGS.items() if name == key), key)
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str | Path) else json.dumps(value)
-
-
-DEFAULTS = {
-    "window_size": None,
-    "batch_size": None,
-    "learning_rate": None,
-    "warmup_steps": None,
-    "decay_steps": None,
-    "epochs": None,
-    "steps_per_epoch": None,
-    "temperature": 0.7,
-    "seed": 0,
-    "patience": 0,
-    "plateau": 0,
-    "restarts": 2,
-    "augment": False,
-    "balanced": False,
-    "min_rms": 0.0,
-}
-LATER = ("plateau", "restarts", "augment", "balanced", "min_rms")  # older runs are without them
-_COUNT = 2**31 - 1
-_RANGES = {
-    "window_size": (1e-6, 600),  # seconds
-    "batch_size": (1, 2**16),
-    "learning_rate": (1e-12, 100),
-    "warmup_steps": (1, _COUNT),
-    "decay_steps": (1, _COUNT),
-    "epochs": (1, _COUNT),
-    "steps_per_epoch": (1, _COUNT),
-    "temperature": (0, 100),
-    "seed": (0, 2**32 - 1),
-    "patience": (0, _COUNT),
-    "plateau": (0, _COUNT),
-    "restarts": (0, _COUNT),
-    "augment": (False, True),
-    "balanced": (False, True),
-    "min_rms": (0, 1),
-}
-_REAL = ("window_size", "learning_rate", "temperature", "min_rms")
-
-
-def check_training(training: Mapping[str, Any]) -> None:
-    """Hold training settings to their kinds and ranges; `decay_steps` may be `None`.
-
-    Raises:
-        UsageError: one is out of its range, or no number.
-    """
-    for key, value in training.items():
-        if key not in _RANGES:
-            raise UsageError(f"Expected settings in {', '.join(_RANGES)}. Received: {key[:80]}.")
-        if key == "decay_steps" and value is None:
-            continue
-        least, most = _RANGES[key]
-        if type(least) is bool:
-            if type(value) is not bool:
-                raise UsageError(
-                    f"Expected {key} to be true or false. Received: {str(value)[:40]}."
-                )
-            continue
-        kind = "a number" if key in _REAL else "a whole number"
-        right = type(value) is int or (type(value) is float and key in _REAL)
-        if not right or not least <= value <= most:
-            raise UsageError(
-                f"Expected {key} to be {kind} from {least:g} to {most:.10g}. "
-                f"Received: {str(value)[:40]}."
-            )
-
-
-def require_training(training: Mapping[str, Any]) -> None:
-    """Hold the training settings of a run to their kinds and ranges, and to being all there.
-
-    Those that a run of an earlier version could not have are not missed.
-
-    Raises:
-        UsageError: one is missing, unknown, out of its range, or no number.
-    """
-    missing = [key for key in DEFAULTS if key not in training and key not in LATER]
-    if missing:
-        raise UsageError(f"Expected {', '.join(missing)} among the training settings.")
-    check_training(training)
+def _json(value: Any) -> str:
+    return shown(value) if isinstance(value, str) else json.dumps(value)

@@ -66,9 +66,26 @@ def read_tensors(path: Path, expected: Description) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, framework="numpy") as file:
             _compare(path, _header(file), expected)
-            return {name: file.get_tensor(name) for name in expected}
+            tensors = {name: file.get_tensor(name) for name in expected}
     except SafetensorError as error:
         raise DataError(f"{path}: not a safetensors file that can be read ({error}).") from error
+    return {
+        name: _converted(path, name, tensor, expected[name][0]) for name, tensor in tensors.items()
+    }
+
+
+def _converted(path: Path, name: str, tensor: np.ndarray, dtype: str) -> np.ndarray:
+    """A tensor in the expected type, which for integers may have another width.
+
+    Raises:
+        DataError: an integer does not fit.
+    """
+    if str(tensor.dtype) == dtype:
+        return tensor
+    limits = np.iinfo(dtype)
+    if tensor.size and not limits.min <= int(tensor.min()) <= int(tensor.max()) <= limits.max:
+        raise DataError(f"{path}: Expected {name} to fit into {dtype}. Received: larger numbers.")
+    return tensor.astype(dtype)
 
 
 def _header(file: Any) -> Description:
@@ -89,11 +106,16 @@ def _compare(path: Path, found: Description, expected: Description) -> None:
             f"{path}: {' and '.join(lacks + holds)}; it was written by another model or version."
         )
     for name, (dtype, shape) in expected.items():
-        if found[name] != (dtype, shape):
+        alike = _is_integer(dtype) and _is_integer(found[name][0])
+        if found[name] != (dtype, shape) and not (alike and found[name][1] == shape):
             raise DataError(
                 f"{path}: Expected {name} to be {dtype}{list(shape)}. "
                 f"Received: {found[name][0]}{list(found[name][1])}."
             )
+
+
+def _is_integer(dtype: str) -> bool:
+    return dtype.startswith(("int", "uint"))
 
 
 def _some(names: list[str]) -> str:

@@ -1,1 +1,5 @@
-"""Training: the plan of a run, its directory, the optimizer, callbacks and `fit`."""
+"""Training: `train` and `fit`, callbacks, the optimizer, samples and reports."""
+
+from singlow.training.fit import train
+
+__all__ = ["train"]

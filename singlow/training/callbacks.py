@@ -1,30 +1,42 @@
-"""What happens beside the gradient: averages, guard, events, checkpoints, patience.
+"""The callbacks of a run: averages, guard, events, checkpoints, plateaus and patience.
 
-Their order matters: `Averages` stands last, so that those before it see the averaged weights in
-`on_test_end`, and the trained ones in `on_epoch_end`.
+Their order matters. `Averages` is the last: callbacks before it see the averaged weights in
+`on_test_end`, and the trained weights in `on_epoch_end`.
 """
 
 import math
 import sys
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from singlow.errors import UsageError
+from singlow.errors import UsageError, warn
 from singlow.runs.events import EventLog
 from singlow.runs.run import Run
+from singlow.training.optimizer import capture, synchronise
 from singlow.training.samples import SampleWriter
-from singlow.training.state import capture, synchronise
 
+if TYPE_CHECKING:
+    from singlow.data.feed.windows import Windows
+
+ANNEALING = 0.2  # factor of the learning rate at a plateau
+_GAIN = 1e-4  # smallest relative gain that ends a plateau
 _NAMED_CLIPS = 20
 
 
 class Progress(keras.callbacks.ProgbarLogger):
-    """Keras's progress bar with the figures that matter; TensorBoard has them all."""
+    """Keras's progress bar with the most important values; TensorBoard has all of them.
 
-    shown = ("bits_per_sample", "z_variance", "val_bits_per_sample")
+    Args:
+        monitor: name of the loss by which epochs are compared.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        super().__init__()
+        self.shown = (monitor, "z_variance", f"val_{monitor}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_end(batch, self._chosen(logs))
@@ -37,7 +49,7 @@ class Progress(keras.callbacks.ProgbarLogger):
 
 
 class Averages(keras.callbacks.Callback):
-    """Evaluates the averaged weights; afterwards the trained ones are back, bit for bit."""
+    """Evaluates the averaged weights, and restores the trained ones exactly afterwards."""
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         synchronise(self.model)
@@ -48,18 +60,21 @@ class Averages(keras.callbacks.Callback):
 
 
 class Guard(keras.callbacks.Callback):
-    """Names the clips of a batch whose gradient was not finite, each clip once.
+    """Names the clips of a batch whose gradient is not finite, each clip once.
 
     Args:
-        windows: the training data; `clip_names(step)` are the clips of a batch.
-        steps_per_epoch: batches an epoch.
-        log: TensorBoard's events, which say the same.
+        windows: the training data.
+        steps_per_epoch: batches in an epoch.
+        log: TensorBoard's events, which receive the same message.
+
+    Attributes:
+        norms: norms of the gradients of the epoch so far.
 
     Raises:
-        UsageError: no gradient of a whole epoch was finite.
+        UsageError: no gradient of a whole epoch is finite.
     """
 
-    def __init__(self, windows: Any, steps_per_epoch: int, log: EventLog) -> None:
+    def __init__(self, windows: "Windows", steps_per_epoch: int, log: EventLog) -> None:
         super().__init__()
         self.windows = windows
         self.steps_per_epoch = steps_per_epoch
@@ -87,12 +102,13 @@ class Guard(keras.callbacks.Callback):
         self._named.update(new)
         if new:
             more = f" and {len(new) - _NAMED_CLIPS} more" if len(new) > _NAMED_CLIPS else ""
-            said = (
+            message = (
                 f"The gradient of step {step} was not finite and was not applied. "
                 f"Its clips: {', '.join(new[:_NAMED_CLIPS])}{more}."
             )
-            print(f"\nWarning: {said}", file=sys.stderr)
-            self.log.text("refused", said, step)
+            print(file=sys.stderr)
+            warn(message)
+            self.log.text("refused", message, step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.norms:
@@ -103,14 +119,14 @@ class Guard(keras.callbacks.Callback):
 
 
 class Events(keras.callbacks.Callback):
-    """Writes every epoch's scalars and samples for TensorBoard, and the samples as files.
+    """Writes the scalars and samples of every epoch for TensorBoard, and the samples as files.
 
     Args:
         train: events of training.
         held_out: events of held-out data, and of the samples.
         samples: writes the samples.
-        guard: knows the gradients' norms.
-        steps_per_epoch: batches an epoch.
+        guard: has the norms of the gradients.
+        steps_per_epoch: batches in an epoch.
     """
 
     def __init__(
@@ -130,11 +146,11 @@ class Events(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
-        self._began = time.perf_counter()
+        self._start = time.perf_counter()
         self._seconds = math.nan
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._seconds = time.perf_counter() - self._began
+        self._seconds = time.perf_counter() - self._start
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         epoch = self._epoch + 1
@@ -148,17 +164,19 @@ class Events(keras.callbacks.Callback):
         train["gradient_norm"] = sum(self.guard.norms) / max(1, len(self.guard.norms))
         train["learning_rate"] = float(ops.convert_to_numpy(optimizer.learning_rate))
         train["steps_per_second"] = self.steps_per_epoch / self._seconds
+        # The loss of a model with one term is that term.
+        left_out = {"loss"} if len(self.model.loss_weights) == 1 else set()
         for log, values in ((self.train, train), (self.held_out, held_out)):
-            log.scalars({key: value for key, value in values.items() if key != "loss"}, step)
+            log.scalars({key: v for key, v in values.items() if key not in left_out}, step)
 
 
 class Inversion(keras.callbacks.Callback):
-    """Writes every epoch how far each level is from inverting, on one batch as it is trained.
+    """Writes after every epoch how exactly each level inverts one batch, as the model is trained.
 
     Args:
-        batch: what is inverted.
+        batch: the batch to invert.
         log: TensorBoard's events.
-        steps_per_epoch: batches an epoch.
+        steps_per_epoch: batches in an epoch.
     """
 
     limit = 1e-3
@@ -176,71 +194,137 @@ class Inversion(keras.callbacks.Callback):
         self.log.scalars(scalars, (epoch + 1) * self.steps_per_epoch)
         for level, error in enumerate(errors):
             if not error <= self.limit:
-                print(
-                    f"\nWarning: level {level} inverts to {error:.1e} after epoch {epoch + 1} "
+                print(file=sys.stderr)
+                warn(
+                    f"level {level} inverts to {error:.1e} after epoch {epoch + 1} "
                     f"(limit {self.limit:.0e}). A lower --learning_rate or --set scale=bounded "
-                    "keeps it invertible.",
-                    file=sys.stderr,
+                    "keeps it invertible."
                 )
 
 
 class History(keras.callbacks.Callback):
-    """Remembers the held-out bits per sample of every epoch, for those after it.
+    """Appends the monitored held-out loss of every epoch to a list that other callbacks read.
 
     Args:
-        bits: those of the epochs so far; grows.
+        monitor: name of the loss by which epochs are compared.
+        losses: the held-out losses of the epochs so far.
     """
 
-    def __init__(self, bits: list[float]) -> None:
+    def __init__(self, monitor: str, losses: list[float]) -> None:
         super().__init__()
-        self.bits = bits
+        self.monitor = monitor
+        self.losses = losses
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.bits.append(float(logs["val_bits_per_sample"]))
+        self.losses.append(float(logs[f"val_{self.monitor}"]))
 
 
 class Checkpoints(keras.callbacks.Callback):
     """Writes a checkpoint at the end of every epoch.
 
     Args:
-        run: where.
-        history: held-out bits per sample of the epochs, this one's too.
+        run: the run.
+        losses: held-out losses by epoch, including the last one.
     """
 
-    def __init__(self, run: Run, history: list[float]) -> None:
+    def __init__(self, run: Run, losses: Sequence[float]) -> None:
         super().__init__()
         self.run = run
-        self.history = history
+        self.losses = losses
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        history = [bits if math.isfinite(bits) else None for bits in self.history]
-        facts = {"epoch": epoch + 1, "held_out_bits": history[-1], "history": history}
+        history = [loss if math.isfinite(loss) else None for loss in self.losses]
+        facts = {
+            "epoch": epoch + 1,
+            "monitor": self.model.monitor,
+            "held_out": history[-1],
+            "history": history,
+        }
         model, state = capture(self.model)
         self.run.save(epoch + 1, model, state, facts)
 
 
 class Patience(keras.callbacks.Callback):
-    """Stops when held-out bits have not fallen for some epochs; a resumed run remembers them.
+    """Stops training when the held-out loss has not fallen for some epochs.
+
+    It is computed from the history, so that a resumed run stops where an unbroken one would.
 
     Args:
-        epochs: how many; 0 never stops.
-        history: held-out bits per sample by epoch, as `History` keeps it.
+        epochs: number of epochs to wait; 0 never stops.
+        losses: held-out losses by epoch.
     """
 
-    def __init__(self, epochs: int, history: list[float]) -> None:
+    def __init__(self, epochs: int, losses: Sequence[float]) -> None:
         super().__init__()
         self.epochs = epochs
-        self.history = history
+        self.losses = losses
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.exhausted:
-            print(f"\nNo fewer held-out bits for {self.epochs} epochs: stopping.")
+            print(f"\nNo lower held-out loss for {self.epochs} epochs: stopping.")
             self.model.stop_training = True
 
     @property
     def exhausted(self) -> bool:
-        """Whether waiting longer is pointless."""
-        if not self.epochs or not self.history:
+        """Whether the loss has not fallen for as many epochs as allowed."""
+        if not self.epochs or not self.losses:
             return False
-        bits = [b if math.isfinite(b) else math.inf for b in self.history]
-        return len(bits) - 1 - bits.index(min(bits)) >= self.epochs
+        losses = [loss if math.isfinite(loss) else math.inf for loss in self.losses]
+        return len(losses) - 1 - losses.index(min(losses)) >= self.epochs
+
+
+class Plateau(keras.callbacks.Callback):
+    """Lowers the learning rate to a fifth, and resets Adam, when the held-out loss no longer falls.
+
+    An epoch counts as better if its loss is below the best one before by one part in ten thousand.
+    After `epochs` epochs without a better one the optimizer is annealed, and the count starts
+    again. After `restarts` such resets, training stops instead. This is computed from the history,
+    so that a resumed run does as an unbroken one would.
+
+    Args:
+        epochs: number of epochs to wait; 0 never anneals.
+        restarts: number of times to anneal before stopping.
+        losses: held-out losses by epoch, including the last one.
+
+    References:
+        Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
+        raw-audio voice conversion, 2019, https://arxiv.org/abs/1906.00794
+    """
+
+    def __init__(self, epochs: int, restarts: int, losses: Sequence[float]) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.restarts = restarts
+        self.losses = losses
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        plateaus = self._plateaus()
+        if not plateaus or plateaus[-1] != len(self.losses):
+            return
+        waited = f"No lower held-out loss for {self.epochs} epochs"
+        if self.exhausted:
+            print(f"\n{waited} after {self.restarts} restarts: stopping.")
+            self.model.stop_training = True
+        else:
+            print(f"\n{waited}: Adam is reset, with {ANNEALING:g} times the learning rate.")
+            synchronise(self.model)
+            self.model.optimizer.anneal(ANNEALING)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all restarts are used up."""
+        return len(self._plateaus()) > self.restarts
+
+    def _plateaus(self) -> list[int]:
+        """The epochs, counted from 1, at whose ends the loss had not fallen for `epochs` epochs."""
+        plateaus: list[int] = []
+        best, waited = math.inf, 0
+        for epoch, loss in enumerate(self.losses if self.epochs else (), 1):
+            if loss < best - _GAIN * abs(best) or (math.isfinite(loss) and math.isinf(best)):
+                best, waited = loss, 0
+                continue
+            waited += 1
+            if waited == self.epochs:
+                plateaus.append(epoch)
+                waited = 0
+        return plateaus

@@ -1,39 +1,185 @@
-"""Training a run: data, start from data or from a checkpoint, `fit`, and its ends."""
+"""Training a run: its data, its start from data or from a checkpoint, `fit`, and its end."""
 
 import contextlib
 import errno
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from singlow.errors import EnvironmentFault, Interrupted
-from singlow.runs.run import Run
-from singlow.training.state import compile_flow, restore
+from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
+from singlow.runs.data import open_windows, prepare_data, window_length
+from singlow.runs.opening import TrainedRun, build_flow, open_run, plain_keras
+from singlow.runs.run import Run, locate
+from singlow.runs.settings import Request, resolve
+
+if TYPE_CHECKING:
+    from singlow.data.feed.windows import Windows
+    from singlow.models.flow import Flow
 
 ADAPT_BATCHES = 4
 
 
-def large_batch(windows: Any, batches: int = ADAPT_BATCHES) -> dict[str, np.ndarray]:
-    """Several batches as one, for a data-dependent start that no single clip decides."""
+def train(
+    model: str | None = None,
+    preset: str | None = None,
+    dataset: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+    *,
+    layout: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+    run: str | os.PathLike | None = None,
+    fresh: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+    checkpoints: str | os.PathLike = "checkpoints",
+    logs: str | os.PathLike = "logs",
+    **training: Any,
+) -> TrainedRun:
+    """Train a flow on recordings, or continue a run that exists.
+
+    An argument that is missing or `None` is that of the preset, or that of the run if it exists.
+
+    Args:
+        model: name of the model, `"singlow"` by default.
+        preset: name of a preset, by default the first of the model.
+        dataset: `"builtin"` (the default), a folder of recordings or several, `LABEL=DIR` to name a
+            singer or style, or a folder of records.
+        layout: where the singers' names come from; see `singlow.prepare`.
+        data_dir: the folder where the records of a folder of recordings are kept; beside it when
+            `None`.
+        run: name of the run, or the path of its folder; the preset's name when `None`.
+        fresh: whether to move a run of this name aside and start over.
+        arguments: constructor arguments of the model, as `{"k_glow": 4}`.
+        checkpoints: folder with one folder for each run.
+        logs: folder with the TensorBoard events and the samples of each run.
+        **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
+            `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps`, `temperature`,
+            `seed`, `patience`, `plateau`, `restarts`, `augment`, `balanced`, `min_rms`.
+
+    Returns:
+        The run with its newest checkpoint.
+
+    Raises:
+        UsageError: a setting is unknown or out of its range, the run exists with other settings, or
+            another process trains it.
+        DataError: the recordings cannot be used, or are not those that the run began with.
+        EnvironmentFault: nothing can be written, or the disk is full.
+        Interrupted: Ctrl-C or SIGTERM; the same call continues the run.
+
+    Example:
+        >>> import singlow
+        >>> run = singlow.train(preset="singlow_tiny", epochs=1)  # doctest: +SKIP
+        >>> x, lengths = run.coder.sample(count=2, length=32000)  # doctest: +SKIP
+    """
+    from singlow.training import report
+
+    training = {key: value for key, value in training.items() if value is not None}
+    request = Request(model, preset, dataset, layout, arguments or {}, training)
+    place = locate_run(request, run, checkpoints, logs)
+    config = resolve(request, place, fresh)
+    place.require_free()
+    flow = build_flow(config)
+    window_length(config, flow)
+    config = prepare_data(
+        config,
+        data_dir,
+        dataset=request.dataset,
+        signal=flow.signal,
+        name=place.name,
+        report=print,
+    )
+    config, flow = with_all_arguments(config, flow)
+    windows = open_windows(config, flow)
+    report.introduce(flow, place, config, *windows)
+    with place.begin(config, fresh):
+        fit(flow, place, config, *windows)
+    trained = open_run(place)
+    report.conclude(trained, *windows)
+    return trained
+
+
+def locate_run(
+    request: Request,
+    run: str | os.PathLike | None,
+    checkpoints: str | os.PathLike,
+    logs: str | os.PathLike,
+) -> Run:
+    """The run that a request is for, which may not exist yet.
+
+    Raises:
+        UsageError: the name cannot be that of a folder, or the model is unknown.
+    """
+    return locate(os.fspath(run or request.name), Path(checkpoints), Path(logs))
+
+
+def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[str, Any], "Flow"]:
+    """The settings with every argument of the flow, and the flow for the singers of the data.
+
+    A flow with the input `speaker` needs as many ids as the data has singers. If it has another
+    number, and its constructor has the argument `speakers`, it is built again.
+
+    Raises:
+        DataError: the data has a single singer, or none of a singer's clips is trained on or held
+            out.
+        UsageError: the flow has too few ids and no argument `speakers`.
+    """
+    from singlow.data.sources.layouts import sources_of
+    from singlow.data.sources.splits import require_all_singers
+    from singlow.data.store.dataset import read_info
+    from singlow.names import shown
+
+    arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
+    if "speaker" in flow.inputs:
+        singers, ids = config["data"]["singers"], flow.inputs["speaker"].size
+        source = " ".join(map(shown, sources_of(config["data"]["dataset"])))
+        if len(singers) < 2:
+            raise DataError(
+                f"{source}: Expected recordings of at least two speakers, a folder each. "
+                f"Received: those of {shown(singers[0])} alone."
+            )
+        require_all_singers(read_info(config["data"]["directory"]), source, flow.multiple)
+        if ids != len(singers) and "speakers" in arguments:
+            arguments["speakers"] = len(singers)
+            flow = build_flow({**config, "arguments": arguments})
+        elif ids < len(singers):
+            raise UsageError(
+                f"Expected {config['model']} with at least {len(singers)} ids of speakers, as many "
+                f"as {source} has. Received: {ids}."
+            )
+    return {**config, "arguments": arguments}, flow
+
+
+def large_batch(windows: "Windows", batches: int = ADAPT_BATCHES) -> dict[str, np.ndarray]:
+    """Several batches as one, so that the initialisation from data depends on many clips."""
     parts = [windows.batch(step) for step in range(batches)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: Any) -> None:
-    """Train until the run's last epoch, from its newest checkpoint or from a start by data.
+def fit(
+    flow: "Flow", run: Run, config: Mapping[str, Any], train: "Windows", held_out: "Windows"
+) -> None:
+    """Train until the run's last epoch, from its newest checkpoint or from an initialisation.
+
+    Args:
+        flow: as `build_flow` returns it.
+        run: the run, which is begun.
+        config: its settings.
+        train: the training windows.
+        held_out: the held-out windows.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM; the same run goes on from its newest checkpoint.
+        Interrupted: Ctrl-C or SIGTERM; the same run continues from its newest checkpoint.
         DataError: every checkpoint is damaged.
         EnvironmentFault: a checkpoint does not fit on the disk.
     """
     from singlow.runs.events import EventLog
     from singlow.training import callbacks
-    from singlow.training.plateau import Plateau
+    from singlow.training.optimizer import compile_flow, restore
     from singlow.training.samples import SampleWriter
 
     training = config["training"]
@@ -41,21 +187,22 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
     newest = run.checkpoint() if run.checkpoints() else None
     if newest is None:
         flow.adapt(large_batch(train))
-    compile_flow(flow, training)
+    with plain_keras():
+        compile_flow(flow, training)
     done, history = 0, []
     if newest is not None:
         restore(flow, newest)
         done, history = newest.epoch, list(newest.history)
         print(f"Going on with {run.name} after epoch {done}.")
     patience = callbacks.Patience(training["patience"], history)
-    plateau = Plateau(training["plateau"], training["restarts"], history)
+    plateau = callbacks.Plateau(training["plateau"], training["restarts"], history)
     if done >= training["epochs"] or patience.exhausted or plateau.exhausted:
         print(f"{run.name} has been trained for {done} epochs; --epochs N lengthens it.")
         return
-    moving = sys.stdout.isatty() or "ipykernel" in sys.modules
+    interactive = sys.stdout.isatty() or "ipykernel" in sys.modules
     with (
         _stoppable(run, training["epochs"]),
-        _told(train, held_out),
+        _original_errors(train, held_out),
         contextlib.ExitStack() as open_logs,
     ):
         logs = [
@@ -77,13 +224,13 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
             steps_per_epoch=steps,
             validation_data=held_out.as_dataset(),
             shuffle=False,
-            verbose=1 if moving else 2,
+            verbose=1 if interactive else 2,
             callbacks=[
-                callbacks.Progress(),
+                callbacks.Progress(flow.monitor),
                 guard,
                 callbacks.Events(*logs, samples, guard, steps),
                 callbacks.Inversion(train.batch(0), logs[0], steps),
-                callbacks.History(history),
+                callbacks.History(flow.monitor, history),
                 plateau,
                 callbacks.Checkpoints(run, history),
                 patience,
@@ -93,8 +240,8 @@ def fit(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: An
 
 
 @contextlib.contextmanager
-def _told(*windows: Any) -> Iterator[None]:
-    """A fault while reading data, as it was before TensorFlow wrapped it."""
+def _original_errors(*windows: "Windows") -> Iterator[None]:
+    """Raise an error of reading data as it was before TensorFlow wrapped it."""
     try:
         yield
     except Exception:
@@ -105,12 +252,19 @@ def _told(*windows: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stoppable(run: Run, epochs: int) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a full disk end training with the command that goes on with it."""
+    """End training at Ctrl-C, SIGTERM or a full disk with the command that continues it.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM.
+        EnvironmentFault: the disk is full.
+    """
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    # Only the main thread may set handlers of signals.
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
     try:
         yield
     except KeyboardInterrupt:
@@ -122,7 +276,8 @@ def _stoppable(run: Run, epochs: int) -> Iterator[None]:
             f"{run.directory}: the disk is full; free some space; {_saved(run, epochs)}"
         ) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _saved(run: Run, epochs: int) -> str:

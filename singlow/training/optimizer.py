@@ -1,49 +1,114 @@
-"""Adam that refuses a gradient which is not finite, and keeps averages."""
+"""The optimizer of a run: guarded Adam, its schedule, and its state as tensors."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
+from singlow.backend import require_one_replica
 from singlow.ops.tensors import Tensor, owned
+from singlow.runs.checkpoint import Checkpoint
+from singlow.runs.tensors import described, read_tensors
+
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+
+EMA_MOMENTUM = 0.999
+GRADIENT_NORM = 10.0
+
+
+@keras.saving.register_keras_serializable("singlow")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that climbs, then falls slowly.
+
+        rate(t) = peak * min((t + 1) / warmup_steps, 1) / sqrt(1 + t / decay_steps)
+
+    It does not depend on the length of training. A run that is lengthened later is therefore the
+    run that it would have been.
+
+    Args:
+        peak: learning rate at the end of the warm-up.
+        warmup_steps: steps of the warm-up.
+        decay_steps: steps after which the rate has fallen to `peak / sqrt(2)`; `None` for no decay.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    def __init__(
+        self, peak: float, warmup_steps: int = 100, decay_steps: int | None = None
+    ) -> None:
+        super().__init__()
+        if peak <= 0 or warmup_steps < 1 or (decay_steps is not None and decay_steps < 1):
+            raise ValueError(
+                "Expected peak > 0, warmup_steps >= 1 and decay_steps >= 1. "
+                f"Received: peak={peak}, warmup_steps={warmup_steps}, decay_steps={decay_steps}."
+            )
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+        self.decay_steps = decay_steps
+
+    def __call__(self, step: Tensor) -> Tensor:
+        t = ops.cast(step, "float32")
+        rate = self.peak * ops.minimum((t + 1.0) / self.warmup_steps, 1.0)
+        return rate if self.decay_steps is None else rate / ops.sqrt(1.0 + t / self.decay_steps)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+        }
 
 
 @keras.saving.register_keras_serializable("singlow")
 class GuardedAdam(keras.optimizers.Adam):
-    """Adam that applies nothing when a gradient is not finite, and remembers its norm.
+    """Adam that does not apply a gradient that is not finite, and keeps averages of the weights.
 
     A refused step leaves weights, moments, averages and the step count as they were; only
     `refused` counts it. With `use_ema=True` the averages follow
-    `average <- m * average + (1 - m) * weight` with `m = min(ema_momentum, (1 + t) / (10 + t))`, so
-    that those of a short run are not still the initial weights. They stay averages:
-    the end of `fit` does not write them over the trained weights (`swap_averages` puts them in
-    place while a model is evaluated).
+
+        average <- m * average + (1 - m) * weight        m = min(ema_momentum, (1 + t) / (10 + t))
+
+    so that the initial weights have no part in the averages of a short run. `fit` does not write
+    the averages over the trained weights at its end; `swap_averages` exchanges them for an
+    evaluation. With `gradient_accumulation_steps` the accumulated gradient is clipped.
 
     Args:
-        anneals: whether the learning rate has a factor of its own, for `anneal` to lower.
+        anneals: whether the learning rate has a factor that `anneal` lowers.
 
     Attributes:
-        gradient_norm: scalar variable, the global norm of the last gradient, before clipping.
-        refused: scalar int32 variable, how many steps were refused so far.
+        gradient_norm: scalar variable, the global norm of the last gradient, before clipping; with
+            `gradient_accumulation_steps` that of the last accumulated gradient.
+        refused: scalar int32 variable, the number of refused steps so far.
+
+    Raises:
+        UsageError: a `tf.distribute` strategy with replicas is active.
     """
 
     def __init__(self, *args: Any, anneals: bool = False, **kwargs: Any) -> None:
+        require_one_replica()
         super().__init__(*args, **kwargs)
         self.anneals = anneals
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
+        require_one_replica()
         super().build(variables)
         if self.anneals:
-            self.rate_factor = self.add_variable((), initializer="ones", name="rate_factor")
+            self.rate_factor = self.add_variable(
+                (), initializer="ones", dtype="float32", name="rate_factor"
+            )
         for variable, average in self.averages():
             average.assign(owned(variable.value))
-        self.gradient_norm = self.add_variable((), initializer="zeros", name="gradient_norm")
+        self.gradient_norm = self.add_variable(
+            (), initializer="zeros", dtype="float32", name="gradient_norm"
+        )
         self.refused = self.add_variable((), initializer="zeros", dtype="int32", name="refused")
 
     def anneal(self, factor: float) -> None:
-        """Begin anew, as an optimizer just made, at `factor` times its learning rate until now."""
+        """Reset the moments and the step count, and multiply the learning rate by `factor`."""
         self.rate_factor.assign(self.rate_factor * factor)
         for variable in (*self._momentums, *self._velocities, self._iterations):
             variable.assign(ops.zeros_like(variable))
@@ -63,7 +128,7 @@ class GuardedAdam(keras.optimizers.Adam):
         return [(variable, average) for variable, average in pairs if average is not None]
 
     def swap_averages(self) -> None:
-        """Exchange weights and averages, exactly; a second call puts them back."""
+        """Exchange weights and averages exactly; a second call restores them."""
         for variable, average in self.averages():
             trained = ops.convert_to_numpy(variable)
             variable.assign(ops.convert_to_numpy(average))
@@ -79,7 +144,8 @@ class GuardedAdam(keras.optimizers.Adam):
         grads = [None if g is None else ops.convert_to_tensor(g) for g in grads]
         norm = _global_norm(grads)
         finite = ops.isfinite(norm)
-        self.gradient_norm.assign(norm)
+        if not self.gradient_accumulation_steps:
+            self.gradient_norm.assign(norm)
         self.refused.assign_add(ops.cast(ops.logical_not(finite), "int32"))
         if self._fused:
             self._shared = {"finite": finite}
@@ -90,7 +156,7 @@ class GuardedAdam(keras.optimizers.Adam):
 
     @property
     def _fused(self) -> bool:
-        """Whether each update is one operation, guarded by what is multiplied with."""
+        """Whether each update is one operation, which `multiply_no_nan` guards."""
         others = (self.amsgrad, self.weight_decay, self.clipnorm, self.clipvalue, not self.epsilon)
         rare = (self.gradient_accumulation_steps, self.ema_overwrite_frequency)
         own = (v.constraint or v.overwrite_with_gradient for v in self._trainable_variables)
@@ -135,9 +201,9 @@ class GuardedAdam(keras.optimizers.Adam):
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[list[Any]]:
-        """One variable after another, so that what is made for one is freed before the next.
+        """Run one update after another, so that the tensors of one are freed before the next.
 
-        Gives a list to add to what the next one waits for.
+        Yields a list to which the operations are added that the next update waits for.
         """
         import tensorflow as tf
 
@@ -147,9 +213,9 @@ class GuardedAdam(keras.optimizers.Adam):
         self._shared["turns"] = turns
 
     def _scalars(self, dtype: Any, learning_rate: Tensor) -> dict[str, Any]:
-        """What the updates of all variables of a dtype share.
+        """The scalars that the updates of all variables of a dtype share.
 
-        Where the gradient is refused, `clip` and the rate are 0, and moments are kept whole.
+        For a refused gradient `clip` and the learning rate are 0 and the moments do not decay.
         """
         if dtype not in self._shared:
             finite = self._shared["finite"]
@@ -178,6 +244,8 @@ class GuardedAdam(keras.optimizers.Adam):
     def _clip_gradients(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if self._fused:
             return grads
+        if self.gradient_accumulation_steps:
+            self.gradient_norm.assign(_global_norm(grads))
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)
         factors = {dtype: ops.cast(self._clip_factor(), dtype) for dtype in _dtypes(grads)}
@@ -216,14 +284,84 @@ def _dtypes(tensors: Sequence[Any]) -> set[Any]:
 
 
 def _global_norm(gradients: Sequence[Tensor | None]) -> Tensor:
-    found = [g for g in gradients if g is not None]
-    if found and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # half of the sum in one operation, and no square is kept
+    present = [g for g in gradients if g is not None]
+    if present and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # half of the sum in one operation, and no square is stored
 
-        halves = [ops.cast(tf.nn.l2_loss(_at_least_float32(g)), "float32") for g in found]
+        halves = [ops.cast(tf.nn.l2_loss(_at_least_float32(g)), "float32") for g in present]
         return tf.sqrt(2.0 * tf.add_n(halves))
-    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in found))
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in present))
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
+def compile_flow(flow: "Flow", training: Mapping[str, Any]) -> None:
+    """Compile a flow with its optimizer, and build the optimizer, so that its state can be set.
+
+    Args:
+        flow: the flow.
+        training: training settings: `learning_rate`, `warmup_steps`, `decay_steps`, and optionally
+            `plateau`.
+    """
+    schedule = WarmUp(training["learning_rate"], training["warmup_steps"], training["decay_steps"])
+    optimizer = GuardedAdam(
+        schedule,
+        global_clipnorm=GRADIENT_NORM,
+        use_ema=True,
+        ema_momentum=EMA_MOMENTUM,
+        anneals=bool(training.get("plateau")),
+        name="adam",
+    )
+    flow.compile(optimizer, jit_compile=_jit_compile(flow))
+    optimizer.build(flow.trainable_variables)
+
+
+def _jit_compile(flow: "Flow") -> bool:
+    if keras.backend.backend() == "jax":
+        return True
+    import tensorflow as tf
+
+    # XLA is slower than plain kernels on a CPU, and TensorFlow's lacks the plain form's slogdet.
+    return bool(tf.config.list_physical_devices("GPU")) and (
+        flow.get_config().get("mixing") != "plain"
+    )
+
+
+def capture(flow: "Flow") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The averaged weights, and everything that training continues from: numpy arrays by path."""
+    synchronise(flow)
+    averages = {id(v): average for v, average in flow.optimizer.averages()}
+    model = {v.path: ops.convert_to_numpy(averages.get(id(v), v)) for v in flow.weights}
+    state = {path: ops.convert_to_numpy(v) for path, v in _variables(flow).items()}
+    return model, state
+
+
+def restore(flow: "Flow", checkpoint: Checkpoint) -> None:
+    """Assign trained weights, optimizer, averages and random state from a checkpoint.
+
+    A checkpoint of one backend can be restored on another: widths of integers, in which backends
+    differ, are converted.
+
+    Raises:
+        DataError: the checkpoint is damaged or belongs to another model.
+    """
+    variables = _variables(flow)
+    tensors = read_tensors(checkpoint.state, described(variables))
+    for path, variable in variables.items():
+        variable.assign(tensors[path])
+
+
+def synchronise(flow: "Flow") -> None:
+    """Update the variables of a flow during `fit`, which on JAX keeps their values elsewhere."""
+    if keras.backend.backend() == "jax" and getattr(flow, "_jax_state", None) is not None:
+        flow.jax_state_sync()
+
+
+def _variables(flow: "Flow") -> dict[str, keras.Variable]:
+    variables = [*flow.variables, *flow.optimizer.variables]
+    named = {v.path: v for v in variables}
+    if len(named) != len(variables):
+        raise RuntimeError("Expected every variable to have its own path. Received: equal paths.")
+    return named

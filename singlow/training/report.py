@@ -1,18 +1,28 @@
-"""What train.py says before and after training."""
+"""What training prints: before it starts, at its end, and for a dry run."""
 
 import math
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from singlow.data.sources.layouts import sources_of
+from singlow.names import shown
+from singlow.runs.data import positions_per_second, window_length
+from singlow.runs.opening import TrainedRun, build_flow, plain_keras
 from singlow.runs.run import Run
+from singlow.runs.settings import Request, resolve
+
+if TYPE_CHECKING:
+    from singlow.data.feed.windows import Windows
+    from singlow.models.flow import Flow
 
 
-def introduce(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_out: Any) -> None:
-    """Print what is about to be trained, on what."""
+def introduce(
+    flow: "Flow", run: Run, config: Mapping[str, Any], train: "Windows", held_out: "Windows"
+) -> None:
+    """Print what is going to be trained, and on what."""
     data, training = config["data"], config["training"]
     singers = f"{len(data['singers'])} singer{'s' if len(data['singers']) != 1 else ''}"
     print(
@@ -21,81 +31,106 @@ def introduce(flow: Any, run: Run, config: Mapping[str, Any], train: Any, held_o
         f"{training['batch_size']}."
     )
     print(
-        f"{' '.join(sources_of(data['dataset']))}: {train.clips} clips to train on and "
-        f"{held_out.clips} held out, "
-        f"{singers}, {flow.signal.sample_rate} Hz; records in {os.path.relpath(data['directory'])}."
+        f"{' '.join(map(shown, sources_of(data['dataset'])))}: {train.clips} clips to train on and "
+        f"{held_out.clips} held out, {singers}, {data['sample_rate']} Hz; records in "
+        f"{os.path.relpath(data['directory'])}."
     )
 
 
-def conclude(run: Run, config: Mapping[str, Any], train: Any, held_out: Any) -> None:
-    """Print where the run lies, how to look at it, what to listen to, and what it costs."""
+def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None:
+    """Print the likelihoods of a run, where it is, its samples, and how to look at it."""
     from rich.console import Console
 
     from singlow.evaluation.likelihood import measure, table
-    from singlow.runs.opening import load_flow
 
-    checkpoint = run.checkpoint()
-    measured = measure(load_flow(config, checkpoint), train, held_out)
-    samples = sorted((run.logs / "samples").glob(f"epoch-{checkpoint.epoch:04d}-t*.wav"))
+    run = trained.run
+    measured = measure(trained.flow, train, held_out)
+    samples = sorted((run.logs / "samples").glob(f"epoch-{trained.checkpoint.epoch:04d}-t*"))
     print()
     Console(soft_wrap=not sys.stdout.isatty()).print(table({"": measured[""]}, run.name))
     print(f"Run          {os.path.relpath(run.directory)}")
     print(f"TensorBoard  tensorboard --logdir {os.path.relpath(run.logs)}")
-    for index, path in enumerate(samples):
+    suffix = trained.flow.signal.suffix
+    for index, path in enumerate(path for path in samples if path.suffix == suffix):
         print(f"{'Samples' if index == 0 else '':13}{os.path.relpath(path)}")
 
 
-def describe(config: Mapping[str, Any]) -> None:
-    """Print size, reach, latents, memory and time of a step; write nothing."""
-    import numpy as np
+def describe(
+    model: str | None = None,
+    preset: str | None = None,
+    dataset: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+    *,
+    layout: str | None = None,
+    run: str | os.PathLike | None = None,
+    fresh: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+    checkpoints: str | os.PathLike = "checkpoints",
+    logs: str | os.PathLike = "logs",
+    data_dir: str | os.PathLike | None = None,
+    **training: Any,
+) -> None:
+    """Print size, receptive field, latents, memory and time of a step; write nothing.
 
-    from singlow.runs.data import window_length
-    from singlow.runs.opening import build_flow
-    from singlow.training.state import compile_flow
+    Args:
+        model: see `singlow.train` for this and all other arguments.
 
-    training = config["training"]
+    Raises:
+        UsageError: a setting is unknown or out of its range, a source does not exist, or the run
+            exists with other settings.
+    """
+    from singlow.data.sources.layouts import require_sources
+    from singlow.training.fit import locate_run
+
+    request = Request(model, preset, dataset, layout, arguments or {}, training)
+    if request.dataset is not None:
+        require_sources(request.dataset)
+    config = resolve(request, locate_run(request, run, checkpoints, logs), fresh)
     flow = build_flow(config)
-    rate, batch = flow.signal.sample_rate, training["batch_size"]
-    window = window_length(config, flow)
-    shape = (batch, window, flow.signal.channels)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(shape)
-    x = {"x": noise.astype("float32")}
-    x |= {name: np.zeros(batch, np.int32) for name in flow.conditions_on}
-    flow.adapt(x)
-    compile_flow(flow, training)
-    before, after = flow.receptive_field
-    latents = ", ".join(
-        str(tuple(z.shape[1:])) for z in flow.encode({k: v[:1] for k, v in x.items()})
-    )
-    flow.train_on_batch(x)
-    began = time.perf_counter()
-    for _ in range(3):
-        flow.train_on_batch(x)
-    seconds = (time.perf_counter() - began) / 3
-    peak = _peak_memory()
+    window, batch_size = window_length(config, flow), config["training"]["batch_size"]
+    seconds = _seconds_per_step(flow, flow.dummy_inputs(batch_size, window), config["training"])
+    memory = _peak_memory()
+    latents = ", ".join(str(tuple(shape[1:])) for shape in flow.latent_shapes(1, window))
     print(f"Preset           {config['preset']}")
     print(f"Parameters       {_weights(flow):,}")
-    print(
-        f"Receptive field  {before + after + 1} samples of one coupling "
-        f"({1e3 * (before + after + 1) / rate:.0f} ms)"
-    )
-    print(
-        f"Window           {window} samples ({window / rate:.3f} s), a multiple of {flow.multiple}"
-    )
+    if flow.signal.maskable:
+        rate = positions_per_second(flow.signal)
+        if hasattr(flow, "receptive_field"):
+            field = sum(flow.receptive_field) + 1
+            print(f"Receptive field  {field} samples of one coupling ({1e3 * field / rate:.0f} ms)")
+        print(
+            f"Window           {window} samples ({window / rate:.3f} s), a multiple of "
+            f"{flow.multiple}"
+        )
     print(f"Latents          {latents}")
-    if peak is not None:
-        print(f"Memory           {peak:.2f} GB at its peak, libraries included, batch {batch}")
+    if memory is not None:
+        print(
+            f"Memory           {memory:.2f} GB at its peak, libraries included, batch {batch_size}"
+        )
     print(f"Seconds a step   {seconds:.3f}")
 
 
-def _weights(flow: Any) -> int:
+def _seconds_per_step(flow: "Flow", batch: dict[str, Any], training: Mapping[str, Any]) -> float:
+    from singlow.training.optimizer import compile_flow
+
+    flow.adapt(batch)
+    with plain_keras():
+        compile_flow(flow, training)
+    flow.train_on_batch(batch)
+    start = time.perf_counter()
+    for _ in range(3):
+        flow.train_on_batch(batch)
+    return (time.perf_counter() - start) / 3
+
+
+def _weights(flow: "Flow") -> int:
     return sum(math.prod(variable.shape) for variable in flow.trainable_variables)
 
 
 def _peak_memory() -> float | None:
-    """Return the peak memory of this process in GB; None where the system does not measure it."""
+    """The peak memory of this process in GB, or `None` where the system does not measure it."""
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -1,95 +1,125 @@
-"""What a flow sounds like while it is trained: samples and a reconstruction, heard and seen."""
+"""Samples of a flow in training: audio and pictures of draws, a reconstruction, other speakers."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from singlow.pictures import spectrogram, write_picture
+from singlow.errors import warn
+from singlow.pictures import write_picture
+from singlow.runs.data import positions_per_second
 from singlow.runs.events import EventLog
+
+if TYPE_CHECKING:
+    from singlow.data.feed.windows import Windows
+    from singlow.models.flow import Flow
 
 COUNT = 3
 SECONDS = 2.0
 
 
 class SampleWriter:
-    """Writes samples as wav and png, and into TensorBoard; whatever fails there is a warning.
+    """Writes samples as files and for TensorBoard; a failure is a warning.
 
-    The noise is the same every time, so that one hears the flow change and nothing else.
+    The noise is the same after every epoch, so that samples of two epochs differ by the flow alone.
+    A flow with inputs draws samples for the inputs of held-out clips; a flow that is given the
+    speaker draws them for the first speakers, and decodes a clip for these too.
 
     Args:
-        folder: for the wav and png files.
+        folder: for the files.
         log: TensorBoard's events.
-        temperature: of the samples; stands in their names and tags as `t0.7`.
-        seed: of their noise.
-        held_out: windows whose first clip's start is encoded and decoded; by a flow that is given
-            who speaks also as others.
+        temperature: of the samples; part of their names, as in `t0.7`.
+        seed: random seed of their noise.
+        held_out: the held-out windows; the first clip is encoded and decoded.
     """
 
     def __init__(
-        self, folder: Path, log: EventLog, temperature: float, seed: int, held_out: Any
+        self, folder: Path, log: EventLog, temperature: float, seed: int, held_out: "Windows"
     ) -> None:
         self.folder = folder
         self.log = log
         self.temperature = temperature
         self.seed = seed
-        self.clip = held_out.clip(0)[1]
-        self.speaker = held_out.singer(0)
-        self.names = held_out.singers
+        self.held_out = held_out
         self._warned = False
 
-    def write(self, flow: Any, epoch: int, step: int) -> list[Path]:
-        """Write everything for a flow after `epoch` epochs; returns the wav files."""
+    def write(self, flow: "Flow", epoch: int, step: int) -> list[Path]:
+        """Write all samples of a flow and return the files.
+
+        Args:
+            flow: the flow.
+            epoch: number of epochs that it is trained for.
+            step: number of training steps.
+        """
         written = []
         try:
-            for name, audio in self._clips(flow).items():
-                written.append(self._write(name, audio, flow.sample_rate, epoch, step))
-        except Exception as error:  # a sample is never worth a run
+            for name, x in self._examples(flow):
+                written.append(self._write(flow, name, x, epoch, step))
+        except Exception as error:  # training continues, whatever a sample fails with
             if not self._warned:
                 self._warned = True
                 reason = " ".join(str(error).split()) or type(error).__name__
-                print(f"\nWarning: samples could not be written ({reason}).", file=sys.stderr)
+                print(file=sys.stderr)
+                warn(f"samples could not be written ({reason}).")
         return written
 
-    def _clips(self, flow: Any) -> Mapping[str, np.ndarray]:
-        from keras import ops
+    def _examples(self, flow: "Flow") -> Iterator[tuple[str, np.ndarray]]:
+        """Names with examples of `x`, without the batch axis."""
+        for index, x in enumerate(self._draw(flow)):
+            yield f"t{self.temperature:g}-{index + 1}", x
+        inputs = self.held_out.example_inputs(0) if flow.inputs else {}
+        z = flow.encode({"x": self._first_clip(flow)[None], **inputs})
+        yield "reconstruction", _numpy(flow.decode(z, inputs))[0]
+        if "speaker" in flow.inputs:
+            own = int(inputs["speaker"][0])
+            for speaker in range(min(COUNT, flow.inputs["speaker"].size)):
+                if speaker != own:
+                    other = {**inputs, "speaker": np.array([speaker], np.int32)}
+                    yield f"to-{speaker}", _numpy(flow.decode(z, other))[0]
 
-        from singlow.audio import dequantize
+    def _draw(self, flow: "Flow") -> Iterator[np.ndarray]:
+        fixed = {"temperature": self.temperature}
+        if all(entry.kind == "item" for entry in flow.inputs.values()):
+            seconds = flow.signal.maskable and SECONDS * positions_per_second(flow.signal)
+            fixed["length"] = round(seconds) or None
+        if not flow.inputs:
+            yield from _numpy(flow.sample(count=COUNT, seed=self.seed, **fixed)[0])
+            return
+        for index in range(COUNT):
+            inputs = self.held_out.example_inputs(index % self.held_out.clips)
+            if "speaker" in flow.inputs:
+                speaker = index % flow.inputs["speaker"].size
+                inputs["speaker"] = np.array([speaker], np.int32)
+            x, lengths = flow.sample(inputs, seed=[self.seed, index], **fixed)
+            yield _numpy(x)[0, : int(lengths[0])]
 
-        length = round(SECONDS * flow.sample_rate)
-        part = dequantize(self.clip[: min(len(self.clip), length) // flow.multiple * flow.multiple])
-        asked = flow.conditions_on == ("speaker",)
-        voices = [index % len(self.names) for index in range(COUNT)]
-        given = flow.condition({"speaker": np.array(voices)}) if asked else None
-        drawn = flow.sample(COUNT, length, self.temperature, self.seed, given)
-        names = [f"t{self.temperature:g}-{index + 1}" for index in range(COUNT)]
-        clips = dict(zip(names, ops.convert_to_numpy(drawn), strict=True))
-        own = {"speaker": np.array([self.speaker])} if asked else {}
-        z = flow.encode({"x": part[None], **own})
-        clips["reconstruction"] = _first(flow.decode(z, flow.condition(own) if asked else None))
-        for voice in sorted(set(voices) - {self.speaker}) if asked else ():
-            target = flow.condition({"speaker": np.array([voice])})
-            clips[f"to-{voice}"] = _first(flow.decode(z, target))
-        return clips
+    def _first_clip(self, flow: "Flow") -> np.ndarray:
+        """At most two seconds of the first held-out clip, a multiple of the flow's `multiple`."""
+        x = flow.signal.dequantize(self.held_out.clip(0)[1])
+        if not flow.signal.maskable:
+            return x
+        most = round(SECONDS * positions_per_second(flow.signal))
+        return x[: min(len(x), most) // flow.multiple * flow.multiple]
 
-    def _write(self, name: str, audio: np.ndarray, rate: int, epoch: int, step: int) -> Path:
-        from singlow.audio import write_audio
-
-        if not np.isfinite(audio).all():
+    def _write(self, flow: "Flow", name: str, x: np.ndarray, epoch: int, step: int) -> Path:
+        if not np.isfinite(x).all():
             raise ValueError(f"{name} of epoch {epoch} is not finite")
-        path = self.folder / f"epoch-{epoch:04d}-{name}.wav"
-        write_audio(path, audio, rate)
-        picture = spectrogram(audio[:, 0], rate)
+        path = self.folder / f"epoch-{epoch:04d}-{name}{flow.signal.suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flow.signal.write(path, x)
+        picture = flow.signal.picture(x)
         write_picture(path.with_suffix(".png"), picture)
         tag = f"sample_{name}" if name.startswith("t") and not name.startswith("to-") else name
-        self.log.audio(tag, audio, rate, step)
-        self.log.image(f"{tag}_spectrogram", picture, step)
+        if flow.signal.suffix == ".wav":
+            self.log.audio(tag, x, flow.signal.sample_rate, step)
+            tag = f"{tag}_spectrogram"
+        self.log.image(tag, picture, step)
         return path
 
 
-def _first(audio: Any) -> np.ndarray:
+def _numpy(x: Any) -> np.ndarray:
     from keras import ops
 
-    return ops.convert_to_numpy(audio)[0]
+    return ops.convert_to_numpy(x)

@@ -1,0 +1,146 @@
+"""The verb `train`: train a flow on recordings, or continue a run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import UseAppendAction, arg
+
+from singlow.errors import UsageError
+from singlow.runs.settings import FLAGS, TRAINING
+
+Count = Annotated[int | None, arg(metavar="INT")]
+Real = Annotated[float | None, arg(metavar="FLOAT")]
+Name = Annotated[str | None, arg(metavar="NAME")]
+
+
+@dataclass
+class Settings:
+    """Train a normalizing flow on a folder of recordings, or continue a run.
+
+    A setting that is None is that of the preset, or that of the run if it exists.
+    """
+
+    model: Name = None
+    """Model to train: singlow (the default) or blow."""
+    preset: Name = None
+    """Named settings: singlow_16k (the default), singlow_original, singlow_tiny, blow_small (the
+    default of blow), blow_fast, blow_original or blow_tiny."""
+    dataset: Annotated[tuple[str, ...] | None, arg(metavar="builtin|DIR...")] = None
+    """Folders of recordings, LABEL=DIR to name a singer or style, a folder from data_loader.py, or
+    the built-in corpus (the default)."""
+    layout: Annotated[
+        Literal["auto", "folders", "blow", "fsdd", "ljspeech", "manifest"] | None,
+        arg(metavar="auto|folders|blow|fsdd|ljspeech|manifest"),
+    ] = None
+    """Where the singers' names come from: folders, file names, or a table (auto)."""
+    data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the prepared records of a folder of recordings; beside it when None."""
+
+    k_glow: Count = None
+    """Steps in a level (K)."""
+    l_glow: Count = None
+    """Number of levels (L)."""
+    window_size: Annotated[float | None, arg(metavar="SECONDS")] = None
+    """Length of the windows to train on."""
+    sampling_rate: Annotated[int | None, arg(metavar="HZ")] = None
+    """Sample rate to which all recordings are resampled."""
+    channel_size: Annotated[int | None, arg(metavar="1|2")] = None
+    """Number of channels: 1 for mono, 2 for stereo."""
+
+    epochs: Count = None
+    """Number of epochs in all; a larger number lengthens a run that exists."""
+    steps_per_epoch: Count = None
+    """Batches in an epoch; every epoch ends with an evaluation and a checkpoint."""
+    batch_size: Count = None
+    """Windows in a batch."""
+    learning_rate: Real = None
+    """Peak of Adam's learning rate."""
+    precision: Annotated[Literal["float32", "bfloat16"] | None, arg(metavar="float32|bfloat16")] = (
+        None
+    )
+    """Precision of the networks in training; everything that inverts stays in float32."""
+    backprop: Annotated[Literal["stored", "inverted"] | None, arg(metavar="stored|inverted")] = None
+    """Whether to store the activations of each step, or to compute them again: less memory, more
+    time."""
+    temperature: Real = None
+    """Temperature of the samples written every epoch (0.7)."""
+    seed: Count = None
+    """Random seed of weights, data order and noise (0)."""
+
+    run: Name = None
+    """Name of the run under checkpoints/, or a path; the preset's name when None."""
+    fresh: bool = False
+    """Move a run of this name aside and start over."""
+    patience: Count = None
+    """Stop after this many epochs without a lower held-out loss; 0 never stops."""
+    set: Annotated[tuple[str, ...], UseAppendAction, arg(metavar="KEY=VALUE")] = ()
+    """Any argument of the model or setting of its training, as JSON: --set width=96
+    --set "dilations=[1,2,4,8]" --set balanced=true."""
+    dry_run: bool = False
+    """Print parameters, receptive field, latents, memory and seconds per step; write nothing."""
+
+
+_ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision", "backprop")
+
+
+def train(
+    settings: Annotated[Settings, arg(name="")],
+    checkpoints: Annotated[Path, arg(metavar="DIR")] = Path("checkpoints"),
+    logs: Annotated[Path, arg(metavar="DIR")] = Path("logs"),
+) -> None:
+    """Train a normalizing flow on a folder of recordings, or continue a run.
+
+    Args:
+        settings: What to train, and how.
+        checkpoints: Folder with one folder for each run.
+        logs: Folder with the TensorBoard events and the samples of each run.
+    """
+    arguments = arguments_of(settings)
+
+    from singlow.training import fit, report
+
+    if settings.dry_run:
+        report.describe(**arguments, checkpoints=checkpoints, logs=logs)
+    else:
+        fit.train(**arguments, checkpoints=checkpoints, logs=logs)
+
+
+def arguments_of(settings: Settings) -> dict[str, Any]:
+    """The arguments of `singlow.train` that flags stand for.
+
+    Raises:
+        UsageError: `--set` is not KEY=VALUE, or gives a setting twice.
+    """
+    flags = {
+        key: value
+        for key, value in asdict(settings).items()
+        if value is not None and value is not False
+    }
+    overrides = _parsed(flags.pop("set"), flags)
+    arguments = {FLAGS.get(key, key): flags.pop(key) for key in _ARGUMENTS if key in flags}
+    arguments |= {key: value for key, value in overrides.items() if key not in TRAINING}
+    flags |= {key: value for key, value in overrides.items() if key in TRAINING}
+    flags.pop("dry_run", None)
+    return {**flags, "arguments": arguments}
+
+
+def _parsed(texts: tuple[str, ...], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `--set`, by the names of settings."""
+    overrides: dict[str, Any] = {}
+    known = {FLAGS.get(field.name, field.name): field.name for field in fields(Settings)}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key.isidentifier():
+            raise UsageError(f'Expected --set KEY=VALUE, as in --set width=96. Received: "{text}".')
+        name = FLAGS.get(key, key)
+        if name in overrides or known.get(name) in flags:
+            other = f"--set {key}" if name in overrides else f"--{known[name]}"
+            raise UsageError(f"Expected {key} once. Received: {other} and --set {key}.")
+        try:
+            overrides[name] = json.loads(value)
+        except ValueError:
+            overrides[name] = value
+    return overrides
