@@ -3,30 +3,49 @@
 Importing it loads no framework until a name is used.
 """
 
+import difflib
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Flow": "singlow.models.flow",
-    "SinGlow": "singlow.models.singlow",
-    "Blow": "singlow.models.blow",
-    "PRESETS": "singlow.models.presets",
-    "load_audio": "singlow.audio",
-    "write_audio": "singlow.audio",
-    "bijections": None,
-    "networks": None,
-    "models": None,
-    "audio": None,
-    "data": None,
-    "testing": None,
+    # What the verbs of the command line do.
+    "train": "training",
+    "prepare": "data.prepare.build",
+    "open_run": "runs.opening",
+    "convert": "voices.convert",
+    "enroll": "voices.enroll",
+    "migrate": "latents.migrate",
+    "evaluate": "evaluation.likelihood",
+    # Models.
+    "Flow": "models",
+    "SinGlow": "models",
+    "Blow": "models",
+    "PRESETS": "models",
+    "register_model": "models",
+    # What `x` is, and what a model is given beside it.
+    "Audio": "signals",
+    "Image": "signals",
+    "LogMel": "signals",
+    "Input": "inputs",
+    # Audio files.
+    "load_audio": "audio",
+    "write_audio": "audio",
 }
-__all__ = ["__version__", *_HOMES]
+_PACKAGES = ("bijections", "networks", "models", "audio", "data", "testing")
+__all__ = ["__version__", *_HOMES, *_PACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES[name]
-    return import_module(f"singlow.{name}") if home is None else getattr(import_module(home), name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    near = difflib.get_close_matches(name, __all__, 1)
+    hint = f". Did you mean {near[0]}?" if near else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,28 +1,28 @@
-"""Everything done with a trained run: python3 -m singlow VERB RUN ..."""
+"""The command line: `singlow VERB ...`, or `python3 -m singlow VERB ...`."""
+
+import sys
 
 from singlow.errors import run_command
+
+_DESCRIPTION = """\
+Train normalizing flows for sound, and use trained runs. RUN is a name under checkpoints/, or a
+path."""
 
 
 def main() -> None:
     """Run the verb that the command line names."""
-    # Here, so that Ctrl-C while they load is told as any other.
-    from singlow.commands.check import check
-    from singlow.commands.convert import convert
-    from singlow.commands.doctor import doctor
-    from singlow.commands.encode import decode, encode
-    from singlow.commands.enroll import enroll
-    from singlow.commands.evaluate import evaluate
+    # Imported here, so that Ctrl-C during the imports ends the command without a traceback.
+    from singlow.commands import VERBS
     from singlow.commands.flags import run_verb
-    from singlow.commands.interpolate import interpolate
-    from singlow.commands.migrate import migrate
-    from singlow.commands.project import project
-    from singlow.commands.sample import sample
-    from singlow.commands.votes import votes
 
-    verbs = (check, sample, encode, decode, migrate, interpolate, convert, enroll, evaluate)
-    verbs = {verb.__name__: verb for verb in (*verbs, project, votes, doctor)}
-    run_verb(verbs, "Use a trained run: RUN is a name under checkpoints/, or a path.")
+    run_verb(VERBS, _DESCRIPTION)
+
+
+def run() -> None:
+    """Run the command line and exit with its code."""
+    # Training continues when the reader of its output, as `head`, has gone.
+    run_command(main, lasting=sys.argv[1:2] == ["train"])
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run()

@@ -1,109 +1,194 @@
-"""Flags from typed settings, with mistakes told in one line."""
+"""Flags of the command line: read from typed settings or signatures, with one-line errors."""
 
 import contextlib
+import dataclasses
 import functools
+import inspect
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import tyro
 
 from singlow.errors import UsageError
+from singlow.names import find_name, suggest
+from singlow.streams import escape
 
 Settings = TypeVar("Settings")
+Verb = Callable[..., None]
+
+CONFIG = (tyro.conf.FlagCreatePairsOff,)
 
 
 def parse(settings: type[Settings], arguments: Sequence[str] | None = None) -> Settings:
-    """The flags of a script, as the dataclass whose fields they are.
+    """Read the flags of a script as a dataclass whose fields are the flags.
+
+    Args:
+        settings: The dataclass.
+        arguments: Words of the command line; those of this process when `None`.
 
     Raises:
-        UsageError: a flag is unknown or its value cannot be read.
+        UsageError: A flag is unknown or its value cannot be read.
     """
-    parsed, unknown = _told_in_one_line(
-        lambda: tyro.cli(
-            settings,
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-            use_underscores=True,
-            return_unknown_args=True,
-        )
-    )
-    _refuse(unknown)
-    return parsed
+    return _read(settings, arguments, prog=None)
+
+
+def run_function(
+    function: Verb, arguments: Sequence[str] | None = None, program: str | None = None
+) -> None:
+    """Call a function with the flags of the command line as its arguments.
+
+    Args:
+        function: Its parameters are the flags; its docstring is their help.
+        arguments: Words of the command line; those of this process when `None`.
+        program: How the usage line calls the command; the name of the script when `None`.
+
+    Raises:
+        UsageError: A flag is unknown or its value cannot be read.
+    """
+    _read(_bound(function), arguments, program or program_name())()
 
 
 def run_verb(
-    verbs: dict[str, Callable[..., None]], description: str, arguments: Sequence[str] | None = None
+    verbs: Mapping[str, str | Verb], description: str, arguments: Sequence[str] | None = None
 ) -> None:
-    """Run the verb that the first argument names, with the flags after it.
+    """Run the verb that the first argument names, with the flags that follow it.
+
+    Args:
+        verbs: For each verb its function, or where it is as `module:name`.
+        description: Text of the help between the usage line and the list of verbs.
+        arguments: Words of the command line; those of this process when `None`.
 
     Raises:
-        UsageError: the verb or a flag is unknown, or a value cannot be read.
+        UsageError: The verb or a flag is unknown, or a value cannot be read.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    name = arguments[0]
+    if name in ("-h", "--help"):
+        _print_help(verbs, description)
+    elif name == "--version":
+        from singlow import __version__
+
+        print(f"singlow {__version__}")
+    elif name.startswith("-"):
+        raise UsageError(f"Expected a verb, --help or --version. Received: {escape(name)}.")
+    else:
+        verb = find_name(name, verbs, "verb")
+        run_function(load_verb(verbs[verb]), arguments[1:], f"{program_name()} {verb}")
+
+
+def program_name() -> str:
+    """How this process was started: `singlow`, `train.py`, ... or `python3 -m singlow`."""
+    name = PurePath(sys.argv[0] if sys.argv else "").name
+    if name in ("train.py", "data_loader.py"):
+        return name
+    return "singlow" if name.removesuffix(".exe") == "singlow" else "python3 -m singlow"
+
+
+def load_verb(verb: str | Verb) -> Verb:
+    """Return the function of a verb, which may be given as `module:name`."""
+    if not isinstance(verb, str):
+        return verb
+    module, name = verb.split(":")
+    return getattr(import_module(module), name)
+
+
+def _print_help(verbs: Mapping[str, str | Verb], description: str) -> None:
+    program, width = program_name(), max(map(len, verbs))
+    print(f"usage: {program} VERB ...\n\n{description}\n\nverbs:")
+    for name, verb in verbs.items():
+        summary = inspect.getdoc(load_verb(verb)) or ""
+        print(f"  {name:{width}}  {summary.partition(chr(10))[0]}")
+    print(f"\n{program} VERB --help lists the flags of a verb; {program} --version the version.")
+
+
+def _read(target: Any, arguments: Sequence[str] | None, prog: str | None) -> Any:
+    """Read flags with tyro after a check for unknown ones.
+
+    Raises:
+        UsageError: A flag is unknown or its value cannot be read.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments:
-        arguments = ["--help"]
-    name = arguments[0]
-    if not name.startswith("-") and name not in verbs:
-        raise UsageError(f"Expected a verb in {', '.join(verbs)}. Received: {name}.")
-    if name in verbs:
-        parsed = _told_in_one_line(
-            lambda: tyro.cli(
-                _bound(verbs[name]),
-                prog=f"python3 -m singlow {name}",
-                args=arguments[1:],
-                config=(tyro.conf.FlagCreatePairsOff,),
+    known = ["--help", *_flags_of(target)]
+    _refuse([word for word in _before_dashes(arguments) if _is_unknown(word, known)], known)
+    message = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(message):
+            result, unknown = tyro.cli(
+                target,
+                prog=prog,
+                args=arguments,
+                config=CONFIG,
                 use_underscores=True,
                 return_unknown_args=True,
             )
-        )
-        call, unknown = parsed
-        _refuse(unknown)
-        call()
-        return
-    if name not in ("-h", "--help"):
-        raise UsageError(f"Expected a verb in {', '.join(verbs)}. Received: {name}.")
-    width = max(map(len, verbs))
-    print(f"usage: python3 -m singlow VERB ...\n\n{description}\n\nverbs:")
-    for verb, function in verbs.items():
-        print(f"  {verb:{width}}  {(function.__doc__ or '').strip().splitlines()[0]}")
-    print("\npython3 -m singlow VERB --help tells its flags.")
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise UsageError(_sentence(message.getvalue())) from None
+    _refuse(unknown, known)
+    return result
 
 
-def _bound(function: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """The function with its signature, returning the call instead of making it."""
+def _bound(function: Verb) -> Callable[..., Callable[[], None]]:
+    """Wrap a function so that it returns its call instead of making it."""
 
     @functools.wraps(function)
-    def later(*args: Any, **kwargs: Any) -> Callable[[], None]:
+    def bound(*args: Any, **kwargs: Any) -> Callable[[], None]:
         return lambda: function(*args, **kwargs)
 
-    return later
+    return bound
 
 
-def _told_in_one_line(read: Callable[[], Any]) -> Any:
-    told = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(told):
-            return read()
-    except SystemExit as left:
-        if not left.code:
-            raise
-        raise UsageError(_sentence(told.getvalue())) from None
+def _flags_of(target: Any) -> list[str]:
+    """The flags, with two dashes and underscores, that a dataclass or a function declares."""
+    flags = []
+    hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
+    hints.pop("return", None)
+    for name, kind in hints.items():
+        options = getattr(kind, "__metadata__", ())
+        plain = getattr(kind, "__origin__", kind)
+        if dataclasses.is_dataclass(plain):
+            flags += _flags_of(plain)
+        elif tyro.conf.Positional not in options:
+            flags.append(f"--{name}")
+    return flags
+
+
+def _before_dashes(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _is_unknown(word: str, known: Sequence[str]) -> bool:
+    flag = word.partition("=")[0].replace("-", "_")
+    return word.startswith("--") and flag.replace("__", "--", 1) not in known
+
+
+def _refuse(words: Sequence[str], known: Sequence[str]) -> None:
+    """Raise an error for the first of some unknown words, which suggests the nearest flag.
+
+    Raises:
+        UsageError: There is such a word.
+    """
+    if not words:
+        return
+    word = escape(words[0])
+    if not word.startswith("-"):
+        raise UsageError(f"Expected no further argument. Received: {word}.")
+    near = suggest(words[0].partition("=")[0], known)
+    raise UsageError(f"Expected a flag that --help lists. Received: {word}.{near}")
 
 
 def _sentence(box: str) -> str:
-    """The first paragraph under the title of a box that tyro drew, in whatever characters."""
+    """The first paragraph below the title of a box that tyro drew, as one line."""
     lines = [line.strip(" │╭╮╰╯|+") for line in box.splitlines()]
     rule = [not line or set(line) <= set("─-") for line in lines]
     start = next((i for i in range(1, len(lines)) if not rule[i]), len(lines))
     stop = next((i for i in range(start, len(lines)) if rule[i]), len(lines))
     text = re.sub(r"\s+", " ", " ".join(lines[start:stop])) or "The flags cannot be read"
     return f"{text.rstrip('.')}. See --help."
-
-
-def _refuse(unknown: Sequence[str]) -> None:
-    if unknown:
-        kind = "a flag that --help lists" if unknown[0].startswith("-") else "no further argument"
-        raise UsageError(f"Expected {kind}. Received: {unknown[0]}.")
