@@ -1,75 +1,141 @@
 """The verb `doctor`: what is wrong with the installation, and what to do."""
 
+import json
 import os
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from singlow.errors import EnvironmentFault, SinglowError
 
-_PYTHON = (3, 11)
-_PACKAGES = {
-    "tensorflow": (2, 21),
-    "keras": (3, 15),
-    "numpy": (2, 0),
-    "scipy": (1, 14),
-    "scikit-learn": (1, 5),
-    "soundfile": (0, 13),
-    "soxr": (0, 5),
-    "safetensors": (0, 4),
-    "tyro": (1, 0),
-    "rich": (13, 0),
-    "tensorboardX": (2, 6),
-    "tensorboard": (2, 20),
-    "matplotlib": (3, 8),
-    "google-crc32c": (1, 5),
-    "protobuf": (5, 0),
-}
+_ROOT = Path(__file__).resolve().parents[2]  # of the checkout, or site-packages
+_PYTHON = ">=3.11"
 _FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _LEAST_FREE = 1 << 30
-_INSTALL = "pip3 install -r requirements.txt"
+_KERAS = {
+    "backend": ("tensorflow", "jax"),
+    "floatx": ("float32", "float16", "float64"),
+    "image_data_format": ("channels_last", "channels_first"),
+}
+"""Settings of keras.json with some of their values, Keras's own default first."""
 
-Finding = tuple[str, str, str | None]  # what, how it is, what to do (None: nothing)
+
+class Finding(NamedTuple):
+    """One line of the report.
+
+    Attributes:
+        subject: What was looked at.
+        state: How it is.
+        remedy: What to do; `None` where nothing is wrong.
+    """
+
+    subject: str
+    state: str
+    remedy: str | None = None
 
 
 def doctor() -> None:
-    """Say what is wrong with the installation, and what to do about it."""
+    """Report what is wrong with the installation, and what to do about it."""
     findings = []
-    for what, how, remedy in _findings():
-        findings.append(remedy)
-        print(f"{'ok  ' if remedy is None else 'BAD '} {what:14} {how}")
-        if remedy is not None:
-            print(f"     {'':14} -> {remedy}")
-    wrong = sum(remedy is not None for remedy in findings)
+    for finding in _findings():
+        findings.append(finding)
+        print(f"{'BAD' if finding.remedy else 'ok':4} {finding.subject:22} {finding.state}")
+        if finding.remedy:
+            print(f"{'':4} {'':22} -> {finding.remedy}")
+    wrong = sum(finding.remedy is not None for finding in findings)
     if wrong:
         raise EnvironmentFault(f"{wrong} of {len(findings)} checks found something wrong.")
     print("Everything singlow needs is there.")
 
 
 def _findings() -> Iterator[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    wanted = ".".join(map(str, _PYTHON))
-    old = sys.version_info < _PYTHON
-    yield "Python", version, f"install Python {wanted} or newer" if old else None
-    for name, least in _PACKAGES.items():
-        yield _package(name, least)
+    requirements, python, install = _declared()
+    yield _version("Python", ".".join(map(str, sys.version_info[:3])), python, "install it")
+    for requirement in requirements:
+        yield _package(requirement, install)
+    yield _keras_settings()
     yield _backend()
-    yield _sound()
+    yield _sound(install)
     for name in ("checkpoints", "logs"):
         yield _writable(Path(name))
 
 
-def _package(name: str, least: tuple[int, int]) -> Finding:
+def _declared() -> tuple[list[str], str, str]:
+    """Requirements, versions of Python, and the command that installs the requirements.
+
+    They are those of pyproject.toml in a checkout, and those of the installed package otherwise.
+    """
+    file = _ROOT / "pyproject.toml"
+    if file.is_file():
+        project = tomllib.loads(file.read_text("utf-8"))["project"]
+        extra = project["optional-dependencies"]["jax"] if _on_jax() else []
+        command = "pip3 install -r requirements.txt" + (" jax" if _on_jax() else "")
+        return [*project["dependencies"], *extra], project["requires-python"], command
+    package = metadata.metadata("singlow")
+    extra = "[jax]" if _on_jax() else ""
+    return (
+        metadata.requires("singlow") or [],
+        package.get("Requires-Python") or _PYTHON,
+        f'pip3 install --upgrade --upgrade-strategy eager "singlow{extra}"',
+    )
+
+
+def _on_jax() -> bool:
+    return os.environ.get("KERAS_BACKEND") == "jax"
+
+
+def _package(text: str, install: str) -> Finding:
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(text)
     try:
-        version = metadata.version(name)
+        version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        return name, "missing", _INSTALL
-    numbers = tuple(int("".join(filter(str.isdigit, p)) or 0) for p in version.split(".")[:2])
-    wanted = ".".join(map(str, least))
-    return name, version, None if numbers >= least else f"needs {wanted} or newer: {_INSTALL}"
+        return Finding(requirement.name, "missing", install)
+    return _version(requirement.name, version, str(requirement.specifier), install)
+
+
+def _version(name: str, version: str, wanted: str, install: str) -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    fits = SpecifierSet(wanted).contains(version, prereleases=True)
+    return Finding(name, version, None if fits else f"needs {wanted}: {install}")
+
+
+def _keras_settings() -> Finding:
+    """The user-wide settings of Keras, and what they would change."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    file = Path(home).expanduser() / "keras.json"
+    subject = "Keras settings"
+    try:
+        settings = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return Finding(subject, f"{file}: none")
+    except ValueError:
+        return Finding(subject, f"{file}: not JSON, which Keras ignores")
+    except OSError as error:
+        return Finding(subject, f"{file}: {error.strerror}", "make it readable, or remove it")
+    if not isinstance(settings, dict):
+        return Finding(subject, f"{file}: not a dictionary", "remove it")
+    values = {key: settings.get(key, known[0]) for key, known in _KERAS.items()}
+    refused = [key for key in ("floatx", "image_data_format") if values[key] not in _KERAS[key]]
+    if not isinstance(settings.get("epsilon", 1e-7), float):
+        refused.append("epsilon")
+    if refused:
+        remedy = f"Keras does not start with this {refused[0]}: correct or remove the file"
+        return Finding(subject, f"{file}: {refused[0]} is {settings[refused[0]]!r}", remedy)
+    changed = [f"{key}={value}" for key, value in values.items() if value != _KERAS[key][0]]
+    if not changed:
+        return Finding(subject, f"{file}: Keras's defaults")
+    return Finding(
+        subject,
+        f"{file}: {', '.join(changed)}: changes layers of your own; singlow sets its own",
+    )
 
 
 def _backend() -> Finding:
@@ -78,25 +144,26 @@ def _backend() -> Finding:
     try:
         name = start_backend()
     except SinglowError as error:
-        return "backend", os.environ.get("KERAS_BACKEND", ""), str(error)
+        return Finding("backend", os.environ.get("KERAS_BACKEND", ""), str(error))
     if name == "jax":
         import jax
 
-        return "backend", f"{name}, {', '.join(map(str, jax.devices()))}", None
+        return Finding("backend", f"{name}, {', '.join(map(str, jax.devices()))}")
     import tensorflow as tf
 
     devices = [device.device_type for device in tf.config.list_physical_devices()]
-    return "backend", f"{name}, {', '.join(devices)}", None
+    return Finding("backend", f"{name}, {', '.join(devices)}")
 
 
-def _sound() -> Finding:
+def _sound(install: str) -> Finding:
     try:
         import soundfile
     except (ImportError, OSError) as error:
-        return "audio formats", str(error), _INSTALL
-    missing = [name for name in _FORMATS if name not in soundfile.available_formats()]
-    have = ", ".join(name for name in _FORMATS if name not in missing)
-    return "audio formats", have, f"{', '.join(missing)} missing: {_INSTALL}" if missing else None
+        return Finding("audio formats", str(error), install)
+    available = [name for name in _FORMATS if name in soundfile.available_formats()]
+    missing = [name for name in _FORMATS if name not in available]
+    remedy = f"{', '.join(missing)} missing: {install}" if missing else None
+    return Finding("audio formats", ", ".join(available), remedy)
 
 
 def _writable(folder: Path) -> Finding:
@@ -105,6 +172,7 @@ def _writable(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=place):
             free = shutil.disk_usage(place).free
     except OSError as error:
-        return f"{folder}/", f"{error.strerror}", f"allow writing to {place}, or work elsewhere"
-    how = f"writable, {free / 1e9:.1f} GB free"
-    return f"{folder}/", how, None if free > _LEAST_FREE else "free some space"
+        remedy = f"allow writing to {place}, or work elsewhere"
+        return Finding(f"{folder}/", f"{error.strerror}", remedy)
+    state = f"writable, {free / 1e9:.1f} GB free"
+    return Finding(f"{folder}/", state, None if free > _LEAST_FREE else "free some space")
