@@ -1,7 +1,7 @@
-"""Checks that a layer is what it claims: invertible, with the right log-determinant.
+"""Checks that a layer is invertible and that its log-determinant is right.
 
-They run on either backend, in the layer's own precision, and are meant for layers of one's own as
-much as for ours:
+They run on either backend, in the layer's own precision, and are meant for a user's own layers as
+well as for those of singlow:
 
     >>> import keras
     >>> from singlow.bijections import ActNorm
@@ -25,15 +25,16 @@ from singlow.ops.tensors import Tensor
 
 _INVERSION = {"float32": 1e-4, "float64": 1e-10}
 _LOG_DET = {"float32": 1e-4, "float64": 1e-10}
+_VALUES = 2**15  # that pass through a layer at once while a Jacobian is computed
 
 
 def nudge(layer: keras.layers.Layer, seed: int = 0, scale: float = 0.1) -> None:
-    """Move every trainable weight at random: a coupling that starts at zero is the identity.
+    """Add noise to every trainable weight, because a coupling that starts at zero is the identity.
 
     Args:
-        layer: built layer or model.
-        seed: of the noise, the same on every backend.
-        scale: standard deviation of the noise.
+        layer: Built layer or model.
+        seed: Random seed of the noise, which is the same on every backend.
+        scale: Standard deviation of the noise.
     """
     rng = np.random.default_rng(seed)
     for weight in layer.trainable_variables:
@@ -42,48 +43,80 @@ def nudge(layer: keras.layers.Layer, seed: int = 0, scale: float = 0.1) -> None:
 
 
 def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
-    """Autodiff Jacobians of a function that treats the items of a batch apart, an item each.
-
-    All rows come from one backward pass: each item is repeated once a row, and row `i` is
-    differentiated in its output `i` alone.
+    """Compute the Jacobian of each item of a batch with automatic differentiation.
 
     Args:
-        function: from `(batch, n)` to `(batch, n)`, for any batch.
-        x: where, `(batch, n)`.
+        function: Maps `(batch, n)` to `(batch, n)` for any batch; an output depends on the item of
+            its own row alone.
+        x: Where the Jacobians are computed, `(batch, n)`.
 
     Returns:
-        `(batch, n, n)`.
+        `(batch, n, n)`: in row `i` the derivatives of output `i`.
 
     Raises:
         RuntimeError: Keras runs on a backend other than TensorFlow and JAX.
     """
-    return _jacobian(lambda rows: (function(rows),), x)[0]
+    return _jacobian(lambda rows, item: (function(rows), rows[:, 0]), x)[0]
 
 
-def _jacobian(function: Callable[[Tensor], tuple], x: Tensor) -> tuple[np.ndarray, Any]:
-    """The same of the first of `function`'s outputs, and the others, a row each."""
-    x = ops.convert_to_tensor(x)
-    rows = ops.repeat(x, x.shape[-1], axis=0)
+def _jacobian(
+    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """The Jacobians of the first output of `function`, and its second output.
 
-    def diagonal(rows: Tensor) -> tuple[Tensor, Any]:
-        output, *others = function(rows)
-        return ops.sum(output * ops.tile(ops.eye(x.shape[-1], dtype=x.dtype), (len(x), 1))), others
+    Each item is repeated once for every output, and row `i` is differentiated in its output `i`
+    alone, so that one backward pass computes many rows.
+
+    Args:
+        function: From rows `(rows, n)` and their items `(rows,)` to the outputs `(rows, n)`
+            and one more number for each row `(rows,)`.
+        x: `(batch, n)`.
+
+    Returns:
+        `(batch, n, n)` and `(batch, n)`.
+    """
+    x = ops.convert_to_numpy(x)
+    items, size = x.shape
+    value_and_gradient = _value_and_gradient(function)
+    gradients, numbers = [], []
+    for start in range(0, items * size, max(1, _VALUES // size)):
+        index = np.arange(start, min(start + max(1, _VALUES // size), items * size))
+        item, output = np.divmod(index, size)
+        selected = np.eye(size, dtype=x.dtype)[output]
+        arguments = (x[item], item.astype(np.int32), selected)
+        number, gradient = value_and_gradient(*map(ops.convert_to_tensor, arguments))
+        gradients.append(ops.convert_to_numpy(gradient))
+        numbers.append(ops.convert_to_numpy(number))
+    return (
+        np.concatenate(gradients).reshape(items, size, size),
+        np.concatenate(numbers).reshape(items, size),
+    )
+
+
+def _value_and_gradient(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple]:
+    """A function of rows, items and selected outputs: the numbers, and the gradient in the rows."""
+
+    def selected_sum(rows: Tensor, item: Tensor, selected: Tensor) -> tuple[Tensor, Tensor]:
+        output, number = function(rows, item)
+        return ops.sum(output * selected), number
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            tape.watch(rows)
-            value, others = diagonal(rows)
-        found = tape.gradient(value, rows)
-    elif backend == "jax":
+        def differentiate(rows: Tensor, item: Tensor, selected: Tensor) -> tuple[Tensor, Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(rows)
+                value, number = selected_sum(rows, item, selected)
+            return number, tape.gradient(value, rows)
+
+        return differentiate
+    if backend == "jax":
         import jax
 
-        found, others = jax.jit(jax.grad(diagonal, has_aux=True))(rows)
-    else:
-        raise RuntimeError(f"Expected the TensorFlow or the JAX backend. Received: {backend}.")
-    return ops.convert_to_numpy(found).reshape(*x.shape, x.shape[-1]), others
+        gradient = jax.jit(jax.grad(selected_sum, has_aux=True))
+        return lambda *arguments: gradient(*arguments)[::-1]
+    raise RuntimeError(f"Expected the TensorFlow or the JAX backend. Received: {backend}.")
 
 
 def check_invertible(
@@ -93,33 +126,33 @@ def check_invertible(
     frame_mask: Tensor | None = None,
     tolerance: float | None = None,
 ) -> float:
-    """Check that `inverse` undoes the layer and that the two log-determinants cancel.
+    """Check that `inverse` restores `x` and that the log-determinants of both directions cancel.
 
     Args:
-        layer: the bijection.
-        x: data, `(batch, time, channels)` or an image batch.
-        condition: as the layer takes it.
+        layer: The bijection.
+        x: Data, `(batch, time, channels)` or `(batch, height, width, channels)`.
+        condition: As the layer takes it.
         frame_mask: `(batch, time)`; only valid frames are compared.
-        tolerance: largest error allowed, for `x` as it is and for the log-determinants by
-            dimension; 1e-4 in float32 and 1e-10 in float64 when `None`.
+        tolerance: Largest error allowed, of a value of `x` and of the log-determinants divided by
+            the number of dimensions; 1e-4 in float32 and 1e-10 in float64 when `None`.
 
     Returns:
         The largest error of `x`.
 
     Raises:
-        AssertionError: an error is larger, or is not a number.
+        AssertionError: An error is larger, or is NaN.
     """
     x = ops.convert_to_tensor(x)
     limit = _INVERSION[keras.backend.standardize_dtype(x.dtype)] if tolerance is None else tolerance
     z, log_det = layer(x, condition, frame_mask)
-    back, inverse_log_det = layer.inverse(z, condition, frame_mask)
-    difference = np.abs(ops.convert_to_numpy(back) - ops.convert_to_numpy(x))
+    restored, inverse_log_det = layer.inverse(z, condition, frame_mask)
+    difference = np.abs(ops.convert_to_numpy(restored) - ops.convert_to_numpy(x))
     if frame_mask is not None:
         difference = difference * ops.convert_to_numpy(frame_mask)[..., None]
     error = float(difference.max())
-    leftover = np.abs(ops.convert_to_numpy(log_det + inverse_log_det)).max() / _dimensions(x)
+    remainder = np.abs(ops.convert_to_numpy(log_det + inverse_log_det)).max() / _dimensions(x)
     _require(error, limit, f"{layer.name}: inverse(forward(x)) is off by")
-    _require(float(leftover), limit, f"{layer.name}: log-determinants do not cancel, a dimension:")
+    _require(float(remainder), limit, f"{layer.name}: log-determinants do not cancel, a dimension:")
     return error
 
 
@@ -129,19 +162,23 @@ def check_log_det(
     condition: Tensor | None = None,
     tolerance: float | None = None,
 ) -> float:
-    """Check both log-determinants against `log |det J|` of the autodiff Jacobian.
+    """Check the log-determinants of both directions against `log |det J|` of the Jacobian `J`.
+
+    Use several frames: with one, a layer that forgets to multiply by their number passes.
 
     Args:
-        layer: the bijection.
-        x: data; the Jacobian is dense, so keep a batch item under a few hundred values.
-        condition: as the layer takes it, with batch 1 or the batch of `x`.
-        tolerance: largest error a dimension; 1e-4 in float32 and 1e-10 in float64 when `None`.
+        layer: The bijection.
+        x: Data, `(batch, time, channels)` or `(batch, height, width, channels)`. The Jacobian is
+            dense: keep an item below a few hundred values.
+        condition: As the layer takes it, with a batch of 1 or that of `x`.
+        tolerance: Largest error divided by the number of dimensions; 1e-4 in float32 and 1e-10 in
+            float64 when `None`.
 
     Returns:
-        The largest error a dimension of the two directions.
+        The largest error of both directions, divided by the number of dimensions.
 
     Raises:
-        AssertionError: an error is larger, or is not a number.
+        AssertionError: An error is larger, or is NaN.
     """
     x = ops.convert_to_tensor(x)
     limit = _LOG_DET[keras.backend.standardize_dtype(x.dtype)] if tolerance is None else tolerance
@@ -157,20 +194,20 @@ def check_log_det(
 def _log_det_error(layer: InvertibleLayer, inputs: Any, condition: Any, reverse: bool) -> float:
     shapes = [tuple(part.shape) for part in _parts(inputs)]
     flat = _flattened(_parts(inputs))
-    items, size = flat.shape
-    if condition is not None:
-        condition = ops.repeat(condition, items * size // len(condition), axis=0)
 
-    def function(rows: Tensor) -> tuple[Tensor, Tensor]:
+    def function(rows: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
         parts = _unflattened(rows, shapes)
         x = parts if isinstance(inputs, list) else parts[0]
-        output, log_det = layer(x, condition, reverse=reverse)
+        repeated = keras.tree.map_structure(
+            lambda entry: None if entry is None else ops.take(entry, item % len(entry), axis=0),
+            condition,
+        )
+        output, log_det = layer(x, repeated, reverse=reverse)
         return _flattened(output), log_det
 
-    found, (log_det,) = _jacobian(function, flat)
-    expected = np.linalg.slogdet(found)[1]
-    told = ops.convert_to_numpy(log_det).reshape(items, size)
-    return float(np.abs(told - expected[:, None]).max()) / size
+    matrices, log_det = _jacobian(function, flat)
+    expected = np.linalg.slogdet(matrices)[1]
+    return float(np.abs(log_det - expected[:, None]).max()) / flat.shape[1]
 
 
 def _parts(x: Any) -> list[Tensor]:
@@ -195,6 +232,6 @@ def _unflattened(flat: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
     return parts
 
 
-def _require(error: float, limit: float, what: str) -> None:
+def _require(error: float, limit: float, description: str) -> None:
     if not error <= limit:
-        raise AssertionError(f"{what} {error:.3g}. Expected at most {limit:.3g}.")
+        raise AssertionError(f"{description} {error:.3g}. Expected at most {limit:.3g}.")

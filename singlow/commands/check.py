@@ -1,160 +1,211 @@
-"""The verb `check`: whether a trained run still inverts, and its log-determinant is right."""
+"""The verb `check`: whether a run still inverts, and whether its log-determinant is right."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from singlow.commands.places import Epoch, RunName
 from singlow.errors import DataError, SinglowError, UsageError
-from singlow.runs.opening import Opened, open_run
+from singlow.runs.opening import open_run
 
-LARGEST_ERROR = 1e-4
-LEAST_RATIO = 80.0
-ROUNDING = 10.0
-LOG_DET = 1e-6
-_CLIPS = 4
-Given = dict[str, np.ndarray]
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+    from singlow.runs.opening import TrainedRun
+
+LARGEST_ERROR = 1e-4  # of x -> z -> x, for x in [-1, 1)
+LEAST_RATIO = 80.0  # decibels
+LARGEST_LATENT_ERROR = 0.1  # of z -> x -> z; most latents have a standard deviation of 1
+LARGEST_FACTOR = 10.0  # between the error of z -> x -> z and that of rounding x alone
+LARGEST_LOG_DET_ERROR = 1e-6  # for each dimension
+_ITEMS = 4
+_DIMENSIONS = 192  # of the piece on which the log-determinant is measured, if possible
+Batch = dict[str, np.ndarray]
 
 
 def check(run: RunName, epoch: Epoch = "newest") -> None:
-    """Measure x -> z -> x, z -> x -> z and the log-determinant of a run; fail when one is off.
+    """Measure x -> z -> x, z -> x -> z and the log-determinant of a run; fail if one is wrong.
 
-    x -> z -> x fails above 1e-4 or under 80 dB. z -> x -> z, from drawn latents, cannot be better
-    than x rounded to float32 allows: it fails above ten times the error that this rounding alone
-    makes, measured with a copy of the flow in float64.
+    x -> z -> x fails above an error of 1e-4 or below a ratio of 80 dB. z -> x -> z starts from
+    latents drawn from the run's prior. It fails above an error of 0.1, and above ten times the
+    error that rounding x to float32 causes alone, which a copy of the flow in float64 measures. The
+    log-determinant is compared with that of the Jacobian over several frames.
 
     Args:
-        run: name under checkpoints/, or a path.
-        epoch: which checkpoint.
+        run: Name under checkpoints/, or a path.
+        epoch: Which checkpoint.
     """
     from singlow.backend import start_backend
 
     if start_backend() != "tensorflow":
-        raise UsageError("check needs float64, hence TensorFlow: run it without KERAS_BACKEND=jax.")
+        raise UsageError(
+            "Expected the TensorFlow backend, since check needs float64. Received: "
+            "KERAS_BACKEND=jax. Run it without KERAS_BACKEND."
+        )
     from singlow.runs.opening import load_flow
 
     opened = open_run(run, epoch)
     exact = load_flow(opened.config, opened.checkpoint, "float64")
-    given, source = _clips(opened)
+    batch, source = _batch(opened)
     print(f"{opened.run.name}, epoch {opened.checkpoint.epoch}, on {source}.")
     failures = [
-        *_data_first(opened.flow, given),
-        *_latents_first(opened.flow, exact, given),
-        *_log_det(exact, given),
+        *_check_data(opened.flow, batch),
+        *_check_latents(opened.flow, exact, batch),
+        *_check_log_det(exact, batch),
     ]
     if failures:
         raise SinglowError(f"Run {opened.run.name} fails its check: {'; '.join(failures)}.")
     print("All within their limits.")
 
 
-def _data_first(flow: Any, given: Given) -> list[str]:
-    x = given["x"]
-    back = _numpy(flow.decode(flow.encode(given), flow.condition(given)))
-    error = np.abs(back.astype(np.float64) - x).max()
-    ratio = _decibels(x, back)
+def _check_data(flow: "Flow", batch: Batch) -> list[str]:
+    """Compare `x` with `decode(encode(x))` in its valid positions and return what fails."""
+    from singlow.audio import snr_db
+
+    x, mask = batch["x"].astype(np.float64), batch.get("frame_mask")
+    decoded = _numpy(flow.decode(flow.encode(batch), _beside(batch)))
+    if mask is not None:
+        x, decoded = x * mask[..., None], decoded * mask[..., None]
+    error, ratio = np.abs(decoded - x).max(), snr_db(x, decoded)
+    limit = LARGEST_ERROR * max(1.0, np.abs(x).max())
     print(
-        f"x -> z -> x    largest error {error:.2e} (limit {LARGEST_ERROR:.0e}), "
+        f"x -> z -> x    largest error {error:.2e} (limit {limit:.0e}), "
         f"ratio {ratio:.1f} dB (limit {LEAST_RATIO:.0f} dB)"
     )
-    failed = not (error <= LARGEST_ERROR and ratio >= LEAST_RATIO)
-    return [f"x -> z -> x is off by {error:.2e}, {ratio:.1f} dB"] if failed else []
+    passed = error <= limit and ratio >= LEAST_RATIO
+    return [] if passed else [f"x -> z -> x is off by {error:.2e}, {ratio:.1f} dB"]
 
 
-def _latents_first(flow: Any, exact: Any, given: Given) -> list[str]:
-    rng = np.random.default_rng(0)
-    z = [rng.standard_normal(latent.shape).astype(np.float32) for latent in flow.encode(given)]
-    error = _largest(flow.encode({**given, "x": flow.decode(z, flow.condition(given))}), z)
-    rounded = _numpy(exact.decode(z, exact.condition(given))).astype(np.float32)
-    alone = _largest(exact.encode({**given, "x": rounded.astype(np.float64)}), z)
+def _check_latents(flow: "Flow", exact: "Flow", batch: Batch) -> list[str]:
+    """Compare drawn latents `z` with `encode(decode(z))` and return what fails."""
+    beside = {name: value for name, value in _beside(batch).items() if name != "frame_mask"}
+    z = _drawn_latents(flow, beside, *batch["x"].shape[:2])
+    error = _largest(flow.encode({**beside, "x": flow.decode(z, beside)}), z)
+    rounded = _numpy(exact.decode(z, beside)).astype(np.float32).astype(np.float64)
+    alone = _largest(exact.encode({**beside, "x": rounded}), z)
     print(
-        f"z -> x -> z    largest error {error:.2e}, "
-        f"{error / max(alone, 1e-300):.1f} times the {alone:.2e} of rounding x (limit {ROUNDING:g})"
+        f"z -> x -> z    largest error {error:.2e} (limit {LARGEST_LATENT_ERROR:g}), "
+        f"{error / max(alone, 1e-300):.1f} times the {alone:.2e} of rounding x "
+        f"(limit {LARGEST_FACTOR:g})"
     )
-    return [] if error <= ROUNDING * alone else [f"z -> x -> z is off by {error:.2e}"]
+    passed = error <= LARGEST_LATENT_ERROR and error <= LARGEST_FACTOR * alone
+    return [] if passed else [f"z -> x -> z is off by {error:.2e}"]
 
 
-def _log_det(exact: Any, given: Given) -> list[str]:
+def _check_log_det(exact: "Flow", batch: Batch) -> list[str]:
+    """Compare the log-determinant with that of the Jacobian and return what fails."""
     from keras import ops
 
     from singlow.testing import check_log_det
 
-    start = given["x"].shape[1] // 2 // exact.multiple * exact.multiple
-    window = given["x"][:1, start : start + exact.multiple].astype(np.float64)
-    condition = exact.condition({name: value[:1] for name, value in given.items()})
+    piece = _piece(exact, batch)
+    x = ops.convert_to_tensor(piece["x"].astype(np.float64))
     try:
         with np.errstate(invalid="ignore"):
-            error = check_log_det(
-                exact.bijection, ops.convert_to_tensor(window), condition, tolerance=math.inf
-            )
-    except AssertionError:  # not a number, which no tolerance allows
+            condition = exact.condition(_beside(piece))
+            error = check_log_det(exact.bijection, x, condition, tolerance=math.inf)
+    except AssertionError:  # NaN, which no tolerance allows
         error = math.nan
+    positions = " x ".join(map(str, x.shape[1:-1]))
     print(
-        f"log_det        error {error:.2e} a dimension against autodiff, {exact.multiple} samples "
-        f"in float64 (limit {LOG_DET:.0e})"
+        f"log_det        error {error:.2e} a dimension against autodiff, {positions} positions "
+        f"in float64 (limit {LARGEST_LOG_DET_ERROR:.0e})"
     )
-    return [] if error <= LOG_DET else [f"log_det is off by {error:.2e} a dimension"]
+    return [] if error <= LARGEST_LOG_DET_ERROR else [f"log_det is off by {error:.2e} a dimension"]
 
 
-def _clips(opened: Opened) -> tuple[Given, str]:
-    """Held-out windows of the run's data, or of the built-in corpus when those are gone."""
-    from singlow.data.feed.windows import Windows
+def _drawn_latents(flow: "Flow", inputs: Batch, count: int, length: int) -> list[np.ndarray]:
+    """Latents drawn from the flow's prior for these inputs, as `Flow.sample` draws them."""
+    from keras import ops
+
+    given = {name: ops.convert_to_tensor(value) for name, value in inputs.items()}
+    longest = int(flow.sample_lengths(given, count, length).max())
+    whole = -(-longest // flow.multiple) * flow.multiple
+    shapes = flow.latent_shapes(count, whole)
+    drawn = flow.prior(given).sample(np.random.default_rng(0), shapes, temperature=1.0)
+    return [_numpy(latent).astype(np.float32) for latent in drawn]
+
+
+def _piece(flow: "Flow", batch: Batch) -> Batch:
+    """The first item, cut to several frames: small enough for a dense Jacobian."""
+    item = {name: value[:1] for name, value in batch.items() if name != "frame_mask"}
+    x = item["x"]
+    if not flow.signal.maskable:
+        side = _smallest_side(flow)
+        return {**item, "x": x[:, :side, :side]}
+    hops = {name: entry.hop for name, entry in flow.inputs.items() if entry.kind == "frames"}
+    frame = math.lcm(flow.multiple, *hops.values())
+    length = frame * max(2, _DIMENSIONS // (frame * x.shape[-1]))
+    start = max(0, x.shape[1] - length) // 2 // frame * frame
+    for name, hop in {"x": 1, **hops}.items():
+        steps = np.arange(start // hop, (start + length) // hop) % item[name].shape[1]
+        item[name] = item[name][:, steps]  # a short item is repeated
+    return item
+
+
+def _smallest_side(flow: "Flow") -> int:
+    """The side of the smallest square that is several frames of an image."""
+    height, width, channels = flow.signal.shape(1, None)[1:]
+    for side in range(2, min(height, width)):
+        shapes = flow.bijection.latent_shape((1, side, side, channels))
+        shapes = shapes if isinstance(shapes, list) else [shapes]
+        if sum(math.prod(shape[1:]) for shape in shapes) == side * side * channels:
+            return min(max(4, 2 * side), height, width)
+    return min(height, width)
+
+
+def _batch(opened: "TrainedRun") -> tuple[Batch, str]:
+    """Held-out windows of the run's data and their source, or a synthetic batch without data."""
     from singlow.data.sources.layouts import sources_of
-    from singlow.runs.data import window_length
+    from singlow.runs.data import open_windows, window_length
 
-    flow, training = opened.flow, opened.config["training"]
-    window = window_length(opened.config, flow)
-    directory = Path(opened.config["data"].get("directory", ""))
+    flow, config = opened.flow, opened.config
+    directory = Path(config["data"].get("directory", ""))
     if (directory / "dataset_info.json").is_file():
-        held_out = Windows(
-            directory,
-            "validation",
-            window,
-            _CLIPS,
-            training["seed"],
-            multiple=flow.multiple,
-            training=False,
-            speakers=True,
-        )
-        if (held_out.sample_rate, held_out.channels) != (flow.sample_rate, flow.channels):
+        held_out = open_windows(config, flow)[1]
+        stored = (held_out.sample_rate, held_out.channels)
+        signal = flow.signal
+        if hasattr(signal, "sample_rate") and stored != (signal.sample_rate, signal.channels):
             raise DataError(
-                f"{directory}: Expected {flow.sample_rate} Hz and {flow.channels} "
-                f"channel(s). Received: {held_out.sample_rate} Hz and {held_out.channels}. Build "
-                "it again as the run began, or move it away to check on a synthetic clip."
+                f"{directory}: Expected {signal.sample_rate} Hz and {signal.channels} channel(s). "
+                f"Received: {stored[0]} Hz and {stored[1]}. Build it again as the run began, or "
+                "move it away to check on a synthetic clip."
             )
-        if held_out.steps:
-            batch = held_out.batch(0)
-            given = {name: batch[name] for name in ("x", *flow.conditions_on)}
-            sources = sources_of(opened.config["data"]["dataset"])
-            return given, f"held-out clips of {' '.join(sources)}"
-    given = {"x": _synthetic(flow, window)}
-    given |= {name: np.zeros(_CLIPS, np.int32) for name in flow.conditions_on}
-    return given, "a synthetic clip, since the run's own data are gone"
+        batch = {name: value[:_ITEMS] for name, value in held_out.batch(0).items()}
+        return batch, f"held-out clips of {' '.join(sources_of(config['data']['dataset']))}"
+    window = window_length(config, flow)
+    batch = flow.dummy_inputs(_ITEMS, window)
+    if not hasattr(flow.signal, "sample_rate"):
+        return batch, "random data, since the run's own data are gone"
+    batch["x"] = _synthetic(flow, window)
+    return batch, "a synthetic clip, since the run's own data are gone"
 
 
-def _synthetic(flow: Any, window: int) -> np.ndarray:
+def _synthetic(flow: "Flow", window: int) -> np.ndarray:
+    """Windows of a clip of the built-in corpus, `(_ITEMS, window, channels)`."""
     from singlow.audio import dequantize, resample, to_channels
     from singlow.choir import corpus
 
     clip = next(corpus.clips(clips_per_singer=1))
-    audio = resample(dequantize(clip.audio), clip.sample_rate, flow.sample_rate)
-    audio = np.resize(to_channels(audio, flow.channels), (_CLIPS * window, flow.channels))
-    return audio.reshape(_CLIPS, window, flow.channels).astype(np.float32)
+    signal = flow.signal
+    audio = resample(dequantize(clip.audio), clip.sample_rate, signal.sample_rate)
+    audio = np.resize(to_channels(audio, signal.channels), (_ITEMS * window, signal.channels))
+    return audio.reshape(_ITEMS, window, signal.channels).astype(np.float32)
 
 
-def _largest(latents: list[Any], expected: list[np.ndarray]) -> float:
+def _beside(batch: Batch) -> Batch:
+    return {name: value for name, value in batch.items() if name != "x"}
+
+
+def _largest(latents: Sequence[Any], expected: Sequence[np.ndarray]) -> float:
     pairs = zip(latents, expected, strict=True)
-    return max(float(np.abs(_numpy(a).astype(np.float64) - b).max()) for a, b in pairs)
+    errors = [np.abs(_numpy(a).astype(np.float64) - b).max() for a, b in pairs]
+    return float(np.max(errors))  # unlike max, NaN wins
 
 
 def _numpy(tensor: Any) -> np.ndarray:
     from keras import ops
 
     return ops.convert_to_numpy(tensor)
-
-
-def _decibels(reference: np.ndarray, estimate: np.ndarray) -> float:
-    from singlow.audio import snr_db
-
-    return snr_db(reference, estimate)
