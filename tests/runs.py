@@ -4,32 +4,39 @@ from pathlib import Path
 
 import numpy as np
 
-from singlow.models.presets import preset
 from singlow.runs.checkpoint import Checkpoint
 from singlow.runs.run import Run, locate
 from singlow.runs.settings import DEFAULTS, FORMAT, VERSION
 
+TINY = {
+    "window_size": 0.128,
+    "batch_size": 4,
+    "learning_rate": 0.001,
+    "warmup_steps": 10,
+    "epochs": 2,
+    "steps_per_epoch": 20,
+}
 CONFIG = {
     "format": FORMAT,
     "version": VERSION,
     "model": "singlow",
     "preset": "singlow_tiny",
     "arguments": {},
-    "data": {"dataset": "builtin"},
-    "training": {**DEFAULTS, **preset("singlow_tiny").training},
+    "data": {"dataset": "builtin", "layout": "auto"},
+    "training": {**DEFAULTS, **TINY},
 }
 
 
 def run_in(folder: Path) -> Run:
-    """The run `t` below a folder; nothing is written."""
+    """The run `t` in a folder; nothing is written."""
     return locate("t", folder / "checkpoints", folder / "logs")
 
 
 def save(run: Run, epoch: int, bits: float = 1.0, size: int = 10) -> Checkpoint:
-    """Write a checkpoint whose weights are its epoch."""
+    """Write a checkpoint whose weights are the number of its epoch."""
     model = {"weight": np.full(size, epoch, np.float32)}
     state = {"moment": np.arange(size), "scalar": np.array(3, np.int32)}
-    return run.save(epoch, model, state, {"held_out_bits": bits, "history": [bits] * epoch})
+    return run.save(epoch, model, state, {"held_out": bits, "history": [bits] * epoch})
 
 
 VOICES = ("ada", "bo", "cy")
@@ -46,16 +53,16 @@ BLOW = {
         "embedding_size": 4,
         "sample_rate": 8000,
     },
-    "data": {"dataset": "voices", "directory": "", "singers": list(VOICES)},
+    "data": {"dataset": "voices", "layout": "auto", "directory": "", "singers": list(VOICES)},
     "training": {**CONFIG["training"], "window_size": 0.128},
 }
 
 
 def blow_in(folder: Path) -> Run:
-    """The run `b` of a Blow that three speakers make different maps, as one that was trained."""
+    """The run `b` of a Blow with three speakers and random weights, saved as if it was trained."""
     from singlow.runs.opening import build_flow
     from singlow.testing import nudge
-    from singlow.training.state import capture, compile_flow
+    from singlow.training.optimizer import capture, compile_flow
 
     run = locate("b", folder / "checkpoints", folder / "logs")
     run.directory.mkdir(parents=True)
@@ -65,5 +72,5 @@ def blow_in(folder: Path) -> Run:
     flow.adapt({"x": noise, "speaker": np.arange(6) % 3})
     nudge(flow)
     compile_flow(flow, BLOW["training"])
-    run.save(1, *capture(flow), {"held_out_bits": 1.0, "history": [1.0]})
+    run.save(1, *capture(flow), {"held_out": 1.0, "history": [1.0]})
     return run

@@ -29,7 +29,7 @@ def test_a_run_is_loaded_on_jax_without_tensorflow(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from singlow.training.state import build_flow, load_flow
+from singlow.runs.opening import build_flow, load_flow
 from tests.runs import CONFIG, run_in
 
 config = {**CONFIG, "arguments": {"k_glow": 1, "l_glow": 1, "squeeze": 4, "width": 4}}

@@ -71,9 +71,9 @@ def test_settings_of_a_trainer_that_came_between_are_kept(tmp_path):
     with first.begin(config):
         save(first, 1)
     other = {**config, "arguments": {"k_glow": 3}, "training": {**CONFIG["training"], "seed": 1}}
-    with pytest.raises(UsageError) as told, second.begin(other):
+    with pytest.raises(UsageError) as error, second.begin(other):
         pass
-    assert "k_glow is 2, given 3; seed is 0, given 1" in str(told.value)
+    assert "k_glow is 2, given 3; seed is 0, given 1" in str(error.value)
     assert first.config == config
     longer = {**config, "training": {**CONFIG["training"], "epochs": 9}, "versions": {}}
     longer["arguments"] = {"k_glow": 2, "new": True}  # of a newer singlow
@@ -111,7 +111,7 @@ def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):
             lambda: Windows(folder, "train", 512, 1),
             lambda path=path: list(read_shard(path)),
         ):
-            with pytest.raises(DataError) as told:
+            with pytest.raises(DataError) as error:
                 read()
-            command = str(told.value).partition("Run: ")[2]
+            command = str(error.value).partition("Run: ")[2]
             assert shlex.split(command)[-3:] == ["prepare", "--recover", str(folder)]

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from singlow.training.optimizer import GuardedAdam
-from singlow.training.schedules import WarmUp
+from singlow.training.optimizer import GuardedAdam, WarmUp
 
 COMPILED = keras.backend.backend() == "jax"
 to_numpy = keras.ops.convert_to_numpy

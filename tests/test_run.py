@@ -23,7 +23,7 @@ def run(tmp_path):
     return run
 
 
-def test_tensors_come_back_as_they_were(tmp_path):
+def test_tensors_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "x.safetensors"
     given = {
         "a": np.arange(6, dtype=np.float32).reshape(2, 3).T,
@@ -39,7 +39,11 @@ def test_tensors_come_back_as_they_were(tmp_path):
         assert read[name].dtype == array.dtype
         assert read[name].shape == array.shape
         assert (read[name] == array).all()
-    for name, wrong in (("a", ("float32", (6,))), ("scalar", ("int64", ()))):
+    for name, wrong in (
+        ("a", ("float32", (6,))),
+        ("scalar", ("float32", ())),
+        ("a", ("int32", (2, 3))),
+    ):
         with pytest.raises(DataError, match=f"Expected {name} to be"):
             tensors.read_tensors(path, {**described, name: wrong})
     with pytest.raises(DataError, match="lacks new"):
@@ -47,6 +51,22 @@ def test_tensors_come_back_as_they_were(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(DataError, match="not a safetensors file"):
         tensors.read_tensors(path, described)
+
+
+def test_widths_of_integers_are_not_part_of_the_format(tmp_path):
+    """TensorFlow counts steps in int64, JAX in int32."""
+    path = tmp_path / "x.safetensors"
+    tensors.write_tensors(path, {"step": np.array(7), "seed": np.array([1, 2**31], np.uint32)})
+    read = tensors.read_tensors(path, {"step": ("int32", ()), "seed": ("int64", (2,))})
+    assert [read["step"].dtype, read["seed"].dtype] == [np.int32, np.int64]
+    assert (read["step"], *read["seed"]) == (7, 1, 2**31)
+    with pytest.raises(DataError, match="Expected seed to fit into int32"):
+        tensors.read_tensors(path, {"step": ("int64", ()), "seed": ("int32", (2,))})
+
+
+def test_checkpoints_of_earlier_versions_have_a_held_out_loss(run):
+    saved = run.save(1, {}, {}, {"held_out_bits": 9.5, "history": [9.5]})
+    assert saved.held_out == 9.5
 
 
 def test_the_last_two_and_the_best_are_kept(run):
@@ -74,7 +94,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys, n
         run.checkpoint()
 
 
-def test_a_run_without_a_checkpoint_says_so(run):
+def test_a_run_without_a_checkpoint_is_refused(run):
     with pytest.raises(UsageError, match="no checkpoint yet"):
         run.checkpoint()
 
@@ -93,10 +113,10 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(run, monkeypatch, failin
 
     for module in (tensors, files):
         monkeypatch.setattr(module, "sync", full)
-    with pytest.raises(EnvironmentFault) as told:
+    with pytest.raises(EnvironmentFault) as error:
         save(run, 2)
-    assert "epoch-000" in str(told.value)
-    assert "Free some space" in str(told.value)
+    assert "epoch-000" in str(error.value)
+    assert "Free some space" in str(error.value)
     monkeypatch.undo()
     assert run.checkpoint("1").fault() is None
     run.clean()
@@ -115,8 +135,8 @@ def test_too_little_space_is_seen_before_writing(run, monkeypatch):
 
 def test_one_trainer_at_a_time(run):
     other = locate("t", run.directory.parent, run.logs.parent)
-    told = pytest.raises(UsageError, match="being trained by another process")
-    with run.lock(), told, other.lock():
+    refused = pytest.raises(UsageError, match="being trained by another process")
+    with run.lock(), refused, other.lock():
         pass
     with run.lock():
         pass
@@ -137,7 +157,7 @@ def test_fresh_moves_checkpoints_and_logs_aside(run):
     assert run.directory.with_name("t.old-2").is_dir()
 
 
-def test_what_a_killed_trainer_left_is_removed(run):
+def test_leftovers_of_a_killed_trainer_are_removed(run):
     half = run.directory / ".tmp-epoch-0003"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
@@ -145,7 +165,7 @@ def test_what_a_killed_trainer_left_is_removed(run):
         assert not half.exists()
 
 
-def test_what_is_saved_last_is_kept_when_newer_ones_are_damaged(run):
+def test_the_last_checkpoint_is_kept_when_newer_ones_are_damaged(run):
     for epoch, bits in ((1, 1.0), (3, 2.0), (4, 2.0)):
         save(run, epoch, bits)
     for epoch in (3, 4):
@@ -166,13 +186,13 @@ def test_a_damaged_checkpoint_is_not_the_best_to_keep(run):
 
 
 @pytest.mark.parametrize("bits", [10**400, "x", None, [1]], ids=["huge", "text", "none", "list"])
-def test_bits_that_are_no_number_count_as_infinite(run, bits):
-    saved = run.save(1, {}, {}, {"held_out_bits": bits, "history": [bits, 1.0]})
-    assert saved.held_out_bits == np.inf
+def test_a_loss_that_is_no_number_counts_as_infinite(run, bits):
+    saved = run.save(1, {}, {}, {"held_out": bits, "history": [bits, 1.0]})
+    assert saved.held_out == np.inf
     assert saved.history == [np.inf, 1.0]
 
 
-def test_a_missing_run_is_told_with_the_known_ones(run):
+def test_a_missing_run_is_refused_with_the_known_ones(run):
     with pytest.raises(UsageError, match="Known runs: t"):
         find("nope", run.directory.parent)
     assert find("t", run.directory.parent).directory == run.directory
@@ -180,7 +200,7 @@ def test_a_missing_run_is_told_with_the_known_ones(run):
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a b", "-x"])
-def test_names_that_no_folder_should_have(tmp_path, name):
+def test_names_that_no_folder_may_have(tmp_path, name):
     with pytest.raises(UsageError, match="Expected a run name"):
         locate(name, tmp_path, tmp_path)
 
@@ -189,7 +209,7 @@ def test_names_that_no_folder_should_have(tmp_path, name):
     "text",
     ["", "{", "[]", json.dumps({**CONFIG, "version": 99}), json.dumps({**CONFIG, "arguments": 3})],
 )
-def test_damaged_settings_are_named(run, text):
+def test_damaged_settings_are_refused(run, text):
     (run.directory / "config.json").write_text(text)
     with pytest.raises(DataError, match=r"config\.json"):
         run.config  # noqa: B018
@@ -210,13 +230,13 @@ def test_damaged_settings_are_named(run, text):
 )
 def test_settings_out_of_their_range_are_named(run, part, key, value):
     run.write_config({**CONFIG, part: {**CONFIG[part], key: value}})
-    with pytest.raises(DataError, match=rf"config\.json: .*{key}") as told:
+    with pytest.raises(DataError, match=rf"config\.json: .*{key}") as error:
         run.config  # noqa: B018
-    assert len(str(told.value)) < 400
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize(("part", "key"), [("training", "decay_steps"), ("data", "dataset")])
-def test_settings_that_lack_something_are_named(run, part, key):
+def test_missing_settings_are_named(run, part, key):
     rest = {name: value for name, value in CONFIG[part].items() if name != key}
     run.write_config({**CONFIG, part: rest})
     with pytest.raises(DataError, match=rf"config\.json: .*{key}"):
