@@ -1,27 +1,49 @@
 """A recording of any length as latents, in memory and as an npz file."""
 
+import dataclasses
 import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from singlow.errors import DataError
 from singlow.files import atomic_write
+from singlow.runs.opening import TrainedRun, open_run
+from singlow.voices.convert import limit_bursts
+from singlow.voices.identify import Identity, identify
+from singlow.voices.recordings import (
+    Inputs,
+    Recording,
+    loudness_gain,
+    naming_recording,
+    read_recording,
+    run_loudness,
+)
+from singlow.voices.speakers import (
+    AUTO,
+    SPEAKER,
+    embedding_of,
+    speaker_inputs,
+    speakers_of,
+)
+
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
 
 FORMAT = "singlow-latents"
-VERSION, SPOKEN_VERSION = 2, 3
+VERSION, SPEAKER_VERSION = 2, 3
 _TEXTS = ("format", "run", "fingerprint")
 _NUMBERS = ("version", "length", "sample_rate", "channels", "epoch", "levels")
-_SPOKEN = ("speaker", "embedding", "gain")
+_OF_SPEAKER = ("speaker", "embedding", "gain")
 _LARGEST_TEXT = 4096
-_LEAST_GAIN = 1e-9
-_PIECE = 1 << 17  # samples that a flow is given at a time
+_SMALLEST_GAIN = 1e-9
+_PIECE = 1 << 17  # samples that a flow processes at a time
 _UNREADABLE = (
     ValueError,
     KeyError,
@@ -36,19 +58,19 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Song:
-    """A recording's latents.
+    """The latents of a recording.
 
     Attributes:
-        latents: finest first, each `(time, channels)` at its level's resolution.
+        latents: finest first, each `(time, channels)` at the resolution of its level.
         length: samples of the recording, without the padding at its end.
         sample_rate: Hz.
         channels: of the recording.
         run: name of the run that encoded it.
         epoch: of the checkpoint.
         fingerprint: of the checkpoint's weights.
-        speaker: who it was encoded as, by a flow that is told; "" by another.
+        speaker: name of the speaker under whom it was encoded; "" for a flow without speakers.
         embedding: of the speaker, `(embedding_size,)`.
-        gain: what the recording was multiplied by before it was encoded.
+        gain: factor by which the recording was multiplied before it was encoded.
     """
 
     latents: list[np.ndarray]
@@ -63,33 +85,122 @@ class Song:
     gain: float = 1.0
 
 
-def encode_song(flow: Any, audio: np.ndarray, **facts: Any) -> Song:
-    """The latents of audio `(time, channels)` of any length, at the flow's rate.
-
-    It is padded with zeros to a multiple of `flow.multiple`, and encoded in pieces with all that
-    their latents depend on, where the flow's `context` tells it; else whole.
+def encode(
+    run: str | TrainedRun,
+    recording: Recording,
+    speaker: str = AUTO,
+    sample_rate: int | None = None,
+) -> tuple[Song, Identity | None]:
+    """Encode a recording with a run, from which `decode` restores it.
 
     Args:
-        flow: any flow on audio; `Flow.for_inference` makes one for which long audio fits in memory.
+        run: a run of audio, or its name.
+        recording: path of an audio file, or audio `(time,)` or `(time, channels)`, float in +-1. It
+            is resampled and mixed to the run's sample rate and channels.
+        speaker: for a run with speakers, the name of the speaker of the recording, or `"auto"` to
+            identify the likeliest one.
+        sample_rate: Hz of audio that is given as an array; the run's when `None`.
+
+    Returns:
+        The latents, and how the speaker was identified; `None` if it was not.
+
+    Raises:
+        UsageError: a speaker is unknown, or is given for a run without speakers.
+        DataError: the recording cannot be read; or, for a run with speakers, it is silent or too
+            short.
+    """
+    run = open_run(run)
+    flow = run.coder
+    facts = {"run": run.name, "epoch": run.checkpoint.epoch, "fingerprint": run.fingerprint}
+    audio = read_recording(recording, flow.signal.sample_rate, sample_rate, flow.signal.channels)
+    if SPEAKER not in flow.inputs and speaker == AUTO:
+        return encode_song(flow, audio, **facts), None
+    speakers, identity = speakers_of(run, "leave --speaker out"), None
+    with naming_recording(recording):
+        gain = loudness_gain(audio, run_loudness(run))
+        chosen = speakers.choose(speaker, AUTO)
+        if len(chosen) > 1:
+            identity = identify(run, audio, among=chosen)
+        name = next(iter(chosen)) if identity is None else identity.name
+        song = encode_song(flow, audio * np.float32(gain), chosen[name], **facts)
+    embedding = embedding_of(chosen[name])
+    return dataclasses.replace(song, speaker=name, embedding=embedding, gain=gain), identity
+
+
+def decode(
+    run: str | TrainedRun, song: Song, speaker: str | None = None
+) -> tuple[np.ndarray, float]:
+    """Decode latents from `encode`.
+
+    Args:
+        run: the run that encoded them, or its name.
+        song: the latents.
+        speaker: for a run with speakers, the name of the speaker of the result; the speaker under
+            whom the recording was encoded, which restores it, when `None`.
+
+    Returns:
+        The audio `(time, channels)` float32, and the share of its samples that were clipped because
+        the conversion to another speaker burst.
+
+    Raises:
+        UsageError: a speaker is unknown, or is given for a run without speakers.
+        DataError: the latents do not fit the run, or the result is not finite.
+    """
+    run = open_run(run)
+    flow = run.coder
+    if SPEAKER not in flow.inputs and speaker is None:
+        return decode_song(flow, song), 0.0
+    speakers = speakers_of(run, "leave --speaker out")
+    size = speakers.table.shape[1]
+    if song.embedding is None or len(song.embedding) != size:
+        raise DataError(
+            f"Expected latents with the embedding of a speaker, {size} numbers. Received: latents "
+            "with another or none; they were encoded by another model."
+        )
+    if speaker is None:
+        audio, burst = decode_song(flow, song, speaker_inputs(song.embedding)), 0.0
+    else:
+        audio, burst = limit_bursts(decode_song(flow, song, speakers[speaker]))
+    return audio / np.float32(song.gain), burst
+
+
+def encode_song(
+    flow: "Flow", audio: np.ndarray, inputs: Inputs | None = None, **facts: Any
+) -> Song:
+    """Encode audio `(time, channels)` of any length, at the flow's rate.
+
+    The audio is padded with zeros to a multiple of `flow.multiple`. If the flow's `context` is
+    known, it is encoded in pieces, each with everything that its latents depend on.
+
+    Args:
+        flow: a flow of audio; `Flow.for_inference` returns one for which long audio fits in memory.
         audio: float32 in +-1.
-        facts: `run`, `epoch` and `fingerprint` to store.
+        inputs: the flow's inputs of one item, a batch of 1; frames cover the padded audio.
+        facts: `run`, `epoch` and `fingerprint`, stored with the latents.
     """
     from keras import ops
 
     length = len(audio) + -len(audio) % flow.multiple
-    latents = [np.empty(shape, np.float32) for shape in _shapes(flow, length)]
+    shapes = flow.latent_shapes(1, length)
+    latents = [np.empty(shape[1:], np.float32) for shape in shapes]
     for seen, own in _pieces(flow, length):
         part = audio[seen]
         part = np.pad(part, ((0, seen.stop - seen.start - len(part)), (0, 0)))
-        found = flow.encode(part.astype(np.float32, copy=False)[None])
-        for latent, z in zip(latents, found, strict=True):
+        x = part.astype(np.float32, copy=False)[None]
+        piece = flow.encode({**_inputs_within(flow, inputs, seen), "x": x})
+        for latent, z in zip(latents, piece, strict=True):
             frame = length // len(latent)
             latent[_over(own, frame)] = ops.convert_to_numpy(z)[0][_within(own, seen, frame)]
     return Song(latents, len(audio), flow.signal.sample_rate, flow.signal.channels, **facts)
 
 
-def decode_song(flow: Any, song: Song) -> np.ndarray:
-    """The audio `(time, channels)` of latents, without the padding; in pieces as `encode_song`.
+def decode_song(flow: "Flow", song: Song, inputs: Inputs | None = None) -> np.ndarray:
+    """Decode latents to audio `(time, channels)` without the padding, in pieces of the same size.
+
+    Args:
+        flow: the flow that encoded them.
+        song: the latents.
+        inputs: the flow's inputs of one item, as for `encode_song`.
 
     Raises:
         DataError: the latents do not fit the flow.
@@ -101,12 +212,13 @@ def decode_song(flow: Any, song: Song) -> np.ndarray:
     audio = np.empty((length, song.channels), np.float32)
     for seen, own in _pieces(flow, length):
         parts = [z[_over(seen, length // len(z))][None] for z in song.latents]
-        audio[own] = ops.convert_to_numpy(flow.decode(parts))[0][_within(own, seen, 1)]
+        x = flow.decode(parts, _inputs_within(flow, inputs, seen))
+        audio[own] = ops.convert_to_numpy(x)[0][_within(own, seen, 1)]
     return audio[: song.length]
 
 
-def _pieces(flow: Any, length: int) -> Iterator[tuple[slice, slice]]:
-    """Stretches of samples that a flow is given at a time, and those of them that are kept."""
+def _pieces(flow: "Flow", length: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the ranges of samples that a flow processes at a time, and the part that is kept."""
     if flow.context is None:
         yield slice(0, length), slice(0, length)
         return
@@ -118,38 +230,43 @@ def _pieces(flow: Any, length: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _over(samples: slice, frame: int) -> slice:
-    """The frames, of so many samples each, that cover samples."""
+    """Return the frames that cover a range of samples, for frames of `frame` samples."""
     return slice(samples.start // frame, samples.stop // frame)
 
 
 def _within(own: slice, seen: slice, frame: int) -> slice:
+    """Return the frames of the range `own`, counted from the start of `seen`."""
     return _over(slice(own.start - seen.start, own.stop - seen.start), frame)
 
 
-def _shapes(flow: Any, length: int) -> list[tuple[int, ...]]:
-    shapes = flow.bijection.latent_shape((1, length, flow.signal.channels))
-    shapes = shapes if isinstance(shapes, list) else [shapes]
-    return [tuple(shape[1:]) for shape in shapes]
+def _inputs_within(flow: "Flow", inputs: Inputs | None, seen: slice) -> dict[str, np.ndarray]:
+    """Return the inputs for a range of samples: inputs of kind "frames" are cut to it."""
+    cut = {}
+    for name, value in (inputs or {}).items():
+        entry = flow.inputs.get(name)
+        aligned = entry is not None and entry.kind == "frames"
+        cut[name] = np.asarray(value)[:, _over(seen, entry.hop)] if aligned else value
+    return cut
 
 
 def write_song(path: Path, song: Song) -> None:
     """Write latents as an npz file, whole or not at all.
 
     Raises:
-        DataError: a latent is not finite: the flow cannot encode this recording.
+        DataError: a latent is not finite, which means that the flow cannot encode the recording.
     """
     if not all(np.isfinite(latent).all() for latent in song.latents):
         raise DataError(
-            f"{path}: Expected finite latents. Received: NaN or infinite; run python3 -m singlow "
-            "check on the run, or use an earlier --epoch."
+            f"{path}: Expected finite latents. Received: NaN or infinite values; check the run "
+            "with python3 -m singlow check, or use an earlier --epoch."
         )
     numbers = {key: getattr(song, key) for key in _NUMBERS if hasattr(song, key)}
-    spoken = song.embedding is not None
-    numbers |= {"version": SPOKEN_VERSION if spoken else VERSION, "levels": len(song.latents)}
+    version = VERSION if song.embedding is None else SPEAKER_VERSION
+    numbers |= {"version": version, "levels": len(song.latents)}
     arrays = {key: np.array(number, np.int64) for key, number in numbers.items()}
     texts = {"format": FORMAT, "run": song.run, "fingerprint": song.fingerprint}
     arrays |= {key: np.array(text) for key, text in texts.items()}
-    if spoken:
+    if song.embedding is not None:
         arrays |= {"speaker": np.array(song.speaker), "gain": np.array(song.gain, np.float64)}
         arrays["embedding"] = np.asarray(song.embedding, np.float32)
     arrays |= {f"z_{index}": latent for index, latent in enumerate(song.latents)}
@@ -158,27 +275,29 @@ def write_song(path: Path, song: Song) -> None:
 
 
 def read_song(path: Path) -> Song:
-    """Read an npz file of latents; nothing in it is executed, everything is checked.
+    """Read an npz file of latents. Nothing in it is executed, and every value is checked.
 
     Raises:
-        DataError: the file is damaged or holds something else; the message says what.
+        DataError: the file is damaged, or does not hold latents; the message names what is wrong.
     """
     try:
         content = _arrays(path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
-    spoken = {key: content.pop(key) for key in _SPOKEN if key in content}
+    of_speaker = {key: content.pop(key) for key in _OF_SPEAKER if key in content}
     texts = {key: content.get(key) for key in _TEXTS}
-    texts |= {"speaker": spoken["speaker"]} if "speaker" in spoken else {}
+    texts |= {"speaker": of_speaker["speaker"]} if "speaker" in of_speaker else {}
     for key, array in texts.items():
         if array is None or array.dtype.kind != "U" or array.shape or array.nbytes > _LARGEST_TEXT:
-            raise DataError(f"{path}: Expected {key} to be a short text. It is not.")
+            raise DataError(f"{path}: Expected {key} to be a short text. Received: another value.")
     for key in _NUMBERS:
         array = content.get(key)
         if array is None or array.dtype != np.int64 or array.shape:
-            raise DataError(f"{path}: Expected {key} to be a whole number. It is not.")
-    version = SPOKEN_VERSION if spoken else VERSION
+            raise DataError(
+                f"{path}: Expected {key} to be a whole number. Received: another value."
+            )
+    version = SPEAKER_VERSION if of_speaker else VERSION
     if str(content["format"]) != FORMAT or int(content["version"]) != version:
         raise DataError(
             f"{path}: Expected {FORMAT} of version {version}. Received: "
@@ -187,32 +306,42 @@ def read_song(path: Path) -> Song:
     numbers = {key: int(content[key]) for key in _NUMBERS}
     names = [f"z_{index}" for index in range(max(0, min(numbers["levels"], 64)))]
     if set(content) != {*_TEXTS, *_NUMBERS, *names} or not names:
-        raise DataError(f"{path}: Expected {', '.join(names) or 'z_0'} and no others beside them.")
+        raise DataError(
+            f"{path}: Expected the latents {', '.join(names) or 'z_0'} and no other arrays. "
+            f"Received: {', '.join(sorted(set(content) - {*_TEXTS, *_NUMBERS}))[:200] or 'none'}."
+        )
     for name in names:
         if content[name].dtype != np.float32 or content[name].ndim != 2:
-            raise DataError(f"{path}: Expected {name} to be float32 (time, channels). It is not.")
+            raise DataError(
+                f"{path}: Expected {name} to be float32 of shape (time, channels). Received: "
+                f"{content[name].dtype} of shape {content[name].shape}."
+            )
         if not np.isfinite(content[name]).all():
             raise DataError(
-                f"{path}: Expected finite latents. Received: NaN or infinite in {name}."
+                f"{path}: Expected finite latents. Received: NaN or infinite values in {name}."
             )
     own = {key: numbers[key] for key in ("length", "sample_rate", "channels")}
     if min(own.values()) < 1:
-        raise DataError(f"{path}: Expected positive length, sample_rate and channels.")
+        raise DataError(
+            f"{path}: Expected positive length, sample_rate and channels. Received: {own}."
+        )
     facts = {key: str(content[key]) for key in ("run", "fingerprint")}
     latents = [content[name] for name in names]
-    facts |= _spoken(path, spoken) if spoken else {}
+    facts |= _speaker_facts(path, of_speaker) if of_speaker else {}
     return Song(latents, **own, epoch=numbers["epoch"], **facts)
 
 
-def _spoken(path: Path, content: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Who spoke, held to its form."""
-    fits = set(content) == set(_SPOKEN) and content["gain"].shape == ()
+def _speaker_facts(path: Path, content: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Check what a file states about the speaker, and return it."""
+    fits = set(content) == set(_OF_SPEAKER) and content["gain"].shape == ()
     fits = fits and content["gain"].dtype == np.float64 and content["embedding"].ndim == 1
     fits = fits and content["embedding"].dtype == np.float32
     fits = fits and bool(np.isfinite(content["embedding"]).all())
-    fits = fits and _LEAST_GAIN < float(content["gain"]) < 1 / _LEAST_GAIN
+    fits = fits and _SMALLEST_GAIN < float(content["gain"]) < 1 / _SMALLEST_GAIN
     if not fits:
-        raise DataError(f"{path}: Expected {', '.join(_SPOKEN)} of one speaker. Received: others.")
+        raise DataError(
+            f"{path}: Expected {', '.join(_OF_SPEAKER)} of one speaker. Received: other values."
+        )
     speaker, gain = str(content["speaker"]), float(content["gain"])
     return {"speaker": speaker, "embedding": content["embedding"], "gain": gain}
 
@@ -229,14 +358,14 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _check_fit(flow: Any, song: Song) -> None:
+def _check_fit(flow: "Flow", song: Song) -> None:
     if (song.sample_rate, song.channels) != (flow.signal.sample_rate, flow.signal.channels):
         raise DataError(
-            f"Expected latents of {flow.signal.channels} channel(s) at {flow.signal.sample_rate} Hz. "
-            f"Received: {song.channels} at {song.sample_rate} Hz."
+            f"Expected latents of {flow.signal.channels} channel(s) at {flow.signal.sample_rate} "
+            f"Hz. Received: {song.channels} at {song.sample_rate} Hz."
         )
     padded = -(-song.length // flow.multiple) * flow.multiple
-    expected = _shapes(flow, padded)
+    expected = [tuple(shape[1:]) for shape in flow.latent_shapes(1, padded)]
     received = [tuple(latent.shape) for latent in song.latents]
     if expected != received:
         raise DataError(

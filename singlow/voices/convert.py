@@ -1,221 +1,450 @@
-"""Voice conversion: a recording of one speaker in the voices of others."""
+"""Voice conversion: a recording of one speaker in the voice of another."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from singlow.audio import resample, root_mean_square
+from singlow.audio import ChannelPower, load_audio, resample, root_mean_square, write_audio
 from singlow.audio.frames import cut, overlap_add
-from singlow.errors import DataError
-from singlow.voices.level import gain
+from singlow.data.prepare.folder import hash_of, stamp
+from singlow.errors import DataError, UsageError
+from singlow.runs.data import window_length
+from singlow.runs.opening import TrainedRun, open_run
+from singlow.voices.identify import Identity, identify
+from singlow.voices.recordings import (
+    Inputs,
+    Recording,
+    as_audio,
+    loudness_gain,
+    naming_recording,
+    repeated,
+    run_loudness,
+)
+from singlow.voices.speakers import ALL, AUTO, embedding_of, speakers_of
+from singlow.voices.tag import Tag, read_tag
 
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+
+MOST_OVERLAP = 32  # frames in which a sample lies
 _BATCH = 32
-_TOGETHER = 8  # targets that frames are encoded once for
-_BURST = 4.0  # of full scale: no voice is as loud
+_TOGETHER = 8  # targets for which frames are encoded once
+_BURST = 4.0  # relative to full scale; no voice is as loud
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A recording in another voice, at the rate, length, channels and rms of the one it was.
+    """A recording in another voice, with the sample rate, length and channels of the original.
 
     Attributes:
         audio: `(time, channels)` float32.
-        level: rms at which the flow gave it, in units of full scale.
-        limit: what it was turned down by, so that nothing exceeds full scale; 1 for nothing.
-        burst: share of the samples that the flow gave beyond full scale, which were cut there.
-        tail: what the flow gave after the end of the recording, up to a multiple of its frames, at
-            `level`: `(samples, channels that sound)`; None in frames, at another rate, and where
-            it bursts.
+        rms: of the flow's output, in units of full scale, before it was scaled to the loudness of
+            the original.
+        scale: factor by which the result was turned down so that nothing exceeds full scale; 1 if
+            it was not.
+        burst: share of the flow's output that was beyond full scale and clipped.
+        tail: the flow's output after the end of the recording, up to a multiple of its frames,
+            with the rms `rms`: `(samples, channels that sound)`; `None` for overlapping frames, at
+            another sample rate, and where it bursts.
     """
 
     audio: np.ndarray
-    level: float
-    limit: float
+    rms: float
+    scale: float
     burst: float = 0.0
     tail: np.ndarray | None = None
 
 
-def convert_recording(
-    flow: Any,
-    audio: np.ndarray,
-    sample_rate: int,
-    source: np.ndarray,
-    targets: Sequence[np.ndarray],
-    level: float | None = None,
-    frames: tuple[int, int] | None = None,
-    before: Converted | None = None,
-) -> Iterator[Converted]:
-    """A recording of any rate, length and channels in other voices.
+@dataclass(frozen=True, kw_only=True)
+class Conversion(Converted):
+    """A recording in the voice of a speaker of a run.
 
-    Every channel is converted, those without a sound apart, and their balance is kept. With the
-    recording `x` at the flow's rate, of rms `r`,
+    Attributes:
+        sample_rate: Hz.
+        source: the speaker of the original.
+        target: the speaker of the result.
+        fingerprint: of the run's weights.
+        call: identifies everything that decided the result; "" for audio given as an array.
+        identity: how the source was identified; `None` if it was given.
+    """
 
-        y = f^-1(f(g x, e_source), e_target)        result = y r / rms(y)
+    sample_rate: int
+    source: str
+    target: str
+    fingerprint: str
+    call: str = ""
+    identity: Identity | None = None
 
-    where `g` brings it to the level that the run hears (see `level.gain`). The result has exactly
-    the level of the recording, as a listener expects. A flow changes the level a little, though,
-    and is not linear, so that going back needs `y` at its own level, which the result no longer
-    has. Hence `level` is remembered beside the result, and `tail`, what the last samples depend
-    on: given what an earlier conversion returned as `before`, `g` restores that level, and the way
-    back, from target to source, returns `x`.
+    @property
+    def tag(self) -> Tag:
+        """What a file of this conversion states about itself."""
+        return Tag(
+            self.source,
+            self.target,
+            self.fingerprint,
+            self.call,
+            self.rms,
+            self.scale,
+            len(self.audio),
+            self.tail,
+        )
 
-    Where a flow meets what it was not trained on, its inverse for another speaker may burst: single
-    samples a million times too loud, to which all others would be levelled. When one is beyond four
-    times full scale, all are cut at full scale, and their share is told; there the way back is
-    lost.
+    @property
+    def notes(self) -> list[str]:
+        """One line for each thing that a listener should know."""
+        notes = [burst_note(self.burst)] if self.burst else []
+        if self.scale < 1:
+            notes.append(
+                f"turned down by {-20 * np.log10(self.scale):.1f} dB, so that nothing exceeds "
+                "full scale."
+            )
+        return notes
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Write a wav file of 32-bit floats that `convert` can convert back.
+
+        Raises:
+            OSError: the system refuses.
+        """
+        # Integers would round away what the conversion back needs.
+        write_audio(path, self.audio, self.sample_rate, "FLOAT", self.tag.comment)
+
+
+def convert(
+    run: str | TrainedRun,
+    recording: Recording | Conversion,
+    target: str,
+    source: str = AUTO,
+    sample_rate: int | None = None,
+    hop: int | None = None,
+) -> Conversion:
+    """Convert a recording to the voice of a speaker, trained on or enrolled.
+
+    The result has the sample rate, length, channels and loudness of the recording. It has nothing
+    above half of the run's sample rate. A conversion that is converted back, from its target to its
+    source, is the original recording again.
 
     Args:
-        flow: of a model that takes embeddings as its condition, made for inference.
-        audio: `(time, channels)` float32.
-        sample_rate: Hz of `audio`.
-        source: embedding of who speaks.
-        targets: embeddings of who is to.
-        level: rms in dBFS that the run's recordings were brought to; None if they were not.
-        frames: `(window, hop)` for overlapping frames; the whole recording at once when None.
-        before: level, limit and tail of the conversion that `audio` is the result of.
-
-    Returns:
-        One after another, so that memory does not grow with the number of targets.
+        run: a run with speakers, or its name.
+        recording: path of an audio file; audio `(time,)` or `(time, channels)`, float in +-1; or
+            the result of a conversion.
+        target: name of the speaker of the result.
+        source: name of the speaker of the recording, or `"auto"` to identify the likeliest one.
+        sample_rate: Hz of audio that is given as an array; the run's when `None`.
+        hop: samples, at the run's rate, between the starts of overlapping frames, one of
+            `hops(window)`; when `None`, the recording is converted as a whole.
 
     Raises:
-        DataError: it is silent or too short, or a result is not finite.
+        UsageError: the run has no speakers, a name is unknown, or the hop does not fit.
+        DataError: the recording cannot be read, is silent or too short, or the result is not
+            finite.
+
+    Example:
+        >>> import singlow
+        >>> run = singlow.open_run("voices")  # doctest: +SKIP
+        >>> singlow.convert(run, "song.wav", "bo").write("song_to_bo.wav")  # doctest: +SKIP
+    """
+    run = open_run(run)
+    target = speakers_of(run).find(target)
+    (conversion,) = Converter(run, target, source, hop)(recording, sample_rate)
+    return conversion
+
+
+class Converter:
+    """Converts recordings to one or all speakers of a run, and recognises results that exist.
+
+    Args:
+        run: a run with speakers.
+        target: name of the speaker of the results, or `"all"`.
+        source: name of the speaker of the recordings, or `"auto"`.
+        hop: see `convert`.
+
+    Attributes:
+        targets: the inputs of one item for each target, by name.
+
+    Raises:
+        UsageError: the run has no speakers, a name is unknown, or the hop does not fit.
+    """
+
+    def __init__(
+        self, run: TrainedRun, target: str, source: str = AUTO, hop: int | None = None
+    ) -> None:
+        speakers = speakers_of(run)
+        self.targets: Mapping[str, Inputs] = speakers.choose(target, ALL)
+        self._sources = speakers.choose(source, AUTO)
+        self._run = run
+        self._frames = None
+        if hop is not None:
+            window = window_length(run.config, run.flow)
+            self._frames = (window, check_hop(hop, window))
+        sources = {name: _listed(inputs) for name, inputs in self._sources.items()}
+        decided = [run.fingerprint, sources, run_loudness(run), self._frames]
+        self._marks = {to: hash_of([*decided, _listed(e)]) for to, e in self.targets.items()}
+
+    def __call__(
+        self,
+        recording: Recording | Conversion,
+        sample_rate: int | None = None,
+        targets: Iterable[str] | None = None,
+    ) -> Iterator[Conversion]:
+        """Convert a recording to each target, one after another to save memory.
+
+        Args:
+            recording: see `convert`.
+            sample_rate: Hz of audio that is given as an array; the run's when `None`.
+            targets: names of the targets; all when `None`.
+
+        Raises:
+            DataError: the recording cannot be read, is silent or too short, or a result is not
+                finite.
+        """
+        run, names = self._run, list(self.targets if targets is None else targets)
+        path = None
+        if isinstance(recording, Conversion):
+            audio, rate, before = recording.audio, recording.sample_rate, recording.tag
+        elif isinstance(recording, np.ndarray):
+            audio, rate = as_audio(recording), sample_rate or run.flow.signal.sample_rate
+            before = None
+        else:
+            path = Path(recording)
+            (audio, rate), before = load_audio(path), read_tag(path)
+        if before is not None and before.fingerprint != run.fingerprint:
+            before = None
+        with naming_recording(audio if path is None else path):
+            source, identity = next(iter(self._sources)), None
+            if len(self._sources) > 1:
+                identity = identify(run, audio, rate, self._sources)
+                source = identity.name
+            results = convert_recording(
+                run.coder,
+                audio,
+                rate,
+                self._sources[source],
+                [self.targets[name] for name in names],
+                run_loudness(run),
+                self._frames,
+                before,
+            )
+            for name, converted in zip(names, results, strict=True):
+                yield Conversion(
+                    **vars(converted),
+                    sample_rate=rate,
+                    source=source,
+                    target=name,
+                    fingerprint=run.fingerprint,
+                    call="" if path is None else self._call(path, name),
+                    identity=identity,
+                )
+
+    def is_current(self, path: Path, target: str, result: Path) -> bool:
+        """Return whether a file is the complete result of the same conversion.
+
+        Args:
+            path: of the recording.
+            target: name of the target.
+            result: the file that the result would be written to.
+        """
+        tag = read_tag(result) if result.is_file() else None
+        return tag is not None and tag.call == self._call(path, target)
+
+    def _call(self, path: Path, target: str) -> str:
+        return hash_of([self._marks[target], stamp(path)])
+
+
+def _listed(inputs: Inputs) -> list[float]:
+    return embedding_of(inputs).tolist()
+
+
+def convert_recording(
+    flow: "Flow",
+    audio: np.ndarray,
+    sample_rate: int,
+    source: Inputs,
+    targets: Sequence[Inputs],
+    loudness: float | None = None,
+    frames: tuple[int, int] | None = None,
+    before: Converted | Tag | None = None,
+) -> Iterator[Converted]:
+    """Convert a recording of any sample rate, length and number of channels to other voices.
+
+    Each channel is converted on its own, and their balance is kept. Silent channels, 40 dB below
+    the loudest, stay as they are. With the recording `x` at the flow's rate, of rms `r`,
+
+        y = f^-1(f(g x, source), target)        result = y r / rms(y)
+
+    where `g` scales it to the loudness that the flow was trained on (see `loudness_gain`). The
+    result has exactly the loudness of the recording, as a listener expects. A flow changes the
+    loudness a little, however, and is not linear, so the way back needs `y` at its own rms. That
+    rms is returned beside the result, with the `tail` on which the last samples depend: if an
+    earlier conversion is given as `before`, `g` restores its rms, and the conversion from target to
+    source returns `x`.
+
+    On sounds unlike the training data, the inverse for another speaker may burst: single samples
+    are a million times too loud. If a sample is beyond four times full scale, all are clipped at
+    full scale and their share is returned; such a conversion cannot be undone.
+
+    Args:
+        flow: a flow with the inputs of `source`, made for inference.
+        audio: `(time, channels)` float32.
+        sample_rate: Hz of `audio`.
+        source: the inputs of one item for the speaker of the recording.
+        targets: the inputs of one item for each speaker to convert to.
+        loudness: rms in dBFS to which the run's recordings were scaled; `None` if they were not.
+        frames: `(window, hop)` of overlapping frames; the whole recording at once when `None`.
+        before: the conversion whose result `audio` is.
+
+    Yields:
+        One result for each target, one after another to save memory.
+
+    Raises:
+        DataError: the recording is silent or too short, or a result is not finite.
     """
     ceiling = max(1.0, float(np.abs(audio).max(initial=0)))
     if before is not None:
-        audio = audio / np.float32(before.limit)
-    sounding = np.abs(audio).max(axis=0, initial=0) > 0
-    heard = resample(audio, sample_rate, flow.sample_rate)[:, sounding]
-    least = flow.multiple if frames is None else frames[0]
-    if len(heard) < least:
+        audio = audio / np.float32(before.scale)
+    sounding = sounding_channels(audio)
+    x = resample(audio[:, sounding], sample_rate, flow.signal.sample_rate)
+    shortest = flow.multiple if frames is None else frames[0]
+    if len(x) < shortest:
         what = "a frame" if frames is None else "a window"
         raise DataError(
-            f"Expected a recording of at least {least} samples at {flow.sample_rate} Hz, {what}. "
-            f"Received: {len(heard)}."
+            f"Expected a recording of at least {shortest} samples at {flow.signal.sample_rate} Hz, "
+            f"{what}. Received: {len(x)}."
         )
-    factor = gain(heard, level)
+    gain = loudness_gain(x, loudness)
     if before is not None:
-        factor = before.level / root_mean_square(heard)
-    heard = heard * np.float32(factor)
+        gain = before.rms / root_mean_square(x)
+    x = x * np.float32(gain)
     if frames is None:
-        beyond = None if before is None or sample_rate != flow.sample_rate else before.tail
-        voices = convert(flow, heard, source, targets, beyond)
+        tail = None if before is None or sample_rate != flow.signal.sample_rate else before.tail
+        outputs = convert_whole(flow, x, source, targets, tail)
     else:
-        voices = _in_groups(flow, heard, source, targets, *frames)
-    facts = (len(heard), audio, sample_rate, sounding, ceiling)
-    return (_levelled(flow, y, *facts) for y in voices)
+        outputs = (
+            y
+            for start in range(0, len(targets), _TOGETHER)
+            for y in convert_frames(flow, x, source, targets[start : start + _TOGETHER], *frames)
+        )
+    for y in outputs:
+        yield _as_loud(flow, y[: len(x)], y[len(x) :], audio, sample_rate, sounding, ceiling)
 
 
-def _in_groups(
-    flow: Any,
-    heard: np.ndarray,
-    source: np.ndarray,
-    targets: Sequence[np.ndarray],
-    window: int,
-    hop: int,
-) -> Iterator[np.ndarray]:
-    for start in range(0, len(targets), _TOGETHER):
-        group = targets[start : start + _TOGETHER]
-        yield from convert_frames(flow, heard, source, group, window, hop)
+def sounding_channels(audio: np.ndarray) -> np.ndarray:
+    """Return which channels of `audio` `(time, channels)` are less than 40 dB below the loudest."""
+    power = ChannelPower(audio.shape[1])
+    power.add(audio)
+    return np.array(power.mixdown(1).signs) != 0
 
 
-def _levelled(
-    flow: Any,
+def _as_loud(
+    flow: "Flow",
     y: np.ndarray,
-    length: int,
+    tail: np.ndarray,
     audio: np.ndarray,
     sample_rate: int,
     sounding: np.ndarray,
     ceiling: float,
 ) -> Converted:
-    y, tail = y[:length], y[length:]
-    y, burst = without_bursts(y)
-    back = resample(y, flow.sample_rate, sample_rate)[: len(audio)]
-    result = np.zeros_like(audio)
-    result[: len(back), sounding] = back
+    """Scale a flow's output to the loudness of `audio`, at its sample rate."""
+    y, burst = limit_bursts(y)
+    back = resample(y, flow.signal.sample_rate, sample_rate)[: len(audio)]
+    result = np.zeros((len(audio), int(sounding.sum())), np.float32)
+    result[: len(back)] = back
     rms = root_mean_square(result)
     if not rms > 0:
         raise DataError("Expected a conversion with sound. Received: silence.")
-    result *= np.float32(root_mean_square(audio) / rms)
-    limit = min(1.0, ceiling / float(np.abs(result).max()))
-    kept = len(tail) and sample_rate == flow.sample_rate and np.abs(tail).max() <= _BURST
-    level = root_mean_square(y)
-    return Converted(result * np.float32(limit), level, limit, burst, tail if kept else None)
+    result *= np.float32(root_mean_square(audio[:, sounding]) / rms)
+    complete = audio.astype(np.float32)
+    complete[:, sounding] = result
+    scale = min(1.0, ceiling / float(np.abs(complete).max()))
+    kept = len(tail) and sample_rate == flow.signal.sample_rate and np.abs(tail).max() <= _BURST
+    rms = root_mean_square(y)
+    return Converted(complete * np.float32(scale), rms, scale, burst, tail if kept else None)
 
 
-def without_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
-    """What a flow gave, cut at full scale where it burst, and the share of samples that were cut.
+def limit_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
+    """Clip a flow's output at full scale if it bursts; also return the share of clipped samples.
 
     Raises:
-        DataError: it is not finite.
+        DataError: the output is not finite.
     """
     if not np.isfinite(y).all():
         raise DataError(
-            "Expected a finite conversion. Received: NaN or infinite samples; take another speaker "
-            "to be the source, or an earlier --epoch."
+            "Expected a finite conversion. Received: NaN or infinite samples; choose another "
+            "speaker as the source, or an earlier --epoch."
         )
     if not np.abs(y).max() > _BURST:
         return y, 0.0
     return np.clip(y, -1, 1), float((np.abs(y) > 1).mean())
 
 
-def convert(
-    flow: Any,
-    audio: np.ndarray,
-    source: np.ndarray,
-    targets: Sequence[np.ndarray],
-    beyond: np.ndarray | None = None,
-) -> Iterator[np.ndarray]:
-    """`f^-1(f(x, e_source), e_target)` of a whole recording, for one target after another.
+def burst_note(burst: float) -> str:
+    """Return a line for a user about a result of which a share was clipped."""
+    return (
+        f"{burst:.2%} of the samples were beyond full scale and clipped there: the run has learnt "
+        "too little of such sounds. Train it for longer."
+    )
 
-    It is padded to a multiple of `flow.multiple`. There are no joins.
+
+def convert_whole(
+    flow: "Flow",
+    audio: np.ndarray,
+    source: Inputs,
+    targets: Sequence[Inputs],
+    tail: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
+    """Return `f^-1(f(x, source), target)` of a whole recording, for one target after another.
+
+    The recording is padded to a multiple of `flow.multiple`. There are no joins.
 
     Args:
-        flow: of a model that takes embeddings as its condition; `Flow.for_inference` makes one for
-            which any length fits in memory.
-        audio: `(time, channels)` float32 at the flow's rate; each channel is converted apart.
-        source: embedding of who speaks, `(embedding_size,)`.
-        targets: embeddings of who is to.
-        beyond: what it is padded with, where that has the right shape; zeros otherwise.
+        flow: a flow with the inputs of `source`; `Flow.for_inference` returns one for which a
+            recording of any length fits in memory.
+        audio: `(time, channels)` float32 at the flow's rate; each channel is converted on its own.
+        source: the inputs of one item for the speaker of the recording.
+        targets: the inputs of one item for each speaker to convert to.
+        tail: the samples with which the recording is padded, if their shape fits; otherwise zeros.
 
     Yields:
-        `(time, channels)` float32, and what comes after the end.
+        `(time, channels)` float32, with the padding at its end.
 
     References:
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
         raw-audio voice conversion, 2019, https://arxiv.org/abs/1906.00794
     """
     shape = (-len(audio) % flow.multiple, audio.shape[1])
-    fits = beyond is not None and beyond.shape == shape
-    padded = np.concatenate([audio, beyond if fits else np.zeros(shape, audio.dtype)])
-    for y in _through(flow, padded.T[..., None], source, targets):
+    fits = tail is not None and tail.shape == shape
+    padded = np.concatenate([audio, tail if fits else np.zeros(shape, audio.dtype)])
+    for y in _converted(flow, padded.T[..., None], source, targets):
         yield y[..., 0].T
 
 
 def convert_frames(
-    flow: Any,
+    flow: "Flow",
     audio: np.ndarray,
-    source: np.ndarray,
-    targets: Sequence[np.ndarray],
+    source: Inputs,
+    targets: Sequence[Inputs],
     window: int,
     hop: int,
 ) -> list[np.ndarray]:
-    """The same in frames that fade into each other along Hann windows, as in the paper.
+    """Convert a recording in overlapping frames, weighted by Hann windows as in the paper.
 
-    Zeros stand before and after, a hop where frames overlap by half, so that every sample lies in
-    as many frames; the sum is divided by that of the windows, and cut to the length it had.
+    Zeros are added at both ends so that every sample lies in the same number of frames. The sum is
+    divided by the sum of the windows, and the zeros are removed.
 
     Args:
-        flow: see `convert`.
+        flow: see `convert_whole`.
         audio: `(time, channels)` float32 at the flow's rate.
-        source: embedding of who speaks.
-        targets: embeddings of who is to.
+        source: the inputs of one item for the speaker of the recording.
+        targets: the inputs of one item for each speaker to convert to.
         window: samples of a frame; a multiple of `flow.multiple`.
-        hop: samples between the starts of frames, one of `singlow.voices.hop.hops(window)`.
+        hop: samples between the starts of frames, one of `hops(window)`.
 
     Returns:
-        `(time, channels)` float32 for every target.
+        `(time, channels)` float32 for each target.
     """
     from scipy.signal import get_window
 
@@ -225,12 +454,12 @@ def convert_frames(
     size = max(1, _BATCH // channels)
 
     def frames() -> Iterator[np.ndarray]:
-        """Frames of all targets side by side, `(window, targets * channels)`."""
+        """Yield frames of all targets side by side, `(window, targets * channels)`."""
         for start in range(0, margin + length, size * hop):
             span = padded[start : start + (size - 1) * hop + window]
-            some = cut(span, window, hop)[: -(-(margin + length - start) // hop)]
-            x = some.transpose(0, 2, 1).reshape(-1, window, 1)
-            voices = [y.reshape(-1, channels, window) for y in _through(flow, x, source, targets)]
+            batch = cut(span, window, hop)[: -(-(margin + length - start) // hop)]
+            x = batch.transpose(0, 2, 1).reshape(-1, window, 1)
+            voices = [y.reshape(-1, channels, window) for y in _converted(flow, x, source, targets)]
             yield from np.concatenate(voices, axis=1).transpose(0, 2, 1)
 
     ramp = get_window("hann", window)
@@ -238,15 +467,33 @@ def convert_frames(
     return np.split(joined, len(targets), axis=1)
 
 
-def _through(
-    flow: Any, x: np.ndarray, source: np.ndarray, targets: Sequence[np.ndarray]
+def _converted(
+    flow: "Flow", x: np.ndarray, source: Inputs, targets: Sequence[Inputs]
 ) -> Iterator[np.ndarray]:
-    """`x` `(batch, time, 1)` as each of the targets would say it."""
+    """Yield `x` `(batch, time, 1)` in the voice of each target."""
     from keras import ops
 
-    def condition(embedding: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(embedding, (len(x), 1, len(embedding))).astype(np.float32)
-
-    z = flow.encode({"x": np.ascontiguousarray(x, np.float32), "condition": condition(source)})
+    x = np.ascontiguousarray(x, np.float32)
+    z = flow.encode({"x": x, **repeated(source, len(x))})
     for target in targets:
-        yield ops.convert_to_numpy(flow.decode(z, condition(target)))
+        yield ops.convert_to_numpy(flow.decode(z, repeated(target, len(x))))
+
+
+def hops(window: int) -> list[int]:
+    """Return the hops that divide a window and overlap by at least half, largest first."""
+    return [window // n for n in range(2, MOST_OVERLAP + 1) if window % n == 0]
+
+
+def check_hop(hop: int | None, window: int) -> int:
+    """Return the hop to use, half a window if it is `None`.
+
+    Raises:
+        UsageError: it is not one of `hops(window)`.
+    """
+    allowed = hops(window)
+    if hop is not None and hop not in allowed:
+        raise UsageError(
+            f"Expected --hop in {', '.join(map(str, allowed))} for windows of {window} samples. "
+            f"Received: {hop}."
+        )
+    return hop or allowed[0]

@@ -1,34 +1,52 @@
-"""A new voice for a trained run: one embedding fitted to recordings."""
+"""A new voice for a trained run: an embedding that is fitted to recordings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from keras import ops
 
-from singlow.errors import DataError
-from singlow.models.flow import LOG_2, STEPS_OF_16_BIT
-from singlow.models.traced import traced
-from singlow.ops.control import vjp
-from singlow.ops.tensors import Tensor
-from singlow.voices.excerpts import Windows, log_probs
+from singlow.errors import DataError, UsageError, warn
+from singlow.files import require_writable, set_aside
+from singlow.names import shown
+from singlow.progress import progress
+from singlow.runs.data import window_length
+from singlow.runs.opening import TrainedRun, open_run
+from singlow.voices.enrolled import Voice, write_voice
+from singlow.voices.recordings import (
+    Excerpts,
+    Inputs,
+    Recording,
+    excerpts_of,
+    log_probs,
+    loudness_gain,
+    name_of,
+    naming_recording,
+    read_recording,
+    run_loudness,
+)
+from singlow.voices.speakers import SPEAKER, speaker_inputs, speakers_of
 
-HELD_OUT = 5  # one window of so many
-_BATCH, _RATE = 8, 0.03
-_EVERY, _PATIENCE, _MOST = 20, 4, 1000  # steps
-_COMPARED = 64  # windows, at most, that the held-out cost and the start are measured on
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+    from singlow.ops.tensors import Tensor
+
+HELD_OUT = 5  # every fifth excerpt is held out
+MOST_STEPS = 1000
+_BATCH, _LEARNING_RATE = 8, 0.03
+_EVERY, _PATIENCE = 20, 4  # steps between evaluations; evaluations without improvement
+_COMPARED = 64  # most excerpts for the held-out cost and for the choice of the start
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gave.
+    """The result of fitting an embedding.
 
     Attributes:
         embedding: `(embedding_size,)` float32.
-        start: place of the trained speaker it started from, -1 for their mean.
-        before: bits per sample of the held-out windows under the start.
+        start: index of the trained speaker from which fitting started, -1 for their mean.
+        before: the signal's metric, bits per sample, of the held-out excerpts under the start.
         after: the same under the embedding.
         steps: of Adam.
     """
@@ -40,88 +58,193 @@ class Fitted:
     steps: int
 
 
+@dataclass(frozen=True)
+class Enrolled:
+    """A voice that was added to a run.
+
+    Attributes:
+        path: the file of the voice.
+        voice: its content.
+        fitted: how it was fitted.
+        start: name of the trained speaker from which fitting started; "" for the mean of all.
+        excerpts: number of excerpts of the recordings.
+        replaced: where the previous voice of this name is now; `None` if there was none.
+    """
+
+    path: Path
+    voice: Voice
+    fitted: Fitted
+    start: str
+    excerpts: int
+    replaced: Path | None = None
+
+
+def enroll(
+    run: str | TrainedRun,
+    name: str,
+    recordings: Iterable[Recording],
+    sample_rate: int | None = None,
+    seed: int = 0,
+    fresh: bool = False,
+) -> Enrolled:
+    """Add a new voice to a run: fit an embedding to a few recordings of a speaker.
+
+    The weights of the run stay as they are. A recording that cannot be used is left out with a
+    warning.
+
+    Args:
+        run: a run with speakers, or its name.
+        name: of the voice, any text that is not the name of a trained speaker.
+        recordings: paths of audio files, or audio `(time,)` or `(time, channels)`, float in +-1.
+        sample_rate: Hz of audio that is given as arrays; the run's when `None`.
+        seed: of the order in which excerpts are drawn.
+        fresh: move an existing voice of this name aside.
+
+    Raises:
+        UsageError: the run has no speakers, the name cannot be used, or the voice exists.
+        DataError: no recording can be used, or they are too short.
+    """
+    run = open_run(run)
+    speakers = speakers_of(run)
+    path, flow = speakers.new_path(name), run.flow
+    if path.exists() and not fresh:
+        raise UsageError(f"{path}: this voice exists. Give another NAME, or --fresh to replace it.")
+    require_writable(path.parent)
+    clips = _usable(run, recordings, sample_rate)
+    window = window_length(run.config, flow)
+    excerpts = excerpts_of((clip for _, clip in clips), window, flow.multiple)
+    with progress(f"Fitting {shown(name)}", MOST_STEPS) as done:
+        fitted = fit_embedding(flow, excerpts, speakers.table, seed, done)
+    voice = Voice(
+        fitted.embedding,
+        run.fingerprint,
+        tuple(source for source, _ in clips),
+        float(excerpts.samples.sum()) / flow.signal.sample_rate,
+        fitted.before,
+        fitted.after,
+    )
+    replaced = set_aside(path) if path.exists() else None
+    write_voice(path, voice)
+    start = "" if fitted.start < 0 else speakers.trained[fitted.start]
+    return Enrolled(path, voice, fitted, start, len(excerpts), replaced)
+
+
+def _usable(
+    run: TrainedRun, recordings: Iterable[Recording], sample_rate: int | None
+) -> list[tuple[str, np.ndarray]]:
+    """Read recordings at the run's rate and loudness, each with its name.
+
+    Raises:
+        DataError: none can be used.
+    """
+    rate, loudness = run.flow.signal.sample_rate, run_loudness(run)
+    clips, errors = [], []
+    for recording in recordings:
+        try:
+            audio = read_recording(recording, rate, sample_rate)
+            with naming_recording(recording):
+                gain = loudness_gain(audio, loudness)
+        except DataError as error:
+            errors.append(str(error))
+            continue
+        clips.append((name_of(recording), audio * np.float32(gain)))
+    if not clips:
+        raise DataError(errors[0] if errors else "Expected recordings. Received: none.")
+    for error in errors:
+        warn(f"left out: {error}")
+    return clips
+
+
 def fit_embedding(
-    flow: Any,
-    windows: Windows,
+    flow: "Flow",
+    excerpts: Excerpts,
     table: np.ndarray,
     seed: int = 0,
     done: Callable[[], None] = lambda: None,
 ) -> Fitted:
-    """The embedding that maximises `log p(x | e)`, all weights of the flow as they are.
+    """Find the embedding `e` that maximises `log p(x | e)`, with the weights of the flow fixed.
 
-    Adam on `e` alone, in batches of windows drawn from `seed`, from the likeliest of the trained
-    speakers or their mean. Every fifth window is held out; fitting ends when those cost no less for
-    80 steps, and the embedding they cost least under is the result.
+    Adam changes `e` alone, on batches of excerpts drawn by `seed`. It starts from the likeliest of
+    the trained speakers or from their mean. Every fifth excerpt is held out; fitting ends when
+    their cost does not fall for 80 steps, and the embedding with the lowest cost is the result.
 
     Args:
-        flow: of a model that takes embeddings as its condition.
-        windows: of the new speaker.
+        flow: a flow with the input `speaker`, which has an embedding.
+        excerpts: of the new speaker.
         table: embeddings of the trained speakers, `(speakers, embedding_size)`.
         seed: of the batches.
-        done: called after every step; `MOST_STEPS` of them at most.
+        done: called after every step, at most `MOST_STEPS` times.
 
     Raises:
-        DataError: there are fewer than two windows, or a likelihood is not finite.
+        DataError: there are fewer than two excerpts, or a likelihood is not finite.
     """
-    if len(windows) < 2:
+    import keras
+    from keras import ops
+
+    if len(excerpts) < 2:
         raise DataError(
-            f"Expected at least two windows of sound, {2 * windows.x.shape[1]} samples at "
-            f"{flow.sample_rate} Hz. Received: {len(windows)}; give more recordings."
+            f"Expected at least two windows of sound, {2 * excerpts.x.shape[1]} samples at "
+            f"{flow.signal.sample_rate} Hz. Received: {len(excerpts)}; give more recordings."
         )
-    places = np.arange(len(windows))
-    apart = places % min(HELD_OUT, len(windows)) == min(HELD_OUT, len(windows)) - 1
-    fitted, held_out = windows[~apart], windows[_even(places[apart])]
+    indices, every = np.arange(len(excerpts)), min(HELD_OUT, len(excerpts))
+    apart = indices % every == every - 1
+    fitted, held_out = excerpts[~apart], excerpts[_evenly(indices[apart])]
     starts = np.concatenate([table, table.mean(axis=0, keepdims=True)])
-    costs = _bits(flow, fitted[_even(np.arange(len(fitted)))], starts)
+    costs = _costs(flow, fitted[_evenly(np.arange(len(fitted)))], map(speaker_inputs, starts))
     start = int(np.argmin(costs))
     embedding = keras.Variable(starts[start], name="embedding")
-    before = best = float(_bits(flow, held_out, starts[start : start + 1])[0])
+    before = best = float(_costs(flow, held_out, [speaker_inputs(starts[start])])[0])
     if not (np.isfinite(costs).all() and np.isfinite(before)):
         raise DataError("Expected finite likelihoods. Received: NaN or infinite ones.")
     kept, waited, step = starts[start], 0, 0
-    descent, optimizer = _descent(flow), keras.optimizers.Adam(_RATE)
+    gradient, optimizer = _gradient(flow), keras.optimizers.Adam(_LEARNING_RATE)
     rng = np.random.default_rng(seed)
-    while step < _MOST and waited < _PATIENCE:
-        some = fitted[rng.integers(len(fitted), size=_BATCH)]
-        slope = descent(some.x, some.frame_mask, ops.convert_to_tensor(embedding))
+    while step < MOST_STEPS and waited < _PATIENCE:
+        batch = fitted[rng.integers(len(fitted), size=_BATCH)]
+        slope = gradient(batch.x, batch.frame_mask, ops.convert_to_tensor(embedding))
         optimizer.apply([slope], [embedding])
         step += 1
         done()
         if step % _EVERY == 0:
-            found = ops.convert_to_numpy(embedding)
-            cost = float(_bits(flow, held_out, found[None])[0])
+            current = ops.convert_to_numpy(embedding)
+            cost = float(_costs(flow, held_out, [speaker_inputs(current)])[0])
             waited = 0 if cost < best else waited + 1
             if cost < best:
-                best, kept = cost, found
-    place = start if start < len(table) else -1
-    return Fitted(kept.astype(np.float32), place, before, best, step)
+                best, kept = cost, current
+    index = start if start < len(table) else -1
+    return Fitted(kept.astype(np.float32), index, before, best, step)
 
 
-MOST_STEPS = _MOST
+def _evenly(indices: np.ndarray) -> np.ndarray:
+    """Return at most `_COMPARED` of the indices, evenly spaced."""
+    return indices[np.linspace(0, len(indices) - 1, min(_COMPARED, len(indices))).astype(int)]
 
 
-def _even(places: np.ndarray) -> np.ndarray:
-    """At most `_COMPARED` of them, from one end to the other."""
-    return places[np.linspace(0, len(places) - 1, min(_COMPARED, len(places))).astype(int)]
+def _costs(flow: "Flow", excerpts: Excerpts, speakers: Iterable[Inputs]) -> np.ndarray:
+    """Return the signal's metric of all excerpts under each speaker: `(speakers,)`."""
+    total = log_probs(flow, excerpts, list(speakers)).sum(axis=0)
+    count = excerpts.samples.sum()
+    return flow.signal.cost(total, count) / count
 
 
-def _bits(flow: Any, windows: Windows, embeddings: np.ndarray) -> np.ndarray:
-    """Bits per sample of all windows under each embedding: `(embeddings,)`."""
-    total = log_probs(flow, windows, embeddings).sum(axis=0)
-    return -total / (LOG_2 * windows.samples.sum()) + STEPS_OF_16_BIT
+def _gradient(flow: "Flow") -> Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]:
+    """Return the gradient of a batch's metric with respect to an embedding `(embedding_size,)`."""
+    from keras import ops
 
+    from singlow.inputs import EMBEDDING
+    from singlow.models.traced import traced
+    from singlow.ops.control import vjp
 
-def _descent(flow: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The gradient of a batch's bits per sample in the embedding `(embedding_size,)`."""
-
-    def gradient(x: Tensor, frame_mask: Tensor, embedding: Tensor) -> Tensor:
-        def bits(embedding: Tensor) -> Tensor:
-            condition = embedding * ops.ones_like(x[:, :1])
-            inputs = {"x": x, "frame_mask": frame_mask, "condition": condition}
+    def gradient(x: "Tensor", frame_mask: "Tensor", embedding: "Tensor") -> "Tensor":
+        def cost(embedding: "Tensor") -> "Tensor":
+            inputs = {"x": x, "frame_mask": frame_mask}
+            # The same embedding for all items of the batch.
+            inputs[SPEAKER + EMBEDDING] = embedding * ops.ones_like(x[:, 0, :1])
             log_prob = flow(inputs, training=False)[1]
-            return -ops.sum(log_prob) / (LOG_2 * ops.sum(frame_mask))
+            count = flow.signal.count(x, frame_mask)
+            return ops.sum(flow.signal.cost(log_prob, count)) / ops.sum(count)
 
-        cost, pull = vjp(bits, embedding)
-        return pull(ops.ones_like(cost))[0]
+        value, pull = vjp(cost, embedding)
+        return pull(ops.ones_like(value))[0]
 
     return traced(flow, gradient)

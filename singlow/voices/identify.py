@@ -1,97 +1,150 @@
-"""Who of the known speakers a recording sounds most like, told by exact likelihoods."""
+"""The speaker under whom a recording is likeliest, by exact likelihoods."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from singlow.errors import DataError
-from singlow.voices.excerpts import log_probs, windows_of
+from singlow.names import shown
+from singlow.runs.data import window_length
+from singlow.runs.opening import open_run
+from singlow.voices.recordings import (
+    Inputs,
+    Recording,
+    excerpts_of,
+    log_probs,
+    loudness_gain,
+    naming_recording,
+    read_recording,
+    run_loudness,
+)
+from singlow.voices.speakers import speakers_of
+
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+    from singlow.runs.opening import TrainedRun
 
 SECONDS = 30.0
-_WORK = 480.0  # seconds times speakers, at most
-_LEAST = 8  # windows, whatever the number of speakers
+_WORK = 480.0  # most seconds times speakers
+_FEWEST = 8  # excerpts, for any number of speakers
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The likeliest speaker, and how sure that is.
+    """The likeliest speaker of a recording, with a measure of certainty.
 
-    A posterior from the likelihood of a whole recording is 1.000 for any lead, since it counts tens
-    of thousands of samples as if each told something new. Windows are counted instead: each votes
-    for the speaker it is likeliest under.
+    A posterior from the likelihood of a whole recording is 1.000 for any lead, because it treats
+    tens of thousands of samples as independent evidence. Excerpts are counted instead: each votes
+    for the speaker under whom it is likeliest.
 
     Attributes:
-        name: the speaker whose sum of log-likelihoods over all windows is highest.
-        second: the one after; "" where nobody else is known.
-        lead: bits per sample by which the recording costs less under the first than the second.
-        votes: windows that are likeliest under the first.
-        windows: how many were heard.
-        known: speakers there were to choose from.
+        name: the speaker with the highest sum of log-likelihoods over all excerpts.
+        second: the speaker with the second highest; "" if only one is known.
+        lead: how much less the recording costs under the first speaker than under the second, in
+            `unit`.
+        votes: excerpts that are likeliest under the first speaker.
+        excerpts: number of excerpts.
+        known: number of speakers that were compared.
+        unit: of `lead`.
     """
 
     name: str
     second: str
     lead: float
     votes: int
-    windows: int
+    excerpts: int
     known: int
+    unit: str = "bits per sample"
 
     @property
     def certainty(self) -> float:
-        """`(votes + 1) / (windows + known)`: Laplace's rule of succession.
+        """`(votes + 1) / (excerpts + known)`, Laplace's rule of succession.
 
-        The chance that one more window would vote the same, when before hearing any each speaker
-        was as likely as any other. One window is never certainty.
+        It is the probability that one more excerpt votes for the same speaker, if all speakers were
+        equally likely before the first vote. A single excerpt never gives certainty.
         """
-        return (self.votes + 1) / (self.windows + self.known)
+        return (self.votes + 1) / (self.excerpts + self.known)
 
     def __str__(self) -> str:
         if not self.second:
-            return f"taken to be {self.name}, the only speaker known"
+            return f"taken to be {shown(self.name)}, the only known speaker"
         return (
-            f"sounds most like {self.name}: {self.lead:.4f} bits per sample ahead of "
-            f"{self.second}, likeliest in {self.votes} of {self.windows} windows (certainty "
-            f"{100 * self.certainty:.0f} %)"
+            f"sounds most like {shown(self.name)}: {self.lead:.4f} {self.unit} ahead of "
+            f"{shown(self.second)}, likeliest in {self.votes} of {self.excerpts} windows "
+            f"(certainty {100 * self.certainty:.0f} %)"
         )
 
 
 def identify(
-    flow: Any, audio: np.ndarray, embeddings: Mapping[str, np.ndarray], window: int
+    run: "str | TrainedRun",
+    recording: Recording,
+    sample_rate: int | None = None,
+    among: Mapping[str, Inputs] | None = None,
 ) -> Identity:
-    """The speaker that maximises `log p(x | speaker)`.
-
-    Heard are the first 30 seconds with sound in them, fewer when there are more than 16 speakers,
-    in windows as long as those trained on.
+    """Find the speaker of a run under whom a recording is likeliest.
 
     Args:
-        flow: of a model that takes embeddings as its condition.
-        audio: `(time, 1)` at the flow's rate and level.
-        embeddings: by name.
+        run: a run with speakers, or its name.
+        recording: path of an audio file, or audio `(time,)` or `(time, channels)`, float in +-1.
+        sample_rate: Hz of audio that is given as an array; the run's when `None`.
+        among: the inputs of one item for each speaker to compare, by name; all current speakers of
+            the run when `None`.
+
+    Raises:
+        UsageError: the run has no speakers.
+        DataError: the recording cannot be read, is silent, or is shorter than a frame.
+    """
+    run = open_run(run)
+    speakers = speakers_of(run).current() if among is None else among
+    flow = run.coder
+    audio = read_recording(recording, flow.signal.sample_rate, sample_rate)
+    with naming_recording(recording):
+        audio = audio * np.float32(loudness_gain(audio, run_loudness(run)))
+        return likeliest_speaker(flow, audio, speakers, window_length(run.config, run.flow))
+
+
+def likeliest_speaker(
+    flow: "Flow", audio: np.ndarray, speakers: Mapping[str, Inputs], window: int
+) -> Identity:
+    """Find the speaker that maximises `log p(x | speaker)`.
+
+    Only the first 30 seconds with sound are used, or fewer for more than 16 speakers, in excerpts
+    as long as a training window.
+
+    Args:
+        flow: a flow with the inputs of `speakers`.
+        audio: `(time, 1)` at the flow's rate and loudness.
+        speakers: the inputs of one item for each speaker, by name.
         window: samples of a training window.
 
     Raises:
-        DataError: the recording is shorter than a frame of the flow, or not a number.
+        DataError: the recording is shorter than a frame of the flow, or a likelihood is not finite.
     """
-    names = list(embeddings)
-    windows = windows_of([audio], window, flow.multiple)
-    if not len(windows):
+    names = list(speakers)
+    excerpts = excerpts_of([audio], window, flow.multiple)
+    if not len(excerpts):
         raise DataError(
-            f"Expected a recording of at least {flow.multiple} samples at {flow.sample_rate} Hz. "
-            f"Received: {len(audio)}."
+            f"Expected a recording of at least {flow.multiple} samples at "
+            f"{flow.signal.sample_rate} Hz. Received: {len(audio)}."
         )
     seconds = min(SECONDS, _WORK / len(names))
-    most = max(_LEAST, int(seconds * flow.sample_rate / window))
-    windows = windows[:most]
-    found = log_probs(flow, windows, np.stack([embeddings[name] for name in names]))
-    total = found.sum(axis=0)
+    excerpts = excerpts[: max(_FEWEST, int(seconds * flow.signal.sample_rate / window))]
+    results = log_probs(flow, excerpts, list(speakers.values()))
+    total = results.sum(axis=0)
     if not np.isfinite(total).all():
         raise DataError("Expected finite likelihoods. Received: NaN or infinite ones.")
     order = np.argsort(-total, kind="stable")
     first, second = order[0], order[min(1, len(order) - 1)]
-    lead = (total[first] - total[second]) / (math.log(2) * windows.samples.sum())
-    votes = int((found.argmax(axis=1) == first).sum())
-    after = names[second] if len(names) > 1 else ""
-    return Identity(names[first], after, float(lead), votes, len(windows), len(names))
+    count = excerpts.samples.sum()
+    costs = flow.signal.cost(total, count) / count
+    return Identity(
+        names[first],
+        names[second] if len(names) > 1 else "",
+        float(costs[second] - costs[first]),
+        int((results.argmax(axis=1) == first).sum()),
+        len(excerpts),
+        len(names),
+        flow.signal.unit,
+    )

@@ -1,30 +1,35 @@
-"""The speakers a run knows: those it was trained on, and those enrolled since."""
+"""The speakers of a run: those it was trained on, and voices enrolled since."""
 
-import sys
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from singlow.errors import DataError, UsageError
-from singlow.runs.run import NAME
-from singlow.voices.enrolled import FOLDER, SUFFIX, read_voice
-from singlow.voices.tag import LONGEST
+from singlow.errors import DataError, UsageError, warn
+from singlow.inputs import EMBEDDING
+from singlow.names import RESERVED, find_name, normal, same_name, shown
+from singlow.runs.opening import TrainedRun, require_input
+from singlow.voices.enrolled import FOLDER, SUFFIX, Voice, read_voice, voice_name, voice_path
 
-WORDS = ("all", "auto")  # that stand for speakers on the command line
+ALL, AUTO = RESERVED  # as a target, every speaker; as a source, the likeliest one
+SPEAKER = "speaker"  # the input of a flow that voices are given to
 
 
-class Speakers:
-    """Embeddings by name.
+class Speakers(Mapping[str, dict[str, np.ndarray]]):
+    """The inputs that make a flow use a speaker's voice, by name.
+
+    The values are the inputs of one item, `{"speaker_embedding": (1, embedding_size)}`. A name is
+    found in composed or decomposed form, and as it is printed; see `singlow.names.find_name`.
 
     Args:
         names: of the speakers trained on, in the order of `table`.
         table: their embeddings, `(speakers, embedding_size)`.
-        folder: where enrolled voices lie.
+        folder: the folder of enrolled voices; it may be missing.
         fingerprint: of the run's weights.
 
     Raises:
-        DataError: there are not as many names, each of its own, as embeddings.
+        DataError: the number of different names is not that of embeddings.
     """
 
     def __init__(self, names: list[str], table: np.ndarray, folder: Path, fingerprint: str) -> None:
@@ -34,106 +39,144 @@ class Speakers:
                 f"Received: {len(set(names))}."
             )
         self.trained = list(names)
+        self.table = np.asarray(table, np.float32)
         self.folder, self.fingerprint = folder, fingerprint
-        self._known = dict(zip(names, table, strict=True))
-        self._size = table.shape[1]
         self._warned: set[str] = set()
-        self._current: dict[str, np.ndarray] | None = None
 
-    @property
-    def enrolled(self) -> list[str]:
-        """Names of the voices enrolled, whatever weights they were enrolled for."""
-        found = sorted(path.stem for path in self.folder.glob(f"*{SUFFIX}"))
-        return [n for n in found if NAME.fullmatch(n) and n not in self.trained]
+    def __getitem__(self, name: str) -> dict[str, np.ndarray]:
+        """Return the inputs for a speaker, and warn if the voice belongs to other weights.
+
+        Raises:
+            UsageError: no speaker has this name; the message lists the known names.
+            DataError: the file of the voice is damaged.
+        """
+        name = self.find(name)
+        if name in self.trained:
+            return speaker_inputs(self.table[self.trained.index(name)])
+        voice = self._read(name)
+        if voice.fingerprint != self.fingerprint and name not in self._warned:
+            self._warned.add(name)
+            warn(
+                f"{shown(name)} was enrolled for other weights of this run; enroll it again with "
+                "--fresh to fit it to these."
+            )
+        return speaker_inputs(voice.embedding)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     @property
     def names(self) -> list[str]:
-        """Those trained on, in their order, then those enrolled."""
+        """The names of the speakers trained on, in their order, then those enrolled."""
         return [*self.trained, *self.enrolled]
 
-    def path(self, name: str) -> Path:
-        """Where an enrolled voice of this name lies, or would."""
-        return self.folder / f"{name}{SUFFIX}"
+    @property
+    def enrolled(self) -> list[str]:
+        """The names of all enrolled voices, whichever weights they belong to."""
+        return list(self._files())
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        """The embedding of a speaker, `(embedding_size,)`.
-
-        A voice that was enrolled for other weights of the run is named in a warning.
+    def find(self, name: str) -> str:
+        """Return the known name that is meant by `name`.
 
         Raises:
-            UsageError: nobody has this name; the known ones are listed.
-            DataError: the voice's file is damaged.
+            UsageError: no speaker has this name; the message lists the known names.
         """
-        if name in self._known:
-            return self._known[name]
-        if name not in self.enrolled:
-            raise UsageError(
-                f"Expected a speaker in {', '.join(self.names)}. Received: {name[:80]}."
-            )
-        voice = read_voice(self.path(name), self._size)
-        if voice.fingerprint != self.fingerprint and name not in self._warned:
-            self._warned.add(name)
-            print(
-                f"Warning: {name} was enrolled for other weights of this run; enroll it again with "
-                "--fresh to fit it to these.",
-                file=sys.stderr,
-            )
-        return voice.embedding
+        return find_name(name, self.names)
 
-    def current(self) -> dict[str, np.ndarray]:
-        """Everybody whose embedding was made for the run's weights; a damaged voice is named."""
-        fitting = {}
+    def current(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return the speakers whose embeddings belong to the run's weights.
+
+        A warning names each voice whose file is damaged.
+        """
+        speakers = {name: self[name] for name in self.trained}
         for name in self.enrolled:
             try:
-                voice = read_voice(self.path(name), self._size)
+                voice = self._read(name)
             except DataError as error:
-                print(f"Warning: left out: {error}", file=sys.stderr)
+                warn(f"left out: {error}")
                 continue
             if voice.fingerprint == self.fingerprint:
-                fitting[name] = voice.embedding
-        return {**self._known, **fitting}
+                speakers[name] = speaker_inputs(voice.embedding)
+        return speakers
 
-    def chosen(self, name: str, word: str) -> dict[str, np.ndarray]:
-        """Embeddings by name: everybody's for the word that stands for them, else one's.
-
-        Raises:
-            UsageError: nobody has this name; the known ones are listed.
-            DataError: the voice's file is damaged.
-        """
-        if name != word:
-            return {name: self[name]}
-        if self._current is None:
-            self._current = self.current()
-        return self._current
-
-    def require_new(self, name: str) -> None:
-        """Refuse a name for a voice that cannot be a file's, or is a trained speaker's.
+    def choose(self, name: str, word: str) -> dict[str, dict[str, np.ndarray]]:
+        """Return all current speakers if `name` is `word`, otherwise the one of this name.
 
         Raises:
-            UsageError: as it says.
+            UsageError: no speaker has this name; the message lists the known names.
+            DataError: the file of the voice is damaged.
         """
-        if not NAME.fullmatch(name) or name in WORDS or len(name) > LONGEST:
+        return self.current() if name == word else {self.find(name): self[name]}
+
+    def new_path(self, name: str) -> Path:
+        """Return the path for an enrolled voice of this name; the file may exist.
+
+        Raises:
+            UsageError: the name is reserved, empty, too long, or that of a trained speaker.
+        """
+        path = self._files().get(normal(name)) or voice_path(self.folder, name)
+        if normal(name) in RESERVED:
             raise UsageError(
-                f"Expected a name of up to {LONGEST} letters, digits, '_', '-', '+' and '.' that "
-                f"is not {' or '.join(WORDS)}. Received: {name[:80]!r}."
+                f"Expected a name other than {' and '.join(RESERVED)}, which mean every speaker "
+                f"and the likeliest speaker. Received: {name}."
             )
-        if name in self.trained:
+        if any(same_name(name, trained) for trained in self.trained):
             raise UsageError(
-                f"Expected a name that no trained speaker has: {', '.join(self.trained)}. "
-                f"Received: {name}."
+                "Expected a name that no trained speaker has: "
+                f"{', '.join(map(shown, self.trained))}. Received: {shown(name)}."
             )
+        return path
+
+    def _files(self) -> dict[str, Path]:
+        """The files of enrolled voices by name."""
+        files = {}
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            name = voice_name(path)
+            if name is not None and not any(same_name(name, other) for other in self.trained):
+                files[name] = path
+        return files
+
+    def _read(self, name: str) -> Voice:
+        return read_voice(self._files()[name], self.table.shape[1])
 
 
-def speakers_of(opened: Any) -> Speakers:
-    """The speakers of a run that was opened for a verb.
+def speaker_inputs(embedding: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the inputs of one item for an embedding `(embedding_size,)`."""
+    return {SPEAKER + EMBEDDING: np.asarray(embedding, np.float32)[None]}
+
+
+def embedding_of(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the embedding `(embedding_size,)` in the inputs of one item."""
+    return inputs[SPEAKER + EMBEDDING][0]
+
+
+def speakers_of(run: TrainedRun, advice: str = "use migrate") -> Speakers:
+    """Return the speakers of a run.
+
+    Args:
+        run: the run.
+        advice: what to do if it has none.
 
     Raises:
-        DataError: its config.json does not name them.
+        UsageError: the run has no input `speaker` with an embedding.
+        DataError: config.json does not name the speakers.
     """
-    from keras import ops
-
-    names = opened.config["data"].get("singers")
+    require_input(run, SPEAKER, advice)
+    if run.flow.inputs[SPEAKER].embedding is None:
+        raise UsageError(
+            f"Expected a run with embeddings of its speakers. Received: {run.name}, a "
+            f"{run.config['model']} without them; {advice}."
+        )
+    names = run.config["data"].get("singers")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{opened.run.directory}: Expected config.json to name the speakers.")
-    table = ops.convert_to_numpy(opened.flow.embeddings)
-    return Speakers(names, table, opened.run.directory / FOLDER, opened.fingerprint)
+        raise DataError(f"{run.run.directory}: Expected config.json to name the speakers.")
+    table = run.flow.embedding_table(SPEAKER)
+    return Speakers(names, table, run.run.directory / FOLDER, run.fingerprint)
+
+
+def part_of_file_name(name: str) -> str:
+    """Return a speaker's name as part of a file name; other characters become underscores."""
+    return re.sub(r'[/\\:*?"<>|]', "_", shown(normal(name)))

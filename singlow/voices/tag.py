@@ -1,97 +1,106 @@
-"""What a converted recording says of itself, in the comment of its wav file."""
+"""The comment in the wav file of a converted recording: where it comes from."""
 
 import base64
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 FORMAT, VERSION = "singlow-conversion", 2
-LONGEST = 60  # characters of a name
+_LONGEST = 60  # characters of a name
 _ROOM = 1900  # libsndfile reads comments of up to 2,000 bytes
 _TEXTS = ("source", "target", "fingerprint", "call")
-_NUMBERS = ("level", "limit")
-_KEYS = {*_TEXTS, *_NUMBERS, "length", "tail"}
-_LEAST = 1e-6
+_RMS, _SCALE = "level", "limit"  # keys in files
+_KEYS = {*_TEXTS, _RMS, _SCALE, "length", "tail"}
+_SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
 class Tag:
-    """Where a recording comes from, and what makes its conversion one that can be undone.
+    """Where a converted recording comes from, and what is needed to convert it back exactly.
 
     Attributes:
-        source: who spoke.
-        target: who seems to.
-        fingerprint: of the weights that converted it.
-        call: stands for everything that decided the result: weights, settings, the input's file.
-        level: rms, in units of full scale, of what the flow gave, before it was brought to the
-            level of the input.
-        limit: what it was turned down by, so that nothing exceeds full scale; 1 for nothing.
-        length: samples.
-        tail: what the flow gave after the last of them, `(samples, channels)`; see `Converted`.
-            Kept in half precision, and left out where the comment would be too long.
+        source: the speaker of the original.
+        target: the speaker of the result.
+        fingerprint: of the weights.
+        call: identifies everything that decided the result: weights, settings and input file.
+        rms: of the flow's output, in units of full scale, before it was scaled to the loudness of
+            the input.
+        scale: factor by which the result was turned down so that nothing exceeds full scale; 1 if
+            it was not.
+        length: number of samples.
+        tail: the flow's output after the last sample, `(samples, channels)`; see `Converted`. It
+            is stored in half precision, and left out if the comment would be too long.
     """
 
     source: str
     target: str
     fingerprint: str
     call: str
-    level: float
-    limit: float
+    rms: float
+    scale: float
     length: int
     tail: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def comment(self) -> str:
-        """This as text for a file's comment."""
-        facts = asdict(self) | {name: getattr(self, name)[:LONGEST] for name in _TEXTS[:2]}
-        facts |= {"format": FORMAT, "version": VERSION, "tail": None}
+        """The tag as text for the comment of a file."""
+        facts = {
+            "source": self.source[:_LONGEST],
+            "target": self.target[:_LONGEST],
+            "fingerprint": self.fingerprint,
+            "call": self.call,
+            _RMS: self.rms,
+            _SCALE: self.scale,
+            "length": self.length,
+            "tail": None,
+            "format": FORMAT,
+            "version": VERSION,
+        }
         if self.tail is not None:
-            kept = base64.b64encode(self.tail.astype("<f2").tobytes()).decode()
-            full = json.dumps(facts | {"tail": [self.tail.shape[1], kept]})
+            stored = base64.b64encode(self.tail.astype("<f2").tobytes()).decode()
+            full = json.dumps(facts | {"tail": [self.tail.shape[1], stored]})
             if len(full) <= _ROOM:
                 return full
         return json.dumps(facts)
 
 
 def read_tag(path: Path) -> Tag | None:
-    """The tag of a recording; None where it is none of ours, or cannot be read.
-
-    A file that holds fewer samples than its tag says has none.
-    """
+    """Read the tag of a recording; `None` if it has none, cannot be read, or is incomplete."""
     try:
         with soundfile.SoundFile(path) as file:
-            facts, frames = json.loads(file.comment), file.frames
+            facts, length = json.loads(file.comment), file.frames
     except (OSError, soundfile.SoundFileError, ValueError, RecursionError):
         return None
     if not isinstance(facts, dict) or facts.pop("format", None) != FORMAT:
         return None
     if facts.pop("version", None) != VERSION or set(facts) != _KEYS:
         return None
+    rms, scale = facts.pop(_RMS), facts.pop(_SCALE)
     fits = all(isinstance(facts[key], str) for key in _TEXTS)
-    fits = fits and all(type(facts[key]) is float for key in _NUMBERS)
-    fits = fits and _LEAST < facts["level"] < 1 / _LEAST and _LEAST < facts["limit"] <= 1
-    if not fits or facts["length"] != frames:
+    fits = fits and type(rms) is float and _SMALLEST < rms < 1 / _SMALLEST
+    fits = fits and type(scale) is float and _SMALLEST < scale <= 1
+    if not fits or facts["length"] != length:
         return None
     try:
-        return Tag(**facts | {"tail": _tail(facts["tail"])})
+        return Tag(**facts | {"rms": rms, "scale": scale, "tail": _tail(facts["tail"])})
     except (TypeError, ValueError):
         return None
 
 
-def _tail(kept: list | None) -> np.ndarray | None:
-    """The tail that was kept.
+def _tail(stored: list | None) -> np.ndarray | None:
+    """Decode the tail of a comment.
 
     Raises:
-        TypeError, ValueError: it is none.
+        TypeError, ValueError: it is not a tail.
     """
-    if kept is None:
+    if stored is None:
         return None
-    channels, text = kept
+    channels, text = stored
     if type(channels) is not int or channels < 1:
-        raise ValueError("Expected a number of channels.")
+        raise ValueError("Expected a positive number of channels.")
     tail = np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)
     if not np.isfinite(tail).all():
         raise ValueError("Expected finite samples.")
