@@ -1,114 +1,103 @@
 """The verbs `encode` and `decode`: recordings to latents and back."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-import tyro
+from tyro.conf import arg
 
+from singlow.audio import write_audio
 from singlow.commands.places import Epoch, Files, Output, RunName, each, inputs, one_file, outputs
-from singlow.commands.speaking import AUTO, Speaker, open_speaking, tell_burst, who_speaks
 from singlow.data.sources.layouts import SUFFIXES
-from singlow.errors import naming
-from singlow.runs.opening import Opened
+from singlow.errors import naming, warn
+from singlow.names import escape
+from singlow.runs.opening import TrainedRun, open_run
+from singlow.voices.speakers import AUTO, speakers_of
 
 
 def encode(
     run: RunName,
     files: Files,
     output: Output,
-    speaker: Annotated[str | None, tyro.conf.arg(metavar="SPEAKER|auto")] = None,
+    speaker: Annotated[str | None, arg(metavar="SPEAKER|auto")] = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Turn recordings into latents (npz), from which `decode` gives them back.
+    """Encode recordings as latents (npz), from which `decode` restores them.
 
     Args:
         run: name under checkpoints/, or a path.
         files: recordings, or folders of them.
         output: a file for one input and a name with a suffix, otherwise a folder.
-        speaker: who speaks, for a run with speakers; auto takes the one under whom the recording is
-            likeliest (auto).
-        epoch: which checkpoint.
+        speaker: speaker of the recordings, for a run with speakers; auto identifies the likeliest
+            one (auto).
+        epoch: checkpoint to use.
     """
-    from singlow.audio import load_audio
-    from singlow.latents.codes import encode_song, write_song
+    from singlow.latents.codes import encode as encode_recording
+    from singlow.latents.codes import write_song
 
     found = inputs(files, SUFFIXES)
     results = outputs(found, output, ".npz", one_file(files))
-    opened, speakers = open_speaking(run, epoch, speaker)
-    voices = {} if speakers is None else speakers.chosen(speaker or AUTO, AUTO)
-    facts = {
-        "run": opened.run.name,
-        "epoch": opened.checkpoint.epoch,
-        "fingerprint": opened.fingerprint,
-    }
+    trained = open_run(run, epoch)
+    _check_speaker(trained, speaker, AUTO)
 
     def work(source: Path, result: Path) -> None:
-        audio, _ = load_audio(source, opened.flow.sample_rate, opened.flow.channels)
-        if voices:
-            song = _encoded(opened, voices, source, audio, facts)
-        else:
-            song = encode_song(opened.coder, audio, **facts)
+        song, identity = encode_recording(trained, source, speaker or AUTO)
+        if identity is not None:
+            print(f"{escape(str(source))}: {identity}.")
         write_song(result, song)
 
     each([(source, result) for (source, _), result in zip(found, results, strict=True)], work)
-
-
-def _encoded(
-    opened: Opened, voices: dict[str, np.ndarray], path: Path, audio: np.ndarray, facts: Any
-) -> Any:
-    from singlow.voices.spoken import encode_spoken
-
-    level = opened.config["data"].get("level")
-    with naming(path):
-        name = who_speaks(opened, voices, path, audio, opened.flow.sample_rate)
-        return encode_spoken(opened.coder, audio, name, voices[name], level, **facts)
 
 
 def decode(
     run: RunName,
     files: Files,
     output: Output,
-    speaker: Speaker = None,
+    speaker: Annotated[str | None, arg(metavar="SPEAKER")] = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Turn latents (npz) into recordings (wav, 32-bit float).
+    """Decode latents (npz) to recordings (wav, 32-bit float).
 
     Args:
         run: name under checkpoints/, or a path.
         files: latents from `encode`, or folders of them.
         output: a file for one input and a name with a suffix, otherwise a folder.
-        speaker: who is to speak, for a run with speakers: the recording in another voice; without
-            it, it is the recording again.
-        epoch: which checkpoint.
+        speaker: speaker to convert to, for a run with speakers; by default the recording is
+            restored.
+        epoch: checkpoint to use.
     """
-    from singlow.audio import write_audio
-    from singlow.latents.codes import decode_song, read_song
+    from singlow.latents.codes import decode as decode_latents
+    from singlow.latents.codes import read_song
+    from singlow.voices.convert import burst_note
 
     found = inputs(files, frozenset({".npz"}))
     results = outputs(found, output, ".wav", one_file(files))
-    opened, speakers = open_speaking(run, epoch, speaker)
-    embedding = None if speaker is None else speakers[speaker]
+    trained = open_run(run, epoch)
+    _check_speaker(trained, speaker)
 
     def work(source: Path, result: Path) -> None:
         song = read_song(source)
-        if song.fingerprint != opened.fingerprint:
-            own = f"epoch {opened.checkpoint.epoch} of {opened.run.name}"
-            print(
-                f"Warning: {source} was encoded by epoch {song.epoch} of run {song.run[:80]!a}: "
-                f"its weights are not those of {own}.",
-                file=sys.stderr,
+        if song.fingerprint != trained.fingerprint:
+            warn(
+                f"{source} was encoded by epoch {song.epoch} of run {song.run[:80]!a}: its weights "
+                f"are not those of epoch {trained.checkpoint.epoch} of {trained.name}."
             )
         with naming(source):
-            if speakers is None:
-                audio = decode_song(opened.coder, song)
-            else:
-                from singlow.voices.spoken import decode_spoken
-
-                audio, burst = decode_spoken(opened.coder, song, embedding)
-                tell_burst(result, burst)
-        # Whole numbers would lose quiet songs and clip what mp3 decodes to beyond full scale.
+            audio, burst = decode_latents(trained, song, speaker)
+        if burst:
+            warn(f"{result}: {burst_note(burst)}")
+        # 16 bits would lose quiet recordings and clip those beyond full scale, as decoded mp3 is.
         write_audio(result, audio, song.sample_rate, subtype="FLOAT")
 
     each([(source, result) for (source, _), result in zip(found, results, strict=True)], work)
+
+
+def _check_speaker(trained: TrainedRun, speaker: str | None, *words: str) -> None:
+    """Refuse an unknown speaker, and a speaker for a run without, before long work.
+
+    Raises:
+        UsageError: the run has no speakers, or none of this name.
+    """
+    if speaker is not None:
+        speakers = speakers_of(trained, "leave --speaker out")
+        if speaker not in words:
+            speakers.find(speaker)

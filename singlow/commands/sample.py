@@ -1,17 +1,18 @@
-"""The verb `sample`: new sound from noise, or from around a song."""
+"""The verb `sample`: new sound drawn from a run."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 from tyro.conf import arg
 
+from singlow.audio import write_audio
 from singlow.commands.places import Epoch, Output, RunName, check_place
-from singlow.commands.speaking import Speaker, file_name, open_speaking, require_speaker
-from singlow.errors import UsageError, naming
-from singlow.runs.opening import Opened
+from singlow.errors import UsageError
+from singlow.names import escape
+from singlow.runs.opening import open_run
+from singlow.voices.speakers import part_of_file_name
 
-_SECONDS = 2.0
+Speaker = Annotated[str | None, arg(metavar="SPEAKER")]
 
 
 def sample(
@@ -25,25 +26,29 @@ def sample(
     speaker: Speaker = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Draw clips from a run's flow.
+    """Draw clips from a run, or variations of a recording.
 
     Args:
         run: name under checkpoints/, or a path.
-        output: a wav file for one clip, otherwise a folder.
-        count: how many.
-        seconds: length of each (2; with --around the song's).
-        temperature: 1 is the model itself, less is calmer; with --around, 0 is the song itself and
-            1 knows nothing of it but its loudness.
-        seed: the same seed gives the same clips.
-        around: a recording to draw variations of.
-        speaker: who is to speak, for a run with speakers; with --around, who speaks in it.
-        epoch: which checkpoint.
+        output: a file for one clip, otherwise a folder.
+        count: number of clips.
+        seconds: length of each clip (2; with --around, the length of the recording).
+        temperature: scale of the noise. 1 is the model itself, and lower values give calmer
+            results. With --around, 0 is the recording itself, and 1 keeps its loudness alone.
+        seed: random seed of the first clip; each further clip takes the next number.
+        around: recording to draw variations of.
+        speaker: speaker of the clips, for a run with speakers; with --around, the speaker of the
+            recording.
+        epoch: checkpoint to use.
     """
-    most = 100 if around is None else 1
+    from singlow.latents.sample import sample as draw
+    from singlow.latents.sample import sample_around
+
+    highest = 100 if around is None else 1
     if count < 1:
         raise UsageError(f"Expected --count of at least 1. Received: {count}.")
-    if not 0 <= temperature <= most:
-        raise UsageError(f"Expected --temperature from 0 to {most}. Received: {temperature}.")
+    if not 0 <= temperature <= highest:
+        raise UsageError(f"Expected --temperature from 0 to {highest}. Received: {temperature}.")
     if seconds is not None and not 0 < seconds <= 600:
         raise UsageError(f"Expected --seconds above 0 and up to 600. Received: {seconds}.")
     if seed < 0:
@@ -51,60 +56,26 @@ def sample(
     if around is not None and not around.is_file():
         raise UsageError(f"{around}: Expected a recording for --around. Received: no file.")
     single = bool(output.suffix) and not output.is_dir()
-    if single and (count != 1 or output.suffix.lower() != ".wav"):
+    if single and count != 1:
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
     check_place(output if single else output / "clip.wav", () if around is None else (around,))
-    opened, speakers = open_speaking(run, epoch, speaker)
-    flow = opened.coder
-    if speakers is not None:
-        from singlow.voices.spoken import Spoken
+    trained = open_run(run, epoch)
+    signal = trained.flow.signal
+    if single and output.suffix.lower() != signal.suffix:
+        raise UsageError(f"Expected -o FOLDER, or a name with {signal.suffix}. Received: {output}.")
 
-        flow = Spoken(flow, require_speaker(speakers, speaker))
-    song = None if around is None else _song(opened, around, seconds)
-    factor = 1.0 if song is None or speakers is None else _gain(opened, around, song)
-
-    from singlow.audio import write_audio
-
-    for index in range(count):
-        drawn = _drawn(flow, seconds or _SECONDS, temperature, seed + index, song, factor)
-        stem = opened.run.name if around is None else f"{around.stem}-{opened.run.name}"
-        stem += f"-{file_name(speaker)}" if speaker else ""
-        name = f"{stem}-t{temperature:g}-seed{seed + index}.wav"
+    drawn = {"count": count, "seconds": seconds, "temperature": temperature, "seed": seed}
+    if around is None:
+        clips, stem = draw(trained, speaker=speaker, **drawn), trained.name
+    else:
+        clips = sample_around(trained, around, speaker=speaker, **drawn)
+        stem = f"{around.stem}-{trained.name}"
+    stem += f"-{part_of_file_name(speaker)}" if speaker else ""
+    for index, clip in enumerate(clips):
+        name = f"{stem}-t{temperature:g}-seed{seed + index}{signal.suffix}"
         path = output if single else output / name
-        # A song may be beyond full scale, as what is drawn around it may.
-        write_audio(path, drawn, opened.flow.sample_rate, None if song is None else "FLOAT")
-        print(path)
-
-
-def _song(opened: Opened, path: Path, seconds: float | None) -> np.ndarray:
-    from singlow.audio import load_audio
-
-    flow = opened.flow
-    audio, rate = load_audio(path, flow.sample_rate, flow.channels)
-    return audio if seconds is None else audio[: max(1, round(seconds * rate))]
-
-
-def _gain(opened: Opened, path: Path, song: np.ndarray) -> float:
-    """What brings a song to the level that the run hears."""
-    from singlow.voices.level import gain
-
-    with naming(path):
-        return gain(song, opened.config["data"].get("level"))
-
-
-def _drawn(
-    flow: Any,
-    seconds: float,
-    temperature: float,
-    seed: int,
-    song: np.ndarray | None,
-    factor: float,
-) -> np.ndarray:
-    from keras import ops
-
-    from singlow.latents.interpolate import around
-
-    if song is not None:
-        return around(flow, song * np.float32(factor), temperature, seed) / np.float32(factor)
-    length = max(1, round(seconds * flow.sample_rate))
-    return ops.convert_to_numpy(flow.sample(1, length, temperature, seed=seed))[0]
+        if around is None:
+            signal.write(path, clip)
+        else:  # variations may exceed full scale if the recording does
+            write_audio(path, clip, signal.sample_rate, subtype="FLOAT")
+        print(escape(str(path)))
