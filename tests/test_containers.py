@@ -139,8 +139,9 @@ def test_a_missing_pad_byte_is_no_fault(bits, tmp_path):
         assert (len(audio), lines) == (333, [])
 
 
-def test_a_header_of_0_bytes_per_frame_is_completed(tone, tmp_path):
-    body = replaced(wave_bytes(tone.tobytes()), 32, b"\0\0")
+@pytest.mark.parametrize("align", [0, 1, 4, 7])
+def test_a_wrong_number_of_bytes_per_frame_is_corrected(align, tone, tmp_path):
+    body = replaced(wave_bytes(tone.tobytes()), 32, struct.pack("<H", align))
     assert np.array_equal(load(tmp_path / "a.wav", body)[0], tone / np.float32(32768))
 
 
@@ -149,11 +150,14 @@ def test_a_header_of_0_bytes_per_frame_is_completed(tone, tmp_path):
     [
         ({"size": 9602}, "truncated: expected 9602 bytes in its data chunk. Received: 9600"),
         ({"size": 4000}, "damaged: 5600 bytes after its data belong to no chunk"),
+        ({"size": 4000, "fill": b"q"}, "damaged: 5600 bytes after its data belong to no chunk"),
         ({"size": 0x10000000, "riff": 0x10000024}, "truncated"),
     ],
 )
 def test_a_wave_file_without_all_its_samples_is_refused(fields, reason, tmp_path):
+    fields = dict(fields)
     data = np.random.default_rng(0).integers(128, 256, 9600, np.uint8).tobytes()
+    data = 9600 * fields.pop("fill", b"") or data
     with pytest.raises(AudioError, match=reason):
         load(tmp_path / "a.wav", wave_bytes(data, **fields))
 
@@ -272,6 +276,23 @@ def test_a_stream_of_unknown_length_is_read_to_its_end(suffix, changes, tmp_path
     audio, lines = load(path, body)
     assert np.array_equal(audio, whole)
     assert UNKNOWN in lines[0]
+
+
+@pytest.mark.parametrize(("frames", "read"), [(4800, True), (4000, True), (5000, False)])
+def test_an_aiff_file_is_read_if_its_sound_chunk_is_complete(frames, read, tmp_path):
+    path = save(tmp_path / "a.aiff", song(0.3))
+    whole, body = load_audio(path)[0], path.read_bytes()
+    body = replaced(body, body.index(b"COMM") + 10, struct.pack(">I", frames))
+    if read:
+        audio, lines = load(path, body)
+        assert np.array_equal(audio, whole)
+        assert len(lines) == (frames != 4800)
+        audio, lines = load(path, body + b"COMT\0\0\1\0cut")
+        assert np.array_equal(audio, whole)
+        assert "no whole chunk" in lines[-1]
+    else:
+        with pytest.raises(AudioError, match="truncated: expected 10000 bytes of audio"):
+            load(path, body)
 
 
 def without_length(body: bytes) -> bytes:

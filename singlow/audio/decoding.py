@@ -104,7 +104,7 @@ def load_mixed(
     if best.groups != used.groups:  # known only after the last block
         audio, rate, *_ = _decode(path, sample_rate, channels, best, beat, lambda _: None)
         if best.note:
-            report(f"{os.fspath(path)}: {best.note}")
+            _report_once(report, f"{os.fspath(path)}: {best.note}")
     return audio, rate, best
 
 

@@ -23,6 +23,7 @@ _WIDTHS = {  # bytes per sample of AIFF-C codecs; 0: as the COMM chunk states
     b"fl64": 8,
     b"FL64": 8,
 }
+_UNKNOWN_SIZE = 0x7F000000  # from here on: written to a pipe
 _LONGEST_HEADER = 64 << 20
 
 
@@ -39,28 +40,23 @@ def walk_aiff(file: BinaryIO, start: int, size: int) -> Container:
     while position + 8 <= size:
         file.seek(position)
         name, length = struct.unpack(">4sI", read_exactly(file, 8))
+        end = position + 8 + length
         if name == b"SSND" and sound is None:
-            offset = struct.unpack(">I4x", read_exactly(file, 8))[0]
-            begin = position + 16 + offset
-            unknown = (
-                length <= 8 and size > begin + 8 and (common is None or common[1] in (0, 1))
-            ) or (length > size - position - 8 and length >= 0x7F000000)
-            if unknown:
-                sound, warnings = size - begin, (UNKNOWN_LENGTH,)
-                break
-            sound = length - 8 - offset
-            if begin + sound > size and length & 1 and begin + sound == size + 1:
-                sound = size - begin
+            begin = position + 16 + struct.unpack(">I4x", read_exactly(file, 8))[0]
+            sound = end - begin
+            empty = sound <= 0 and size - begin > 8 and (common is None or common[1] <= 1)
+            if empty or (length >= _UNKNOWN_SIZE and end > size):
+                sound, end, warnings = size - begin, size, (UNKNOWN_LENGTH,)
         elif name == b"COMM" and length >= 18:
             body = read_exactly(file, min(length, 22))
             codec = body[18:22] if kind == b"AIFC" and len(body) >= 22 else b"NONE"
             common = (*struct.unpack(">HIH", body[:8]), codec)
-        elif sound is not None and position + 8 + length > size:
+        elif sound is not None and end > size:
             warnings = (*warnings, "bytes after its audio belong to no whole chunk")
             break
-        if position + 8 + length > size and not (name == b"SSND" and begin + sound <= size):
+        if end > size:
             raise cut(name.decode("latin-1").strip(), length, size - position - 8)
-        position += 8 + length + (length & 1)
+        position = end + (length & 1)
     if common is None or sound is None:
         raise Fault("truncated or damaged: it has no COMM or no SSND chunk")
     channels, frames, bits, codec = common
@@ -69,15 +65,14 @@ def walk_aiff(file: BinaryIO, start: int, size: int) -> Container:
     width = channels * (_WIDTHS[codec] or (bits + 7) // 8)
     if width == 0:
         raise Fault(f"absurd header: {channels} channels of {bits} bits in its header")
-    came = sound // width
-    if UNKNOWN_LENGTH in warnings:
-        return Container("aiff", came, warnings=warnings)
-    if came != frames or sound % width > 1:
+    if sound < frames * width:
         raise Fault(
-            f"damaged: {frames} frames of {channels} channels and {bits} bits do not fill "
-            f"its {sound} bytes of audio"
+            f"truncated: expected {frames * width} bytes of audio by its COMM chunk. Received: "
+            f"{sound}"
         )
-    return Container("aiff", frames, warnings=warnings)
+    if sound - frames * width > 1 and not warnings:
+        warnings = (f"its COMM chunk states {frames} samples, its SSND chunk {sound // width}",)
+    return Container("aiff", sound // width, warnings=warnings)
 
 
 def walk_svx(file: BinaryIO, start: int, size: int) -> Container:

@@ -157,7 +157,10 @@ def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -
     walk = _Walk(file, start, size)
     found = walk.first_frame()
     if found is None:
-        raise Fault("unknown format: expected an audio file. Received: other content")
+        raise Fault(
+            "unknown format: expected wav, flac, ogg, mp3, aiff, caf or au by content. Received: "
+            "something else"
+        )
     position, first = found
     indexed = _read_index(file, position, first)
     spans, begin, count, warnings = [], position, 0, []

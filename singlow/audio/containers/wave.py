@@ -20,6 +20,7 @@ _W64_FMT = bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a")
 _LONGEST_HEADER = 64 << 20
 _SAMPLE_CODECS = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: a frame has a fixed number of bytes
 _EXTENSIBLE = 0xFFFE
+_KNOWN_CHUNKS = (b"LIST", b"JUNK", b"PAD ", b"ID3 ", b"id3 ", b"bext", b"iXML", b"cue ", b"smpl")
 _UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFF000, 0xFFFFFFFF)
 _LARGEST_HEADER_IN_SIZE = 128  # some programs subtract their header from an unknown size
 
@@ -102,11 +103,12 @@ def _with_sizes(header: bytes, order: str, length: int) -> bytes:
 def _read_format(body: bytes, order: str = "<") -> _Format:
     if len(body) < 16:
         raise Fault("damaged: its fmt chunk is too short")
-    codec, channels, rate, _, align, bits = struct.unpack(f"{order}HHIIHH", body[:16])
+    codec, channels, rate, byte_rate, align, bits = struct.unpack(f"{order}HHIIHH", body[:16])
     if codec == _EXTENSIBLE and len(body) >= 26:
         codec = struct.unpack(f"{order}H", body[24:26])[0]
-    if align == 0 and codec in _SAMPLE_CODECS:
-        align = channels * ((bits + 7) // 8)  # a decoder needs the other fields only
+    width = channels * ((bits + 7) // 8)
+    if codec in _SAMPLE_CODECS and align != width and (align == 0 or byte_rate == rate * width):
+        align = width  # two fields agree against one, which decoders do not need
     if channels == 0 or rate == 0 or align == 0:
         raise Fault(
             f"absurd header: {channels} channels, {rate} Hz, {align} bytes per frame in its header"
@@ -114,7 +116,7 @@ def _read_format(body: bytes, order: str = "<") -> _Format:
     if codec not in _SAMPLE_CODECS:
         frames = struct.unpack(f"{order}H", body[18:20])[0] if len(body) >= 20 else 0
         return _Format(align, False, frames)
-    if bits and align < channels * ((bits + 7) // 8):
+    if align < width:
         raise Fault(f"damaged: {channels} channels of {bits} bits do not fit {align} bytes")
     return _Format(align, True)
 
@@ -167,27 +169,26 @@ def _check_rest(
     Raises:
         Fault: bytes inside the RIFF chunk belong to no chunk, so the data chunk's size is wrong.
     """
-    position = end
-    while position < size:
+    position, last = end, size if declared is None else min(size, declared)
+    while position < last:
         file.seek(position)
         head = file.read(9)
-        if len(head) >= 8 and not is_chunk_name(head[:4]) and is_chunk_name(head[1:5]):
+        if not is_chunk_name(head[:4]) and is_chunk_name(head[1:5]):
             position, head = position + 1, head[1:]  # the pad byte of a chunk of odd length
-            if len(head) < 8:
-                head += file.read(8 - len(head))
-        if len(head) < 8 or not is_chunk_name(head[:4]):
+        name, length = head[:4], int.from_bytes(head[4:8], "little" if order == "<" else "big")
+        if len(head) < 8 or not is_chunk_name(name):
             break
-        length = struct.unpack(f"{order}I", head[4:8])[0]
         if position + 8 + length > size:
-            name = head[:4].decode("latin-1").strip()
-            return (f"its {name} chunk after the audio is cut; the audio is complete",)
+            if name in _KNOWN_CHUNKS or declared in (position + 8 + length, position + 9 + length):
+                name = name.decode("latin-1").strip()
+                return (f"its {name} chunk after the audio is cut; the audio is complete",)
+            break
         position += 8 + length
     file.seek(position)
-    rest = min(size, size if declared is None else declared) - position
-    if rest >= 8 and declared is not None and any(file.read(rest)):
-        raise Fault(f"damaged: {rest} bytes after its data belong to no chunk")
+    if declared is not None and last - position >= 8 and any(file.read(last - position)):
+        raise Fault(f"damaged: {last - position} bytes after its data belong to no chunk")
     file.seek(position)
-    if size - position > 1 or (size > position and any(file.read(1))):
+    if position < size and (size - position > 1 or any(file.read(1))):
         return (f"{size - position} bytes after its audio belong to no chunk",)
     return ()
 
