@@ -557,12 +557,20 @@ class Flow(keras.Model):
                         f"{ids.ravel()[:8].tolist()}."
                     )
         tensors = {name: ops.convert_to_tensor(value) for name, value in given.items()}
+        tensors = {
+            name: value if name == "x" else self._in_compute_dtype(value)
+            for name, value in tensors.items()
+        }
         if "x" in tensors:
             self.signal.check(tensors["x"], tensors.get("frame_mask"))
             self._check_length(tensors["x"].shape[1])
         if "frame_mask" in tensors:
             self._check_mask(given["frame_mask"])
         return tensors
+
+    def _in_compute_dtype(self, value: Tensor) -> Tensor:
+        floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+        return ops.cast(value, self.compute_dtype) if floating else value
 
     def _check_length(self, length: int) -> None:
         if length % self.multiple:
