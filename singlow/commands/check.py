@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from singlow.commands.places import Epoch, RunName
-from singlow.errors import DataError, SinglowError, UsageError
+from singlow.errors import SinglowError, UsageError
 from singlow.runs.opening import open_run
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _check_log_det(exact: "Flow", batch: Batch) -> list[str]:
     x = ops.convert_to_tensor(piece["x"].astype(np.float64))
     try:
         with np.errstate(invalid="ignore"):
-            condition = exact.condition(_beside(piece))
+            condition = exact.condition(exact.checked({"x": None, **_beside(piece)}))
             error = check_log_det(exact.bijection, x, condition, tolerance=math.inf)
     except AssertionError:  # NaN, which no tolerance allows
         error = math.nan
@@ -118,9 +118,7 @@ def _check_log_det(exact: "Flow", batch: Batch) -> list[str]:
 
 def _drawn_latents(flow: "Flow", inputs: Batch, count: int, length: int) -> list[np.ndarray]:
     """Latents drawn from the flow's prior for these inputs, as `Flow.sample` draws them."""
-    from keras import ops
-
-    given = {name: ops.convert_to_tensor(value) for name, value in inputs.items()}
+    given = flow.checked({"x": None, **inputs})
     longest = int(flow.sample_lengths(given, count, length).max())
     whole = -(-longest // flow.multiple) * flow.multiple
     shapes = flow.latent_shapes(count, whole)
@@ -165,14 +163,6 @@ def _batch(opened: "TrainedRun") -> tuple[Batch, str]:
     directory = Path(config["data"].get("directory", ""))
     if (directory / "dataset_info.json").is_file():
         held_out = open_windows(config, flow)[1]
-        stored = (held_out.sample_rate, held_out.channels)
-        signal = flow.signal
-        if hasattr(signal, "sample_rate") and stored != (signal.sample_rate, signal.channels):
-            raise DataError(
-                f"{directory}: Expected {signal.sample_rate} Hz and {signal.channels} channel(s). "
-                f"Received: {stored[0]} Hz and {stored[1]}. Build it again as the run began, or "
-                "move it away to check on a synthetic clip."
-            )
         batch = {name: value[:_ITEMS] for name, value in held_out.batch(0).items()}
         return batch, f"held-out clips of {' '.join(sources_of(config['data']['dataset']))}"
     window = window_length(config, flow)

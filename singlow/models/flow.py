@@ -368,7 +368,7 @@ class Flow(keras.Model):
         Raises:
             ValueError: `x` does not vary, or its shape, length or inputs do not fit.
         """
-        inputs = self._checked(inputs)
+        inputs = self.checked(inputs)
         x = ops.convert_to_numpy(inputs["x"])
         if not np.ptp(x) > 0:
             raise ValueError(
@@ -386,7 +386,7 @@ class Flow(keras.Model):
         Raises:
             ValueError: the length is not a multiple of `multiple`, or an input does not fit.
         """
-        return self._traced("forward")(self._checked(inputs))[1]
+        return self._traced("forward")(self.checked(inputs))[1]
 
     def encode(self, inputs: Inputs | Tensor) -> list[Tensor]:
         """All latents of `x`, finest first; `decode` restores `x` from them.
@@ -397,7 +397,7 @@ class Flow(keras.Model):
         Raises:
             ValueError: the length is not a multiple of `multiple`, or an input does not fit.
         """
-        return self._traced("forward")(self._checked(inputs))[0]
+        return self._traced("forward")(self.checked(inputs))[0]
 
     def decode(self, z: Sequence[Tensor], inputs: Inputs | None = None) -> Tensor:
         """The data `x` of latents.
@@ -409,7 +409,7 @@ class Flow(keras.Model):
         Raises:
             ValueError: an input is missing or does not fit.
         """
-        given = self._checked({**(inputs or {}), "x": None})
+        given = self.checked({**(inputs or {}), "x": None})
         z = [ops.convert_to_tensor(latent, dtype=self.compute_dtype) for latent in z]
         return self._traced("inverse")(z, given)
 
@@ -436,7 +436,7 @@ class Flow(keras.Model):
         Raises:
             ValueError: a number is out of range, or an input is missing or does not fit.
         """
-        given = self._checked({**(inputs or {}), "x": None})
+        given = self.checked({**(inputs or {}), "x": None})
         names = [name for name in given if name != "frame_mask"]
         count = len(given[names[0]]) if names else count
         if count < 1 or (length is not None and length < 1) or not temperature >= 0:
@@ -479,7 +479,7 @@ class Flow(keras.Model):
         Args:
             inputs: `x` itself, or the dictionary of `call`.
         """
-        errors = self._traced("errors")(self._checked(inputs))
+        errors = self._traced("errors")(self.checked(inputs))
         return [float(ops.convert_to_numpy(error)) for error in errors]
 
     def dummy_inputs(self, batch: int, length: int) -> dict[str, np.ndarray]:
@@ -526,11 +526,14 @@ class Flow(keras.Model):
         condition, frame_mask = self.condition(inputs), inputs.get("frame_mask")
         return self.bijection.inverse(z if several else z[0], condition, frame_mask)[0]
 
-    def _checked(self, inputs: Inputs | Tensor) -> dict[str, Tensor]:
-        """The inputs as tensors, after checks of names, shapes and ids; `x` may be `None`.
+    def checked(self, inputs: Inputs | Tensor) -> dict[str, Tensor]:
+        """Check the names, shapes and ids of inputs, and convert them to tensors.
+
+        Args:
+            inputs: `x` itself, or the dictionary of `call`; `x` may be `None`.
 
         Raises:
-            ValueError: one is missing, unknown, or does not fit.
+            ValueError: an input is missing, unknown, or does not fit.
         """
         given = {k: v for k, v in _as_dictionary(inputs).items() if v is not None}
         unknown = sorted(set(given) - {"x", "frame_mask"} - input_names(self.inputs))
