@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from singlow.commands.train import Count, Name, Real
+from singlow.commands.train import Channels, Count, Name, Real
 from singlow.commands.train import Settings as Flags
 
 CHECKPOINTS = Path("checkpoints")  # one folder for each run
@@ -20,7 +20,7 @@ class Settings(Flags):
     preset: Name = None  # singlow_16k, singlow_original, blow_small, ...; see --help
 
     sampling_rate: Count = None  # Hz
-    channel_size: Count = None  # 1 for mono, 2 for stereo
+    channel_size: Channels = None  # 1 for mono, 2 for stereo
     window_size: Real = None  # seconds
 
     epochs: Count = None

@@ -14,6 +14,7 @@ from singlow.runs.settings import FLAGS, TRAINING
 Count = Annotated[int | None, arg(metavar="INT")]
 Real = Annotated[float | None, arg(metavar="FLOAT")]
 Name = Annotated[str | None, arg(metavar="NAME")]
+Channels = Annotated[Literal[1, 2] | None, arg(metavar="1|2")]
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Settings:
     """Length of the windows to train on."""
     sampling_rate: Annotated[int | None, arg(metavar="HZ")] = None
     """Sample rate to which all recordings are resampled."""
-    channel_size: Annotated[int | None, arg(metavar="1|2")] = None
+    channel_size: Channels = None
     """Number of channels: 1 for mono, 2 for stereo."""
 
     epochs: Count = None

@@ -1,5 +1,6 @@
 """The data of a run: records that are built, or found again, and windows of them."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +66,9 @@ def prepare_data(
                 "recordings as they are now, give another --run NAME, or --fresh to start over."
             )
     else:
-        found = _find(content, sources, data_dir)
+        other = sources != data["dataset"]
+        folders = [Path(each) for each in (data_dir, "data") if each is not None and not other]
+        found = _find(content, sources, folders)
         if found is None and known and content and _lists_others(directory, sources):
             raise other_settings(name, [("dataset", data["dataset"], sources)])
         directory = found or _build(config, sources, data_dir, signal, report)
@@ -85,23 +88,19 @@ def prepare_data(
     return {**config, "data": facts}
 
 
-def _find(
-    content: str | None, sources: str | list[str], data_dir: str | os.PathLike | None
-) -> Path | None:
-    """The records with this content, beside one of the sources or in a folder for records."""
+def _find(content: str | None, sources: str | list[str], folders: list[Path]) -> Path | None:
+    """The records with this content in some folders, or beside one of the sources."""
     from singlow.data.sources.layouts import BUILTIN, part_source, sources_of
     from singlow.data.store.dataset import find_dataset
 
     if content is None:
         return None
-    places = [] if data_dir is None else [Path(data_dir)]
+    places = list(folders)
     for source in sources_of(sources):
         if source != BUILTIN:
-            try:
+            with contextlib.suppress(UsageError):
                 places.append(part_source(source)[1])
-            except UsageError:
-                continue
-    return find_dataset(content, [*places, Path("data")])
+    return find_dataset(content, places)
 
 
 def _lists_others(directory: Path, sources: str | list[str]) -> bool:
