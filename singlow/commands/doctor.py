@@ -132,10 +132,10 @@ def _keras_settings() -> Finding:
     changed = [f"{key}={value}" for key, value in values.items() if value != _KERAS[key][0]]
     if not changed:
         return Finding(subject, f"{file}: Keras's defaults")
-    return Finding(
-        subject,
-        f"{file}: {', '.join(changed)}: changes layers of your own; singlow sets its own",
-    )
+    effect = "changes layers of your own; singlow does not follow it"
+    if values["floatx"] == "float64":
+        effect = "models are created in float64, and train at half the speed"
+    return Finding(subject, f"{file}: {', '.join(changed)}: {effect}")
 
 
 def _backend() -> Finding:
