@@ -78,6 +78,7 @@ def test_an_id3_tag_before_the_audio_is_skipped(tmp_path):
         (b"", "empty"),
         (b"hello, this is text and no sound at all" * 5, "unknown format"),
         (bytes(500), "zeros"),
+        (b"\x0b\x77" + bytes(100), "AC-3. Convert it first: ffmpeg"),
         (b"ID3\x04\0\0\0\0\x7f\x7f" + bytes(100), "truncated"),
         (b"RIFF\x24\0\0\0WAVEfmt ", "truncated"),
         (b"\0\0\0\x20ftypM4A " + bytes(100), "MP4 or M4A. Convert it first: ffmpeg"),
@@ -319,6 +320,13 @@ def test_bytes_after_the_last_flac_frame_are_left_out(tmp_path):
         assert np.array_equal(load(path, body + junk)[0], whole)
 
 
+def test_joined_flac_files_are_refused(tmp_path):
+    """The decoder would stop after the first."""
+    body = save(tmp_path / "a.flac", song(0.3)).read_bytes()
+    with pytest.raises(AudioError, match="several FLAC files"):
+        load(tmp_path / "a.flac", body + body)
+
+
 def test_ogg_page_checksum_is_that_of_the_standard(tmp_path):
     body = save(tmp_path / "a.ogg", song(0.2)).read_bytes()
     segments = body[26]
@@ -456,6 +464,23 @@ def test_bytes_after_the_last_mp3_frame_are_left_out(tmp_path):
     assert "13 bytes after its last frame" in lines[0]
     with pytest.raises(AudioError, match="damaged: no frame where one should begin"):
         load(path, path.read_bytes()[:1500] + b"text" + path.read_bytes()[1500:])
+
+
+@pytest.mark.parametrize("high", [256, 8])
+def test_other_files_are_not_taken_for_mpeg_audio(high, tmp_path):
+    rng = np.random.default_rng(6)
+    for number in range(30):
+        body = rng.integers(0, high, 30_000, np.uint8) ^ (255 if number % 2 else 0)
+        (tmp_path / "a.bin").write_bytes(body.tobytes())
+        with pytest.raises(Fault, match="unknown format"):
+            inspect(tmp_path / "a.bin")
+
+
+def test_bytes_before_the_first_mp3_frame_are_skipped(tmp_path):
+    path = save(tmp_path / "a.mp3", song(1.0))
+    whole, body = load_audio(path)[0], path.read_bytes()
+    for before in (bytes(1000), np.random.default_rng(1).bytes(1000)):
+        assert np.array_equal(load(path, before + body)[0], whole)
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,10 @@ def _open(path: str | os.PathLike, container: Container) -> Iterator[_Source]:
         try:
             file = soundfile.SoundFile(source, closefd=False)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise Fault(f"the decoder refuses it: {decoder_message(error)}") from None
+            raise Fault(
+                f"the decoder refuses it: {decoder_message(error)}. Convert it first: ffmpeg -i "
+                "FILE FILE.wav"
+            ) from None
         with file:
             _check_header(file, container)
             yield _Source(file, spliced)

@@ -51,6 +51,7 @@ _FOREIGN = {  # formats that only ffmpeg reads, by the place and the value of th
     "WavPack": (0, b"wvpk"),
     "Monkey's Audio": (0, b"MAC "),
     "AMR": (0, b"#!AMR"),
+    "AC-3": (0, b"\x0b\x77"),
     "True Audio": (0, b"TTA1"),
     "Musepack": (0, b"MPCK"),
     "DSD": (0, b"DSD "),
@@ -113,9 +114,14 @@ def _walk(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Co
             raise Fault(f"not supported: {name}. Convert it first: ffmpeg -i FILE FILE.wav")
     if head[:2] in (b"\xff\xf1", b"\xff\xf9") and head[2:3] != b"":
         raise Fault("not supported: AAC. Convert it first: ffmpeg -i FILE FILE.wav")
-    if not any(head):
-        raise Fault("unknown format: it begins with zeros")
-    return walk_mpeg(file, start, size, beat)
+    container = walk_mpeg(file, start, size, beat)
+    if container is None:
+        content = "a file that begins with zeros" if not any(head) else "something else"
+        raise Fault(
+            "unknown format: expected wav, flac, ogg, mp3, aiff, caf or au by content. Received: "
+            f"{content}"
+        )
+    return container
 
 
 def _skip_id3(file: BinaryIO, size: int) -> int:

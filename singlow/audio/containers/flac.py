@@ -62,6 +62,8 @@ def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
     if info is None:
         raise Fault("damaged: it has no stream description")
     _, bits, frames, checksum = read_description(info)
+    if _contains(file, b"fLaC\0\0\0\x22", position):
+        raise Fault("not supported: several FLAC files joined into one; split them")
     if frames:
         return Container("flac", frames, ends_exactly=True, checksum=checksum, bits=bits)
     frames, stop = _measure(file, position, size, info)
@@ -81,6 +83,17 @@ def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
         prefix=header,
         warnings=warnings,
     )
+
+
+def _contains(file: BinaryIO, magic: bytes, position: int) -> bool:
+    """Whether `magic` occurs in a file from a position on."""
+    file.seek(position)
+    tail = b""
+    while block := file.read(1 << 20):
+        if magic in tail + block:
+            return True
+        tail = block[1 - len(magic) :]
+    return False
 
 
 def read_description(info: bytes) -> tuple[int, int, int, bytes | None]:

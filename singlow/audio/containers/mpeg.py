@@ -98,11 +98,15 @@ class _Walk:
         return False
 
     def is_followed(self, position: int, frame: Frame) -> bool:
-        """Whether two more frames of the same kind follow, or the end of the file or a tag."""
+        """Whether more frames of the same kind follow, or the end of the file or a tag.
+
+        Bytes that look like a header are not rare in other files, and more frames are required
+        where a header is less likely: after other bytes, and without a bit rate.
+        """
         following = position + frame.length
-        for number in range(2):
+        for number in range(8 if frame.free else 2 if position == self.start else 4):
             if following >= self.size:
-                return following == self.size or number > 0 or position == self.start
+                return following == self.size or number > 1 or position == self.start
             after = self.frame_at(following)
             if after is None or after.kind != frame.kind:
                 return self.tag_length(following) > 0
@@ -117,7 +121,7 @@ class _Walk:
         while where >= 0:
             frame = parse_frame(head[where : where + 4])
             if frame is not None:
-                if frame.free and self.measure_free(start + where, frame):
+                if frame.free and frame.kind[1] == 3 and self.measure_free(start + where, frame):
                     return start + where, self.frame_at(start + where)
                 if not frame.free and self.is_followed(start + where, frame):
                     return start + where, frame
@@ -144,23 +148,20 @@ class _Walk:
         return 0
 
 
-def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Container:
-    """Read the header of every frame from the first to the end of the file.
+def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Container | None:
+    """Read the header of every frame from the first to the end of the file; None if there is none.
 
     A Xing, Info or VBRI index states how many frames were written. Without one, only a cut last
     frame shows that a file is incomplete; an index is then written for the decoder, which would
     otherwise estimate the length.
 
     Raises:
-        Fault: there are no frames, a frame is cut or missing, or bytes between frames are none.
+        Fault: a frame is cut or missing, or bytes between frames belong to none.
     """
     walk = _Walk(file, start, size)
     found = walk.first_frame()
     if found is None:
-        raise Fault(
-            "unknown format: expected wav, flac, ogg, mp3, aiff, caf or au by content. Received: "
-            "something else"
-        )
+        return None
     position, first = found
     indexed = _read_index(file, position, first)
     spans, begin, count, warnings = [], position, 0, []
@@ -172,6 +173,8 @@ def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -
             skipped = walk.tag_length(position)
             if not skipped:
                 _check_rest(walk, position, first)
+                if size - position > position - found[0]:
+                    raise Fault(f"damaged: most of it is no MPEG audio, from byte {position} on")
                 if not _is_padding(file, position, size):
                     warnings.append(f"{size - position} bytes after its last frame are left out")
                 begin = position
@@ -190,7 +193,13 @@ def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -
     if indexed is not None and count - 1 < indexed:
         raise Fault(f"truncated: expected {indexed} frames by its index. Received: {count - 1}")
     if indexed is not None and count - 1 <= indexed + 1:
-        return Container(name, indexed * first.samples, slack=8 * 1152, warnings=tuple(warnings))
+        return Container(
+            name,
+            indexed * first.samples,
+            slack=8 * 1152,
+            spans=tuple(spans) if found[0] > start else (),
+            warnings=tuple(warnings),
+        )
     if indexed is not None:
         warnings.append(f"it has {count - 1} frames, not {indexed} as its index states")
         spans[0] = (spans[0][0] + first.length, spans[0][1])
