@@ -1,4 +1,4 @@
-"""What the files may know of each other, and what none of them may use."""
+"""Which modules may import which, and what none of them may use."""
 
 import ast
 import subprocess
@@ -10,16 +10,27 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "singlow").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
-LOWER = ("singlow.bijections", "singlow.networks")
-UPPER = (
-    "singlow.models",
-    "singlow.data",
-    "singlow.training",
-    "singlow.latents",
-    "singlow.evaluation",
-    "singlow.voices",
-    "singlow.commands",
+LAYERS = (  # from the top; a module imports from layers below its own alone
+    {"__main__"},
+    {"commands"},
+    {"training"},
+    {"evaluation"},
+    {"latents"},
+    {"voices"},
+    {"runs"},
+    {"data"},
+    {"models"},
+    {"testing"},
+    {"networks"},
+    {"bijections"},
+    {"signals"},
+    {"ops", "inputs", "spectral", "audio", "choir", "pictures"},
+    {"files", "names", "progress", "tables", "backend"},
+    {"errors"},
+    {"streams"},
 )
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+FLOWS = {"flow", "coder"}  # names of parameters and attributes that are a `Flow`
 BANNED = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 HEAVY = {"keras", "tensorflow", "jax", "librosa", "matplotlib", "sklearn", "scipy"}
 LIGHT = (
@@ -38,34 +49,86 @@ def _name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+class _Imports(ast.NodeVisitor):
+    """The names that a file imports, without those under `if TYPE_CHECKING`."""
+
+    def __init__(self) -> None:
+        self.names = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.names |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert not node.level, "relative import"
+        self.names |= {f"{node.module}.{alias.name}" for alias in node.names}
+
+
 def _imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    visitor = _Imports()
+    visitor.visit(_tree(path))
+    return visitor.names
+
+
+def _layers_above(name: str, imports: set[str]) -> set[str]:
+    """What a module imports from its own layer or one above, its own package apart."""
+    own = name.split(".")[1]
+    parts = {imported.split(".")[1] for imported in imports if imported.startswith("singlow.")}
+    return {part for part in parts & set(LAYER) if part != own and LAYER[part] <= LAYER[own]}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parent != ROOT / "singlow"], ids=_name)
+def test_arrows_point_down(path: Path):
+    imports = _imports(path)
+    assert not _layers_above(_name(path), imports)
+    assert not {name.split(".")[0] for name in imports} & {path.stem for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parent == ROOT / "singlow"], ids=_name)
+def test_arrows_of_single_files_point_down(path: Path):
+    if path.stem == "__init__":
+        assert not any(name.startswith("singlow") for name in _imports(path))
+    else:
+        assert not _layers_above(_name(path), _imports(path))
+
+
+def test_every_module_has_its_layer():
+    children = {path.relative_to(ROOT / "singlow").parts[0] for path in SOURCES}
+    assert {child.removesuffix(".py") for child in children} - {"__init__"} == set(LAYER)
+
+
+def test_an_arrow_that_points_up_is_seen():
+    assert _layers_above("singlow.models.flow", {"singlow.runs.run.Run", "numpy"}) == {"runs"}
+    assert _layers_above("singlow.models.flow", {"singlow.data.feed"}) == {"data"}
+    assert not _layers_above("singlow.models.flow", {"singlow.ops.masks", "singlow.models.blow"})
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_arrows_point_one_way(path: Path):
-    imports = _imports(path)
-    assert not any(name.split(".")[0] == "common_definitions" for name in imports)
-    assert not any(name.split(".")[0] in {"train", "data_loader"} for name in imports)
-    if _name(path).startswith(LOWER):
-        assert not any(name.startswith(UPPER) for name in imports)
-    elif _name(path).startswith(("singlow.models", "singlow.data", "singlow.audio")):
-        assert not any(
-            name.startswith(("singlow.training", "singlow.commands")) for name in imports
-        )
+def test_public_signatures_name_the_class_of_a_flow(path: Path):
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            vague = [a for a in arguments if a.arg in FLOWS and _is_any(a.annotation)]
+            assert not vague, f"{node.name}: annotate {vague[0].arg} with Flow, not Any"
+        elif isinstance(node, ast.AnnAssign):
+            assert ast.unparse(node.target) not in FLOWS or not _is_any(node.annotation)
+
+
+def _is_any(annotation: ast.expr | None) -> bool:
+    return annotation is None or "Any" in ast.unparse(annotation).split(" | ")
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *SCRIPTS], ids=_name)
 def test_nothing_opens_what_could_run_code(path: Path):
     assert not {name.split(".")[0] for name in _imports(path)} & BANNED
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in {
@@ -81,7 +144,7 @@ def test_nothing_opens_what_could_run_code(path: Path):
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *SCRIPTS], ids=_name)
-def test_files_are_named_for_what_they_hold(path: Path):
+def test_files_are_named_after_their_content(path: Path):
     assert not set(path.stem.split("_")) & {"utils", "util", "helpers", "helper", "common"} or (
         path.name == "common_definitions.py"
     )
@@ -104,5 +167,8 @@ def test_public_names_are_there():
 
     for name in singlow.__all__:
         assert getattr(singlow, name) is not None
-    with pytest.raises(AttributeError, match="nope"):
-        _ = singlow.nope
+        assert name in dir(singlow)
+    with pytest.raises(AttributeError, match=r"sinGlow'\. Did you mean SinGlow\?"):
+        _ = singlow.sinGlow
+    with pytest.raises(AttributeError, match=r"no attribute 'xyz'$"):
+        _ = singlow.xyz
