@@ -8,15 +8,19 @@ import os
 import shutil
 import stat
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
-
 from singlow.errors import EnvironmentFault, UsageError
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # without the system's locks, filelock warns and uses markers
+    from filelock import FileLock, Timeout, has_fcntl
+
 LOCK = ".lock"
+_NATIVE_LOCKS = has_fcntl or os.name == "nt"
 _CANNOT_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 
 
@@ -198,21 +202,25 @@ def lock_folder(folder: Path) -> Iterator[bool]:
         if lock is not None:
             with contextlib.suppress(OSError):
                 # The folder may have been set aside, and another process may have locked a new one.
-                if os.path.samestat(status, os.stat(folder / LOCK)):
+                if status is not None and os.path.samestat(status, os.stat(folder / LOCK)):
                     os.unlink(folder / LOCK)
             lock.release()
 
 
 def _acquire(folder: Path) -> tuple[FileLock | None, os.stat_result | None]:
+    """The lock and the status of its file, which is None for a marker; twice None if refused."""
     path, opened = folder / LOCK, []
+    settings = {"on_acquired": lambda fd: opened.append(os.fstat(fd))} if _NATIVE_LOCKS else {}
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, blocking=False, on_acquired=lambda fd: opened.append(os.fstat(fd)))
+        lock = FileLock(path, blocking=False, **settings)
         try:
             lock.acquire()
         except Timeout:
             return None, None
         with contextlib.suppress(FileNotFoundError):
+            if not _NATIVE_LOCKS:
+                return lock, None
             if os.path.samestat(opened[-1], os.stat(path)):
                 return lock, opened[-1]
         lock.release()  # the folder was set aside between the opening and the locking

@@ -170,6 +170,27 @@ def holder(folder: Path) -> subprocess.Popen:
     )
 
 
+def test_a_folder_is_locked_once_without_the_locks_of_the_system(tmp_path):
+    program = (
+        "import sys, warnings\nsys.modules.update(fcntl=None, resource=None)\n"
+        "warnings.simplefilter('error')\n"
+        "from pathlib import Path\nfrom singlow.files import lock_folder\n"
+        "folder = Path(sys.argv[1])\n"
+        "for _ in range(2):\n"
+        "    with lock_folder(folder) as first, lock_folder(folder) as second:\n"
+        "        print(first, second)\n"
+        "print(list(folder.iterdir()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.splitlines() == ["True False", "True False", "[]"], done.stderr
+
+
 def test_a_killed_process_releases_its_lock(tmp_path):
     with holder(tmp_path) as process:
         assert process.stdout.readline() == "True\n"
