@@ -156,7 +156,8 @@ def _flags_of(target: Any) -> list[str]:
         if dataclasses.is_dataclass(plain):
             flags += _flags_of(plain)
         elif tyro.conf.Positional not in options:
-            flags.append(f"--{name}")
+            renamed = [option.name for option in options if getattr(option, "name", None)]
+            flags.append(f"--{renamed[0] if renamed else name}")
     return flags
 
 
