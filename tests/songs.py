@@ -91,9 +91,9 @@ LOADED = {}  # flows by what they were loaded from
 def singlow(arguments: list[str], directory: Path) -> Outcome:
     """`python3 -m singlow ...` in this process, which loads and traces every checkpoint once."""
     from singlow.__main__ import main
-    from singlow.training import state
+    from singlow.runs import opening
 
-    load = state.load_flow
+    load = opening.load_flow
 
     def load_once(config, checkpoint, dtype="float32"):
         key = (checkpoint.manifest["sha256"]["model.safetensors"], str(config["arguments"]), dtype)
@@ -103,7 +103,7 @@ def singlow(arguments: list[str], directory: Path) -> Outcome:
             LOADED[key] = flow
         return LOADED[key]
 
-    with mock.patch.object(state, "load_flow", load_once):
+    with mock.patch.object(opening, "load_flow", load_once):
         return command(main, arguments, directory)
 
 
