@@ -13,6 +13,7 @@ import soundfile
 from singlow.audio import load_audio, quantize
 from singlow.data.feed.recordings import read_recordings
 from singlow.data.feed.windows import Windows
+from singlow.data.prepare import build as prepare_build
 from singlow.data.prepare.build import build_dataset
 from singlow.data.prepare.repair import verify_dataset
 from singlow.data.store.dataset import read_info
@@ -89,6 +90,26 @@ def test_an_unchanged_dataset_is_reused_with_a_message(tmp_path):
     assert {shard["name"] for part in info["splits"].values() for shard in part["shards"]} == {
         path.name for path in out.iterdir() if "tfrecord" in path.name
     }
+
+
+def test_a_file_replaced_by_another_of_the_same_size_is_decoded_again(tmp_path, monkeypatch):
+    source, out = corpus(tmp_path / "in", {"a": [0.5, 0.5, 0.5]}), tmp_path / "out"
+    path = source / "a" / "clip0.wav"
+    build(source, out)
+    size, before = path.stat().st_size, set.union(*contents(out).values())
+    save(path, song(0.5, seed=77))
+    os.utime(path, (2e9, 2e9))
+    assert path.stat().st_size == size
+    with monkeypatch.context() as patched:  # what an interrupted build decoded
+        patched.setattr(prepare_build, "write_dataset", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            build(source, out)
+    save(path, song(0.5, seed=78))
+    os.utime(path, (2.1e9, 2.1e9))
+    build(source, out)
+    after = set.union(*contents(out).values())
+    assert len(before & after) == 2
+    assert quantize(load_audio(path)[0]).tobytes() in after
 
 
 @pytest.mark.parametrize(

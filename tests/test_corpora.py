@@ -420,10 +420,11 @@ def corpus(**counts: int) -> list[Clip]:
 
 
 def test_every_singer_with_two_clips_has_one_held_out():
-    clips = corpus(a=2, b=3, c=40)
+    clips = corpus(a=2, b=3, c=40, d=16)
     train, held = split(clips, [16000] * len(clips), 16000, share=0.1)
-    assert {singer: len(ids) for singer, ids in singers(held).items()} == {"a": 1, "b": 1, "c": 4}
-    assert set(singers(train)) == {"a", "b", "c"}
+    counts = {singer: len(ids) for singer, ids in singers(held).items()}
+    assert counts == {"a": 1, "b": 1, "c": 4, "d": 2}
+    assert set(singers(train)) == {"a", "b", "c", "d"}
     assert {c.id for c in train} | {c.id for c in held} == {c.id for c in clips}
     assert not {c.id for c in train} & {c.id for c in held}
 
@@ -443,6 +444,7 @@ def test_one_long_song_is_held_out_by_segments_with_a_gap(seconds, seed):
     train, held = split(corpus(a=1), [frames], rate, share=0.1, seed=seed)
     assert train
     assert held
+    assert len(held) == max(1, round(seconds / 60))
     assert 0.05 * frames < sum(c.stop - c.start for c in held) <= 0.1 * frames
     assert sum(c.stop - c.start for c in train) > 0.6 * frames
     gap = min(rate, rate * min(seconds, 60) // 25)
@@ -515,6 +517,14 @@ def test_copies_do_not_change_which_others_are_held_out():
     more = [*alone, Clip(Path("z"), "a", id="zz", content="c")]
     held = {clip.content for clip in split(alone, [9] * 20, 16000)[1]}
     assert held == {clip.content for clip in split(more, [9] * 21, 16000)[1]}
+
+
+def test_recordings_of_several_singers_are_held_out_last():
+    clips = copies(a="abcdefgh", b="abcdefgx", c="yz")
+    for seed in range(10):
+        held = {clip.content for clip in split(clips, [9] * len(clips), 16000, seed=seed)[1]}
+        assert {"h", "x"} <= held
+        assert not held & set("abcdefg")
 
 
 def test_a_copy_of_a_stated_test_clip_is_not_trained_on():

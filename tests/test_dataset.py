@@ -194,6 +194,7 @@ def test_clips_are_read_by_offset_and_checked(out):
     assert np.array_equal(clips.samples(0, 10, 20), whole[10:30])
     assert clips.features(1)["id"] == b"train1"
     assert singer_names(info) == ["s"]
+    assert len(Clips(out, info, "train", shortest=200).entries) == 2
     with pytest.raises(DataError, match="no train clip of 301 samples"):
         Clips(out, info, "train", shortest=301)
     path = out / info["splits"]["train"]["shards"][clips.entries[0].shard]["name"]

@@ -27,6 +27,7 @@ def test_prepare_builds_beside_a_folder_and_reuses(tmp_path):
     source, lines = corpus(tmp_path / "in"), []
     out = prepare(source, report=lines.append, workers=1)
     assert out.parent == source / ".singlow"
+    assert out.name == read_info(out)["fingerprint"]
     assert prepare(source, report=lines.append, workers=1) == out
     assert "reused" in lines[-1]
     assert prepare(source, report=lines.append, sample_rate=8000, workers=1) != out

@@ -214,6 +214,18 @@ def test_records_of_any_length_are_found_behind_damage(length, tmp_path):
     assert recovered(tmp_path / "a") == payloads[::2]
 
 
+def test_a_record_inside_a_damaged_payload_is_not_taken_for_one(tmp_path):
+    payloads = [b"first", b"x" * 40 + frame(b"inner") + b"y" * 40, b"third"]
+    write_shard(tmp_path / "a", payloads)
+    body = bytearray((tmp_path / "a").read_bytes())
+    body[body.index(b"xxx")] ^= 1
+    (tmp_path / "a").write_bytes(body)
+    assert recovered(tmp_path / "a") == payloads[::2]
+    last = body.index(frame(b"third"))
+    (tmp_path / "a").write_bytes(body[:last])
+    assert recovered(tmp_path / "a") == payloads[:1]
+
+
 def test_two_damaged_records_keep_their_numbers(tmp_path):
     path, payloads = shard(tmp_path / "a")
     body = bytearray(path.read_bytes())

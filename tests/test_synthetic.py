@@ -61,6 +61,22 @@ def test_same_seed_same_bytes_and_clips_do_not_depend_on_each_other(clips):
     assert other.audio.tobytes() != clips[0].audio.tobytes()
 
 
+GOLDEN = {
+    "alma": (-0.7361, 7.3576, 2000.8026),
+    "bruno": (-0.7798, -29.3862, 4352.1511),
+    "nova": (21.5132, -15.0124, 7297.8751),
+    "orion": (-18.9894, -24.1796, 6483.1529),
+}
+
+
+def test_every_constant_of_the_synthesis_has_its_value():
+    for clip in corpus.clips(0, clips_per_singer=1, seconds=4.0):
+        audio = clip.audio[:, 0] / 32768
+        chirp = np.cos(np.arange(len(audio)) ** 2 * 1e-4)
+        sums = audio @ chirp, audio @ np.roll(chirp, 7), np.abs(audio).sum()
+        assert sums == pytest.approx(GOLDEN[clip.singer], abs=0.02)
+
+
 def test_loudness_is_that_of_a_recording(clips):
     for clip in clips:
         audio = clip.audio[:, 0].astype(np.float64) / 32768
