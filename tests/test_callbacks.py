@@ -1,19 +1,20 @@
-"""What happens beside the gradient: the guard names clips, samples never stop a run, and so on."""
+"""The callbacks of a run: guard, averages, events, samples, patience, and those of Keras."""
 
 import math
+import time
 
 import keras
 import numpy as np
 import pytest
 
 from singlow.data.feed.windows import Windows
+from singlow.models.singlow import SinGlow
+from singlow.runs.data import open_windows
 from singlow.runs.events import EventLog
 from singlow.runs.opening import build_flow, load_flow
 from singlow.runs.run import locate
-from singlow.training import samples
 from singlow.training.callbacks import Patience
-from singlow.training.optimizer import GuardedAdam
-from singlow.training.state import capture, compile_flow, restore
+from singlow.training.optimizer import GuardedAdam, capture, compile_flow, restore
 from tests.songs import TINY, train, trained, write_songs
 
 SHORT = [*TINY, "--steps_per_epoch", "4", "--dataset", "songs", "--run", "t"]
@@ -28,17 +29,17 @@ def songs(tmp_path):
 
 @pytest.fixture
 def poison(monkeypatch):
-    """Makes batches of training data not a number."""
+    """Make some batches of training data not a number."""
 
     def poison(*steps: int) -> None:
         batch = Windows.batch
 
         def poisoned(self, step):
-            made = batch(self, step)
-            # Past the adapted batches, which are read before training.
+            values = batch(self, step)
+            # After the initialisation from data, which reads batches too.
             if self.training and reading and step in steps:
-                made["x"] = np.full_like(made["x"], np.nan)
-            return made
+                values["x"] = np.full_like(values["x"], np.nan)
+            return values
 
         reading = []
         as_dataset = Windows.as_dataset
@@ -55,9 +56,9 @@ def poison(monkeypatch):
 
 def test_clips_of_a_batch_that_is_not_finite_are_named_once(songs, poison):
     poison(1, 2)
-    said = train(QUICK, songs)
-    assert said.code == 0, said.err
-    warnings = [line for line in said.err.splitlines() if "not finite" in line]
+    result = train(QUICK, songs)
+    assert result.code == 0, result.err
+    warnings = [line for line in result.err.splitlines() if "not finite" in line]
     assert "The gradient of step 1 was not finite and was not applied. Its clips: " in warnings[0]
     run = locate("t", songs / "checkpoints", songs / "logs")
     train_windows = Windows(run.config["data"]["directory"], "train", 512, 2, 0, 16)
@@ -71,13 +72,13 @@ def test_clips_of_a_batch_that_is_not_finite_are_named_once(songs, poison):
 
 def test_an_epoch_without_a_finite_gradient_ends_training(songs, poison):
     poison(0, 1, 2, 3)
-    said = train(QUICK, songs)
-    assert said.code == 2
-    assert "No gradient of epoch 1 was finite" in said.err
+    result = train(QUICK, songs)
+    assert result.code == 2
+    assert "No gradient of epoch 1 was finite" in result.err
     assert not locate("t", songs / "checkpoints", songs / "logs").checkpoints()
 
 
-PARTS = ("singlow.audio.write_audio", "singlow.training.samples.spectrogram")
+PARTS = ("singlow.audio.write_audio", "singlow.training.samples.write_picture")
 
 
 @pytest.mark.parametrize("place", PARTS)
@@ -86,9 +87,9 @@ def test_samples_that_fail_are_a_warning(songs, monkeypatch, place):
         raise OSError("no room for\nsamples")
 
     monkeypatch.setattr(place, fail)
-    said = train(QUICK, songs)
-    assert said.code == 0, said.err
-    assert "Warning: samples could not be written (no room for samples)." in said.err
+    result = train(QUICK, songs)
+    assert result.code == 0, result.err
+    assert "Warning: samples could not be written (no room for samples)." in result.err
 
 
 def test_evaluation_leaves_the_trained_weights_as_they_were():
@@ -108,7 +109,7 @@ def test_evaluation_leaves_the_trained_weights_as_they_were():
     assert (before[0] != before[1]).any()
 
 
-def test_state_goes_round_and_a_strange_one_is_refused():
+def test_state_is_restored_and_that_of_another_model_is_refused():
     folder, _ = trained()
     run = locate("t", folder / "checkpoints", folder / "logs")
     checkpoint = run.checkpoint()
@@ -141,9 +142,9 @@ def test_patience_counts_since_the_best_epoch():
 
 def test_patience_stops_training_and_is_remembered(songs):
     wild = ["--learning_rate", "2", "--set", "warmup_steps=1"]
-    said = train([*SHORT, *wild, "--epochs", "9", "--patience", "1"], songs)
-    assert said.code == 0, said.err
-    assert "stopping" in said.out
+    result = train([*SHORT, *wild, "--epochs", "9", "--patience", "1"], songs)
+    assert result.code == 0, result.err
+    assert "stopping" in result.out
     run = locate("t", songs / "checkpoints", songs / "logs")
     assert len(run.checkpoint().history) < 9
     assert "has been trained for" in train(["--run", "t"], songs).out
@@ -160,7 +161,23 @@ def test_events_after_a_restart_replace_those_of_the_lost_epoch(tmp_path):
     assert [(e.step, e.value) for e in events] == [(1, 1.0), (2, 2.0), (3, 33.0), (4, 34.0)]
 
 
-def test_events_are_on_the_disk_when_the_call_returns(tmp_path):
+@pytest.mark.parametrize("back", [0.0, 1.0, 1e6])
+def test_a_clock_set_back_leaves_no_events_of_a_lost_epoch(tmp_path, monkeypatch, back):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    now = time.time()
+    for number, (first, steps) in enumerate(((0, (1, 2, 3)), (3, (3, 4)), (4, (4, 5)))):
+        monkeypatch.setattr(time, "time", lambda n=number: now - n * back)
+        log = EventLog(tmp_path, first)
+        for step in steps:
+            log.scalars({"bits_per_sample": 10.0 * first + step}, step)
+        log.close()
+    events = accumulator.EventAccumulator(str(tmp_path)).Reload().Scalars("bits_per_sample")
+    assert [(e.step, e.value) for e in events] == [(1, 1), (2, 2), (3, 33), (4, 44), (5, 45)]
+    times = [event.wall_time for event in events]
+    assert times == sorted(times)
+
+
+def test_events_are_in_the_file_when_the_call_returns(tmp_path):
     log = EventLog(tmp_path)
     before = sum(path.stat().st_size for path in tmp_path.iterdir())
     log.scalars({"z_mean": 0.1}, 1)
@@ -168,21 +185,12 @@ def test_events_are_on_the_disk_when_the_call_returns(tmp_path):
     log.close()
 
 
-@pytest.mark.parametrize("length", [16, 200, 16000])
-def test_spectrogram_of_any_length_and_of_silence(length):
-    for audio in (np.zeros(length), np.sin(np.arange(length))):
-        picture = samples.spectrogram(audio.astype("float32"), 16000)
-        assert picture.dtype == np.uint8
-        assert picture.ndim == 3
-        assert picture.shape[2] == 3
-
-
-def test_inversion_of_every_level_is_logged_and_a_bad_one_told(songs, monkeypatch):
+def test_inversion_of_every_level_is_logged_and_a_bad_one_is_a_warning(songs, monkeypatch):
     monkeypatch.setattr("singlow.training.callbacks.Inversion.limit", 0.0)
-    said = train([*QUICK, "--l_glow", "2"], songs)
-    assert said.code == 0, said.err
-    told = [line for line in said.err.splitlines() if "inverts to" in line]
-    assert [line.partition(" inverts")[0] for line in told] == [
+    result = train([*QUICK, "--l_glow", "2"], songs)
+    assert result.code == 0, result.err
+    warnings = [line for line in result.err.splitlines() if "inverts to" in line]
+    assert [line.partition(" inverts")[0] for line in warnings] == [
         "Warning: level 0",
         "Warning: level 1",
     ]
@@ -192,3 +200,47 @@ def test_inversion_of_every_level_is_logged_and_a_bad_one_told(songs, monkeypatc
     for level in range(2):
         (event,) = reader.Scalars(f"inversion_error_{level}")
         assert 0 < event.value < 1e-4
+
+
+def test_the_held_out_loss_is_that_of_the_averages():
+    """The last entry of the history is the loss of a flow loaded with the averaged weights."""
+    folder, _ = trained()
+    run = locate("t", folder / "checkpoints", folder / "logs")
+    checkpoint = run.checkpoint()
+    _, held_out = open_windows(run.config, build_flow(run.config))
+    averaged = load_flow(run.config, checkpoint)
+    averaged.compile()
+    loss = averaged.evaluate(held_out.as_dataset(), verbose=0, return_dict=True)
+    assert loss["bits_per_sample"] == pytest.approx(checkpoint.history[-1], rel=1e-6)
+    as_trained = build_flow(run.config)
+    compile_flow(as_trained, run.config["training"])
+    restore(as_trained, checkpoint)
+    other = as_trained.evaluate(held_out.as_dataset(), verbose=0, return_dict=True)
+    assert abs(other["bits_per_sample"] - loss["bits_per_sample"]) > 1e-4
+
+
+def batches(flow, seed):
+    rng = np.random.default_rng(seed)
+    return {"x": 0.1 * rng.standard_normal((8, 16 * flow.multiple, 1)).astype("float32")}
+
+
+def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
+    flow = SinGlow.from_preset("singlow_tiny", k_glow=1, width=4)
+    data = batches(flow, 0)
+    flow.adapt(data)
+    flow.compile(GuardedAdam(0.1), jit_compile=keras.backend.backend() == "jax")
+    path = tmp_path / "best.keras"
+    history = flow.fit(
+        data,
+        validation_data=batches(flow, 1),
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.EarlyStopping(),
+            keras.callbacks.ReduceLROnPlateau(),
+            keras.callbacks.ModelCheckpoint(path, save_best_only=True),
+        ],
+    ).history
+    assert {"loss", "val_loss", "learning_rate"} <= history.keys()
+    assert path.is_file()
+    np.testing.assert_allclose(history["val_loss"], history["val_bits_per_sample"], rtol=1e-6)

@@ -1,36 +1,50 @@
-"""TensorBoard's events, written in place: when a call returns, the event is in the file."""
+"""TensorBoard's events, written at once: when a call returns, the event is in the file."""
 
 import os
+import re
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+_STAMP = re.compile(r"events\.out\.tfevents\.(\d+)\.")
+
 
 class EventLog:
-    """One series of events: `logs/RUN/train` or `logs/RUN/validation`.
+    """A series of events: `logs/RUN/train` or `logs/RUN/validation`.
 
-    tensorboardX's own writer hands events to a thread, loses those in its queue when the process is
-    killed, and waits for ever once the disk is full; so only its file format is used.
+    tensorboardX's own writer passes events to a thread, loses those in its queue when the process
+    is killed, and waits for ever once the disk is full; only its file format is used.
+
+    TensorBoard reads the files of a series in the order of their names, which begin with a time.
+    Names and times therefore never go back, even if the clock does, so that events of a resumed
+    run replace those of the epoch that was lost.
 
     Args:
-        folder: where the events file is made.
-        first_step: events of this and later steps in earlier files are void: TensorBoard then
+        folder: folder of the events file.
+        first_step: events of this and later steps in earlier files are void, so that TensorBoard
             shows none twice after a run was killed and resumed.
     """
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
-        from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
+        from tensorboardX.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)
+        self._time = max(time.time(), *_times(folder))
+        host = f"{socket.gethostname()}.{os.getpid()}.{first_step}"
+        path = folder / f"events.out.tfevents.{int(self._time):010d}.{host}"
         self._new_event = event_pb2.Event
-        self._writer = EventsWriter(str(folder / "events"), f".{os.getpid()}.{first_step}")
+        self._writer = RecordWriter(str(path))
+        version = self._event(0)
+        version.file_version = "brain.Event:2"
         started = event_pb2.SessionLog(status=event_pb2.SessionLog.SessionStatus.Value("START"))
-        event = self._event(first_step)
-        event.session_log.CopyFrom(started)
-        self._writer.write_event(event)
+        start = self._event(first_step)
+        start.session_log.CopyFrom(started)
+        for event in (version, start):
+            self._writer.write(event.SerializeToString())
         self._writer.flush()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -42,34 +56,44 @@ class EventLog:
         self._writer.flush()
 
     def audio(self, tag: str, audio: np.ndarray, sample_rate: int, step: int) -> None:
-        """Write a clip `(time, channels)`."""
+        """Write a clip, float32 `(time, channels)`."""
         from tensorboardX import summary
 
         self._add(summary.audio(tag, np.clip(audio, -1.0, 1.0), sample_rate), step)
         self._writer.flush()
 
     def image(self, tag: str, picture: np.ndarray, step: int) -> None:
-        """Write a picture `(height, width, 3)`, uint8."""
+        """Write a picture, uint8 `(height, width, 3)`."""
         from tensorboardX import summary
 
         self._add(summary.image(tag, picture, dataformats="HWC"), step)
         self._writer.flush()
 
     def text(self, tag: str, text: str, step: int) -> None:
-        """Write a remark."""
+        """Write a text."""
         from tensorboardX import summary
 
         self._add(summary.text(tag, text), step)
         self._writer.flush()
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._writer.close()
 
     def _add(self, summary: object, step: int) -> None:
         event = self._event(step)
         event.summary.CopyFrom(summary)
-        self._writer.write_event(event)
+        self._writer.write(event.SerializeToString())
 
     def _event(self, step: int) -> object:
-        return self._new_event(wall_time=time.time(), step=step)
+        self._time = max(self._time, time.time())
+        return self._new_event(wall_time=self._time, step=step)
+
+
+def _times(folder: Path) -> list[float]:
+    """The times of the events files in a folder: a second after their start, and their end."""
+    times = [0.0]
+    for path in folder.iterdir():
+        if match := _STAMP.match(path.name):
+            times += [int(match[1]) + 1.0, path.stat().st_mtime]
+    return times
