@@ -9,12 +9,14 @@ import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from singlow.errors import EnvironmentFault, SinglowError
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 _ROOT = Path(__file__).resolve().parents[2]  # of the checkout, or site-packages
-_PYTHON = ">=3.11"
 _FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _LEAST_FREE = 1 << 30
 _KERAS = {
@@ -65,34 +67,30 @@ def _findings() -> Iterator[Finding]:
         yield _writable(Path(name))
 
 
-def _declared() -> tuple[list[str], str, str]:
+def _declared() -> "tuple[list[Requirement], str, str]":
     """Requirements, versions of Python, and the command that installs the requirements.
 
     They are those of pyproject.toml in a checkout, and those of the installed package otherwise.
     """
+    from packaging.requirements import Requirement
+
+    extra = "jax" if os.environ.get("KERAS_BACKEND") == "jax" else ""
     file = _ROOT / "pyproject.toml"
     if file.is_file():
         project = tomllib.loads(file.read_text("utf-8"))["project"]
-        extra = project["optional-dependencies"]["jax"] if _on_jax() else []
-        command = "pip3 install -r requirements.txt" + (" jax" if _on_jax() else "")
-        return [*project["dependencies"], *extra], project["requires-python"], command
-    package = metadata.metadata("singlow")
-    extra = "[jax]" if _on_jax() else ""
-    return (
-        metadata.requires("singlow") or [],
-        package.get("Requires-Python") or _PYTHON,
-        f'pip3 install --upgrade --upgrade-strategy eager "singlow{extra}"',
-    )
+        texts = [*project["dependencies"], *project["optional-dependencies"].get(extra, [])]
+        python = project["requires-python"]
+        command = f"pip3 install -r requirements.txt {extra}".rstrip()
+    else:
+        texts = metadata.requires("singlow") or []
+        python = metadata.metadata("singlow")["Requires-Python"]
+        command = f'pip3 install --upgrade "singlow{f"[{extra}]" if extra else ""}"'
+    requirements = [Requirement(text) for text in texts]
+    needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})]
+    return needed, python, command
 
 
-def _on_jax() -> bool:
-    return os.environ.get("KERAS_BACKEND") == "jax"
-
-
-def _package(text: str, install: str) -> Finding:
-    from packaging.requirements import Requirement
-
-    requirement = Requirement(text)
+def _package(requirement: "Requirement", install: str) -> Finding:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:

@@ -98,6 +98,22 @@ def load_verb(verb: str | Verb) -> Verb:
     return getattr(import_module(module), name)
 
 
+def flags_of(target: Any) -> list[str]:
+    """The flags, with two dashes and underscores, that a dataclass or a function declares."""
+    flags = []
+    hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
+    hints.pop("return", None)
+    for name, kind in hints.items():
+        options = getattr(kind, "__metadata__", ())
+        plain = getattr(kind, "__origin__", kind)
+        if dataclasses.is_dataclass(plain):
+            flags += flags_of(plain)
+        elif tyro.conf.Positional not in options:
+            renamed = [option.name for option in options if getattr(option, "name", None)]
+            flags.append(f"--{renamed[0] if renamed else name}")
+    return flags
+
+
 def _print_help(verbs: Mapping[str, str | Verb], description: str) -> None:
     program, width = program_name(), max(map(len, verbs))
     print(f"usage: {program} VERB ...\n\n{description}\n\nverbs:")
@@ -114,7 +130,7 @@ def _read(target: Any, arguments: Sequence[str] | None, prog: str | None) -> Any
         UsageError: A flag is unknown or its value cannot be read.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    known = ["--help", *_flags_of(target)]
+    known = ["--help", *flags_of(target)]
     _refuse([word for word in _before_dashes(arguments) if _is_unknown(word, known)], known)
     message = io.StringIO()
     try:
@@ -143,22 +159,6 @@ def _bound(function: Verb) -> Callable[..., Callable[[], None]]:
         return lambda: function(*args, **kwargs)
 
     return bound
-
-
-def _flags_of(target: Any) -> list[str]:
-    """The flags, with two dashes and underscores, that a dataclass or a function declares."""
-    flags = []
-    hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
-    hints.pop("return", None)
-    for name, kind in hints.items():
-        options = getattr(kind, "__metadata__", ())
-        plain = getattr(kind, "__origin__", kind)
-        if dataclasses.is_dataclass(plain):
-            flags += _flags_of(plain)
-        elif tyro.conf.Positional not in options:
-            renamed = [option.name for option in options if getattr(option, "name", None)]
-            flags.append(f"--{renamed[0] if renamed else name}")
-    return flags
 
 
 def _before_dashes(arguments: list[str]) -> list[str]:
