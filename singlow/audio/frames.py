@@ -1,4 +1,4 @@
-"""Frames of audio: cut, and faded into each other again."""
+"""Frames of audio: cutting audio into overlapping frames, and adding frames up again."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,18 @@ import numpy as np
 
 
 def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
-    """Cut `audio` (time, channels) into `(frames, window, channels)`, the last padded with zeros.
+    """Cut audio into frames; the last frame is padded with zeros.
+
+    Args:
+        audio: `(time, channels)`.
+        window: samples of a frame.
+        hop: samples between the starts of frames, from 1 to `window`.
+
+    Returns:
+        `(frames, window, channels)`.
 
     Raises:
-        ValueError: `hop` is not within 1 and `window`.
+        ValueError: `hop` is out of range.
     """
     if not 1 <= hop <= window:
         raise ValueError(f"Expected 1 <= hop <= window. Received: hop {hop}, window {window}.")
@@ -22,21 +30,22 @@ def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
 def overlap_add(
     frames: Iterable[np.ndarray], hop: int, length: int, ramp: np.ndarray | None = None
 ) -> np.ndarray:
-    """Undo `cut`: frames fade into each other, divided by the sum of their ramps.
+    """Add overlapping frames, weighted by a ramp and divided by the sum of the weights.
+
+    This inverts `cut` up to rounding. Samples whose weights are all zero become zero.
 
     Args:
-        frames: each `(window, channels)`; they are taken one by one.
-        hop: samples between starts of frames.
+        frames: `(window, channels)` each; they are taken one by one.
+        hop: samples between the starts of frames.
         length: samples to return.
-        ramp: `(window,)`, a frame's weight; a triangle when None.
+        ramp: `(window,)`, the weights within a frame; a triangle when None.
 
     Returns:
-        (length, channels); exactly the audio that was cut, up to rounding, but for samples that no
-        ramp weighs, which are zero.
+        `(length, channels)`, in the type of the frames.
     """
     total = weight = None
     for index, frame in enumerate(frames):
-        window, kind = len(frame), frame.dtype
+        window, dtype = len(frame), frame.dtype
         if total is None:
             if ramp is None:
                 ramp = np.minimum(np.arange(1, window + 1), np.arange(window, 0, -1))
@@ -46,4 +55,4 @@ def overlap_add(
         span = slice(index * hop, index * hop + len(part))
         total[span] += part * slope[: len(part)]
         weight[span] += slope[: len(part)]
-    return np.divide(total, weight, out=total, where=weight > 0).astype(kind)
+    return np.divide(total, weight, out=total, where=weight > 0).astype(dtype)

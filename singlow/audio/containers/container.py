@@ -50,7 +50,7 @@ def read_exactly(file: BinaryIO, count: int) -> bytes:
     return body
 
 
-def cut(chunk: str, expected: int, received: int) -> Fault:
+def truncated(chunk: str, expected: int, received: int) -> Fault:
     """Return the fault of a chunk that is longer than what is left of the file."""
     return Fault(f"truncated: expected {expected} bytes in its {chunk} chunk. Received: {received}")
 

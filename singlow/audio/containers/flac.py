@@ -6,8 +6,8 @@ from singlow.audio.containers.container import (
     UNKNOWN_LENGTH,
     Container,
     Fault,
-    cut,
     read_exactly,
+    truncated,
 )
 
 _LONGEST_FRAME = 1 << 22
@@ -53,7 +53,7 @@ def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
         if kind == 127:
             raise Fault("damaged: a metadata block is of no known kind")
         if position + 4 + length > size:
-            raise cut("metadata", length, size - position - 4)
+            raise truncated("metadata", length, size - position - 4)
         if kind == 0 and info is None:
             if length != 34:
                 raise Fault("damaged: its stream description has a wrong length")

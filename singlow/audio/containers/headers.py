@@ -8,8 +8,8 @@ from singlow.audio.containers.container import (
     UNKNOWN_LENGTH,
     Container,
     Fault,
-    cut,
     read_exactly,
+    truncated,
 )
 
 _AU_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
@@ -74,7 +74,7 @@ def _read_au(head: bytes, start: int, size: int) -> Container:
         length, warnings = came, (UNKNOWN_LENGTH,)
     width = _AU_WIDTHS.get(codec, 0) * channels
     if length > came and not (width and length // width == came // width):
-        raise cut("data", length, max(0, came))
+        raise truncated("data", length, max(0, came))
     if came > length + 1:
         warnings = (f"{came - length} bytes after its audio are left out",)
     return Container("au", length // width if width else None, warnings=warnings)
@@ -101,5 +101,5 @@ def _read_voc(file: BinaryIO, start: int, size: int) -> Container:
     file.seek(position)
     length = int.from_bytes(read_exactly(file, 4)[1:], "little")
     if position + 4 + length > size:
-        raise cut("sound", length, size - position - 4)
+        raise truncated("sound", length, size - position - 4)
     return Container("voc")

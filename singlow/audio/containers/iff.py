@@ -7,8 +7,8 @@ from singlow.audio.containers.container import (
     UNKNOWN_LENGTH,
     Container,
     Fault,
-    cut,
     read_exactly,
+    truncated,
 )
 
 _WIDTHS = {  # bytes per sample of AIFF-C codecs; 0: as the COMM chunk states
@@ -55,7 +55,7 @@ def walk_aiff(file: BinaryIO, start: int, size: int) -> Container:
             warnings = (*warnings, "bytes after its audio belong to no whole chunk")
             break
         if end > size:
-            raise cut(name.decode("latin-1").strip(), length, size - position - 8)
+            raise truncated(name.decode("latin-1").strip(), length, size - position - 8)
         position = end + (length & 1)
     if common is None or sound is None:
         raise Fault("truncated or damaged: it has no COMM or no SSND chunk")
@@ -86,7 +86,7 @@ def walk_svx(file: BinaryIO, start: int, size: int) -> Container:
         file.seek(position)
         name, length = struct.unpack(">4sI", read_exactly(file, 8))
         if position + 8 + length > size:
-            raise cut(name.decode("latin-1").strip(), length, size - position - 8)
+            raise truncated(name.decode("latin-1").strip(), length, size - position - 8)
         if name == b"BODY":
             return Container("svx")
         position += 8 + length + (length & 1)
@@ -113,7 +113,7 @@ def walk_caf(file: BinaryIO, start: int, size: int) -> Container:
             if data is not None and name != b"data":
                 warnings = (*warnings, "bytes after its audio belong to no whole chunk")
                 break
-            raise cut(name.decode("latin-1").strip(), length, size - begin)
+            raise truncated(name.decode("latin-1").strip(), length, size - begin)
         if name == b"desc" and length >= 32:
             description = struct.unpack(">d4sIIIII", read_exactly(file, 32))
         elif name == b"pakt" and length >= 24:

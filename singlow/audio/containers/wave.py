@@ -8,9 +8,9 @@ from singlow.audio.containers.container import (
     UNKNOWN_LENGTH,
     Container,
     Fault,
-    cut,
     is_chunk_name,
     read_exactly,
+    truncated,
 )
 
 RIFF_NAMES = (b"RIFF", b"RIFX", b"RF64", b"BW64")
@@ -54,7 +54,7 @@ def walk_wav(file: BinaryIO, start: int, size: int) -> Container:
         if name == b"data":
             break
         if position + 8 + length > size:
-            raise cut(name.decode("latin-1").strip(), length, size - position - 8)
+            raise truncated(name.decode("latin-1").strip(), length, size - position - 8)
         if name == b"ds64":
             riff, *long_sizes = struct.unpack("<QQ", read_exactly(file, 16))
         elif name == b"fmt ":
@@ -147,7 +147,7 @@ def _end_of_audio(
     warnings = (UNKNOWN_LENGTH,) if unknown else ()
     came = min(end, size) - begin
     if end > size and ((end - begin) // form.align != came // form.align or not form.constant):
-        raise cut("data", end - begin, came)
+        raise truncated("data", end - begin, came)
     extra = came % form.align if form.constant else 0
     if end > size or extra:
         warnings += (f"its data chunk does not end with a whole frame of {form.align} bytes",)
@@ -220,7 +220,7 @@ def walk_w64(file: BinaryIO, start: int, size: int) -> Container:
         if length < 24:
             raise Fault("damaged: a chunk is shorter than its own header")
         if position + length > size:
-            raise cut("inner", length, size - position)
+            raise truncated("inner", length, size - position)
         if name == _W64_FMT:
             form = _read_format(read_exactly(file, min(length - 24, 40)))
         position += (length + 7) // 8 * 8
