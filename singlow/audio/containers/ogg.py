@@ -42,7 +42,7 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
         if head[:4] != b"OggS"[: len(head[:4])] or (len(head) > 4 and head[4] != 0):
             if ended:
                 if any(head) and head[:3] != b"TAG":
-                    warnings = (f"{size - position} bytes after its audio are left out",)
+                    warnings += (f"{size - position} bytes after its audio are left out",)
                 break
             raise Fault(f"damaged: no Ogg page where one should begin, at byte {position}")
         if len(head) < 27:
@@ -71,6 +71,8 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
         begins_later = first_position < 0 and page_position > 0 and number > expected
         if (number != expected and not begins_later) or ended:
             raise Fault(f"damaged: page {expected} is missing, at byte {position}")
+        if begins_later:
+            warnings += ("its first pages are missing, as if it were cut from a longer stream",)
         if first_position < 0 and page_position > 0:
             first_position = page_position
             first_packets = sum(lacing < 255 for lacing in table)
