@@ -106,6 +106,21 @@ class TestTheCommandLine:
         run_function(sing, ["a", flag, "8000", "--gain=-1"])
         assert capsys.readouterr().out == "a -1.0 8000\n"
 
+    def test_a_quoted_tilde_is_the_home_folder(self, monkeypatch):
+        from singlow.commands.train import Settings
+
+        monkeypatch.setenv("HOME", "/home/ada")
+        settings = parse(Settings, ["--data_dir", "~/records", "--run", "~/runs/a", "--set", "a=~"])
+        assert settings.data_dir == Path("/home/ada/records")
+        assert (settings.run, settings.set) == ("/home/ada/runs/a", ("a=~",))
+        calls = []
+
+        def play(files: tuple[Path, ...], where: Path = Path("~/songs")) -> None:
+            calls.append((files, where))
+
+        run_function(play, ["--files", "~/a.wav", "b~.wav"])
+        assert calls == [((Path("/home/ada/a.wav"), Path("b~.wav")), Path("/home/ada/songs"))]
+
     def test_a_dataclass_is_read_and_checked_alike(self):
         from singlow.commands.train import Settings
 

@@ -5,12 +5,13 @@ import dataclasses
 import functools
 import inspect
 import io
+import os
 import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import tyro
@@ -148,17 +149,33 @@ def _read(target: Any, arguments: Sequence[str] | None, prog: str | None) -> Any
             raise
         raise UsageError(_sentence(message.getvalue())) from None
     _refuse(unknown, known)
-    return result
+    return _expanded(result)
 
 
 def _bound(function: Verb) -> Callable[..., Callable[[], None]]:
     """Wrap a function so that it returns its call instead of making it."""
 
     @functools.wraps(function)
-    def bound(*args: Any, **kwargs: Any) -> Callable[[], None]:
-        return lambda: function(*args, **kwargs)
+    def bound(**arguments: Any) -> Callable[[], None]:
+        return lambda: function(**_expanded(arguments))
 
     return bound
+
+
+def _expanded(value: Any) -> Any:
+    """Replace `~` at the start of paths by the home folder, which a shell does not do in quotes."""
+    if isinstance(value, Path):
+        return value.expanduser()
+    if isinstance(value, str) and value.startswith(("~/", f"~{os.sep}")):
+        return os.path.expanduser(value)
+    if isinstance(value, tuple):
+        return tuple(map(_expanded, value))
+    if isinstance(value, dict):
+        return {name: _expanded(entry) for name, entry in value.items()}
+    if dataclasses.is_dataclass(value):
+        changes = {name: _expanded(entry) for name, entry in vars(value).items()}
+        return dataclasses.replace(value, **changes)
+    return value
 
 
 def _before_dashes(arguments: list[str]) -> list[str]:

@@ -1,15 +1,17 @@
-"""A trained run, opened for a verb."""
+"""Files and folders of the command line: what a verb reads, and where it writes."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from singlow.data.sources.layouts import find_files
-from singlow.errors import UsageError
+from singlow.errors import DataError, UsageError
 from singlow.files import require_writable
+from singlow.progress import progress
+from singlow.streams import escape, one_line
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Files = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")]
@@ -17,48 +19,57 @@ Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
 Epoch = Annotated[str, tyro.conf.arg(metavar="newest|best|N")]
 
 
-def inputs(given: tuple[Path, ...], suffixes: frozenset[str]) -> list[tuple[Path, Path]]:
-    """Files to work on, folders searched as for training: pairs of a file and its name below.
+def inputs(paths: tuple[Path, ...], suffixes: Collection[str]) -> list[tuple[Path, Path]]:
+    """Find the files to read, as in training.
+
+    Args:
+        paths: Files of any name, and folders.
+        suffixes: Of the files to take from folders, in lower case, with the dot.
+
+    Returns:
+        Pairs of a file and its name: relative to its folder, or without one.
 
     Raises:
-        UsageError: nothing is given, something does not exist, or a folder holds no such file.
+        UsageError: There are no paths, one does not exist, or a folder holds no such file.
     """
-    if not given:
+    if not paths:
         raise UsageError("Expected at least one file or folder. Received: none.")
-    found = []
-    for path in given:
+    files = []
+    for path in paths:
         if path.is_dir():
-            inside = [p for p in find_files(path, suffixes) if p.is_file()]
+            inside = [file for file in find_files(path, suffixes) if file.is_file()]
             if not inside:
                 raise UsageError(
                     f"{path}: Expected a folder with {', '.join(sorted(suffixes))} files. "
                     "Received: one without."
                 )
-            found += [(p, p.relative_to(path)) for p in inside]
+            files += [(file, file.relative_to(path)) for file in inside]
         elif path.exists():
-            found.append((path, Path(path.name)))
+            files.append((path, Path(path.name)))
         else:
             raise UsageError(f"{path}: no such file or folder.")
-    return found
+    return files
 
 
-def one_file(given: tuple[Path, ...]) -> bool:
-    """Whether a single file was given, not a folder."""
-    return len(given) == 1 and not given[0].is_dir()
+def one_file(paths: tuple[Path, ...]) -> bool:
+    """Whether the paths are a single file."""
+    return len(paths) == 1 and not paths[0].is_dir()
 
 
-def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: bool) -> list[Path]:
-    """Where results go: `output` itself for one input and a name with a suffix, else a folder.
+def outputs(files: list[tuple[Path, Path]], output: Path, suffix: str, single: bool) -> list[Path]:
+    """Choose where results are written.
+
+    A single result is written to `output` if that has a suffix. Otherwise `output` is a folder.
 
     Args:
-        found: what `inputs` returned.
-        output: what `-o` said.
-        suffix: of the results.
-        single: one file was given, not a folder.
+        files: What `inputs` returned.
+        output: The value of `-o`.
+        suffix: Of the results.
+        single: Whether the input is one file, not a folder.
 
     Raises:
-        UsageError: two results would have one name, an input would be overwritten, or the name has
-            another suffix, cannot be made, or is a file's where there are several inputs.
+        UsageError: Two results would have one name, an input would be overwritten, or `output` has
+            another suffix, cannot be created, or names a file for several results.
     """
     if single and output.suffix and not output.is_dir():
         if output.suffix.lower() != suffix:
@@ -66,31 +77,32 @@ def outputs(found: list[tuple[Path, Path]], output: Path, suffix: str, single: b
         results = [output]
     else:
         check_folder(output, suffix)
-        results = [output / name.with_suffix(suffix) for _, name in found]
-    check_results([(source, result) for (source, _), result in zip(found, results, strict=True)])
+        results = [output / name.with_suffix(suffix) for _, name in files]
+    check_results([(source, result) for (source, _), result in zip(files, results, strict=True)])
     return results
 
 
 def check_folder(output: Path, suffix: str) -> None:
-    """Refuse a file's name for the folder of several results.
+    """Refuse a file name as the folder of several results.
 
     Raises:
-        UsageError: it has the suffix of a result and is no folder.
+        UsageError: `output` has the suffix of a result and is not a folder.
     """
     if output.suffix.lower() == suffix and not output.is_dir():
         raise UsageError(f"Expected a folder for -o, for several results. Received: {output}.")
 
 
 def check_results(pairs: list[tuple[Path, Path]]) -> None:
-    """Refuse results that would meet each other or their inputs, or cannot be made.
+    """Refuse results that would overwrite each other or an input, or cannot be written.
 
     Args:
-        pairs: of an input and a result.
+        pairs: Inputs and their results.
 
     Raises:
-        UsageError: as it says.
+        UsageError: Two results have one name, or a result is an input or a folder.
+        EnvironmentFault: The system does not allow a result to be created.
     """
-    seen, given = set(), _files(source for source, _ in pairs)
+    seen, sources = set(), _identities(source for source, _ in pairs)
     for _, result in pairs:
         if result in seen:
             raise UsageError(
@@ -98,67 +110,65 @@ def check_results(pairs: list[tuple[Path, Path]]) -> None:
                 "an -o of its own."
             )
         seen.add(result)
-        _refuse_input(result, given)
+        _refuse_input(result, sources)
         check_place(result)
 
 
-def check_place(result: Path, given: Iterable[Path] = ()) -> None:
-    """Refuse a result that cannot be made, before long work.
+def check_place(result: Path, sources: Iterable[Path] = ()) -> None:
+    """Refuse a result that cannot be written, before long work.
 
     Args:
-        result: where it would be written.
-        given: what it is made from.
+        result: Where it would be written.
+        sources: The files that it is computed from.
 
     Raises:
-        UsageError: it is a folder, would lie below a file, or would take the place of what it is
-            made from.
-        EnvironmentFault: the system lets nothing be made there.
+        UsageError: `result` is a folder, lies below a file, or is one of `sources`.
+        EnvironmentFault: The system does not allow it to be created.
     """
-    _refuse_input(result, _files(given))
+    _refuse_input(result, _identities(sources))
     if result.is_dir():
         raise UsageError(f"{result}: is a folder where a file is expected. Choose another -o.")
     require_writable(result.parent)
 
 
-def _refuse_input(result: Path, given: set[tuple[int, int]]) -> None:
-    if _files([result]) & given:
+def _refuse_input(result: Path, sources: set[tuple[int, int]]) -> None:
+    if _identities([result]) & sources:
         raise UsageError(f"{result}: is the input itself. Choose another -o.")
 
 
-def _files(paths: Iterable[Path]) -> set[tuple[int, int]]:
-    """What tells files from others, whatever they are called; of those that are there."""
-    told = [path.stat() for path in paths if path.exists()]
-    return {(each.st_dev, each.st_ino) for each in told}
+def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """Device and inode of the files that exist, which are equal for all names of a file."""
+    stats = [path.stat() for path in paths if path.exists()]
+    return {(stat.st_dev, stat.st_ino) for stat in stats}
 
 
-def each(pairs: list[tuple[Path, Path]], work: Any) -> None:
-    """Do `work(source, result)` for every pair with a progress bar; faults are told at the end.
+def each(pairs: list[tuple[Path, Path]], work: Callable[[Path, Path], Any]) -> None:
+    """Do `work(source, result)` for every pair, with a progress bar, and print the results.
+
+    A file that fails does not stop the others; the errors are printed at the end.
 
     Args:
-        pairs: of an input and its result, or the first of its results.
-        work: returns what it made where that is not the result alone.
+        pairs: Inputs and their results.
+        work: Returns the paths that it wrote, or `None` for the result alone.
 
     Raises:
-        DataError: a file failed; with several, the others were done.
+        DataError: A file failed.
     """
-    from rich.console import Console
-    from rich.progress import track
-
-    from singlow.errors import DataError
-
     faults = []
-    console = Console(stderr=True)
-    for source, result in track(
-        pairs, "Working", console=console, transient=True, disable=not sys.stderr.isatty()
-    ):
-        try:
-            made = work(source, result)
-            print(*([result] if made is None else made), sep="\n")
-        except DataError as error:
-            if len(pairs) == 1:
-                raise
-            faults.append(str(error))
+    with progress("Working", len(pairs)) as advance:
+        for source, result in pairs:
+            try:
+                written = work(source, result)
+                for path in [result] if written is None else written:
+                    print(escape(str(path)))
+            except DataError as error:
+                if len(pairs) == 1:
+                    raise
+                faults.append(str(error))
+            advance()
+    for fault in faults:
+        print(one_line(fault), file=sys.stderr)
     if faults:
-        for fault in faults:
-            print(fault, file=sys.stderr)
-        raise DataError(f"{len(faults)} of {len(pairs)} files could not be used; they stand above.")
+        raise DataError(
+            f"{len(faults)} of {len(pairs)} files could not be used; the reasons are above."
+        )
