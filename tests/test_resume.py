@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on to the same bits as one that was not."""
+"""A run that is killed at any moment and resumed gives the same bits as an unbroken one."""
 
 import json
 import os
@@ -48,14 +48,14 @@ class Trainer:
         delay: float = 0.0,
         **traps: int,
     ) -> int:
-        """Train in `directory`; returns how it ended.
+        """Train in `directory` and return the exit code.
 
         Args:
-            directory: of checkpoints/ and logs/, below the trainer's folder.
+            directory: folder of checkpoints/ and logs/, in the trainer's folder.
             kill_after: the step after which to send a signal.
             sent: which signal.
             delay: seconds between the step and the signal.
-            traps: for the trainer.
+            traps: further entries of the trainer's task.
         """
         place = self.folder / directory
         place.mkdir(exist_ok=True)
@@ -68,13 +68,13 @@ class Trainer:
         if kill_after is not None:
             until = time.monotonic() + 120
             while len(steps.read_text().splitlines()) < kill_after:
-                assert time.monotonic() < until, self.said(directory)
+                assert time.monotonic() < until, self.output(directory)
                 time.sleep(0.002)
             time.sleep(delay)
             os.kill(child, sent)
         return json.loads(self.process.stdout.readline())["code"]
 
-    def said(self, directory: str) -> str:
+    def output(self, directory: str) -> str:
         return (self.folder / directory / "output.txt").read_text()
 
     def result(self, directory: str) -> dict[str, bytes]:
@@ -90,7 +90,7 @@ class Trainer:
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     trainer = Trainer(tmp_path_factory.mktemp("resume"))
-    assert trainer.run("unbroken") == 0, trainer.said("unbroken")
+    assert trainer.run("unbroken") == 0, trainer.output("unbroken")
     yield trainer
     trainer.process.communicate(timeout=30)
 
@@ -104,9 +104,9 @@ def check_same(trainer: Trainer, directory: str) -> None:
 
 
 def test_three_kills_and_two_stops_change_nothing(trainer):
-    """Killed in an epoch, inside the write of a checkpoint, and after it."""
+    """Kills come in an epoch, while a checkpoint is written, and after it."""
     assert trainer.run("killed", kill_after=1, sent=signal.SIGINT) == 5
-    assert "nothing is saved yet" in trainer.said("killed")
+    assert "nothing is saved yet" in trainer.output("killed")
     assert trainer.run("killed", kill_after=STEPS + 2) == KILLED
     assert trainer.run("killed", kill_at_sync=2) == KILLED  # between the checkpoint's files
     left = list((trainer.folder / "killed" / "checkpoints" / "t").glob(".tmp-*"))
@@ -117,16 +117,16 @@ def test_three_kills_and_two_stops_change_nothing(trainer):
     trainer.flags, kept = ["--run", "t"], trainer.flags
     try:
         assert trainer.run("killed", kill_after=1, sent=signal.SIGTERM) == 5
-        told = trainer.said("killed").splitlines()[-1]
-        assert told.startswith("Interrupted; epoch ")
-        assert told.endswith(f"of {EPOCHS} is saved. Go on with: python3 train.py --run t")
-        assert trainer.run("killed") == 0, trainer.said("killed")
+        last = trainer.output("killed").splitlines()[-1]
+        assert last.startswith("Interrupted; epoch ")
+        assert last.endswith(f"of {EPOCHS} is saved. Go on with: python3 train.py --run t")
+        assert trainer.run("killed") == 0, trainer.output("killed")
     finally:
         trainer.flags = kept
     check_same(trainer, "killed")
 
 
-def test_events_of_a_resumed_run_stand_once(trainer):
+def test_events_of_a_resumed_run_are_there_once(trainer):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for series in ("train", "validation"):
         events = accumulator.EventAccumulator(
@@ -151,6 +151,6 @@ def test_ten_kills_at_random_moments_change_nothing(trainer):
                     delay=moments.uniform(0, 0.2),
                 )
             )
-    assert all(end in (KILLED, 0) for end in ends), trainer.said("often")
-    assert trainer.run("often") == 0, trainer.said("often")
+    assert all(end in (KILLED, 0) for end in ends), trainer.output("often")
+    assert trainer.run("often") == 0, trainer.output("often")
     check_same(trainer, "often")

@@ -1,9 +1,9 @@
 """A warm trainer for tests that kill: TensorFlow is imported once, each training is a fork of it.
 
-Reads one JSON object a line: `directory` to work in, `flags` of train.py, and optionally
-`kill_at_sync`, the number of the write to disk at which the training kills itself. Answers with the
-process id and, when it has ended, with how it ended. Each step that was trained is told in
-`steps.txt` in the directory.
+It reads one JSON object a line: `directory` to work in, `flags` of train.py, and optionally
+`kill_at_sync`: the training kills itself at this synchronisation with the disk, counted while a
+checkpoint is written. It answers with the process id and, at the end, with the exit code. Each
+training step appends a line to `steps.txt` in the directory.
 """
 
 import json
@@ -19,6 +19,7 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import tensorboardX  # noqa: F401
 
 import singlow.commands.flags
+import singlow.commands.train
 import singlow.data.prepare.build
 import singlow.evaluation.likelihood
 import singlow.models.registry
@@ -26,7 +27,7 @@ import singlow.training.callbacks  # noqa: F401
 
 
 def train(task: dict) -> None:
-    """Run train.py in this process, with the task's traps set."""
+    """Run train.py in this process, which kills itself where the task asks for it."""
     import train as script
     from singlow import files
     from singlow.errors import run_command
@@ -35,22 +36,23 @@ def train(task: dict) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     os.chdir(task["directory"])
-    said = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     steps = os.open("steps.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     ended = Guard.on_train_batch_end
 
-    def told(self: Guard, batch: int, logs: dict | None = None) -> None:
+    def counted(self: Guard, batch: int, logs: dict | None = None) -> None:
         ended(self, batch, logs)
         os.write(steps, b"step\n")
 
-    Guard.on_train_batch_end = told
+    Guard.on_train_batch_end = counted
     writes = 0
 
     def sync(descriptor: int) -> None:
         nonlocal writes
-        writes += 1
+        if list(Path("checkpoints").glob("*/.tmp-epoch-*")):
+            writes += 1
         if writes == task.get("kill_at_sync"):
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -68,8 +70,8 @@ def main() -> None:
             code = 1
             try:
                 train(task)
-            except SystemExit as left:
-                code = int(left.code or 0)
+            except SystemExit as error:
+                code = int(error.code or 0)
             except BaseException:
                 import traceback
 
