@@ -1,6 +1,7 @@
-"""Beginning a run: whose folder it is, whose settings count, what a failed start leaves."""
+"""Beginning a run: its folder, its settings, its data, and what a failed start leaves."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,14 @@ import pytest
 from singlow.data.feed.windows import Windows
 from singlow.data.store.records import read_shard
 from singlow.errors import DataError, Interrupted, UsageError
+from singlow.runs.data import prepare_data
 from singlow.runs.run import locate
-from tests.datasets import write_noise
+from tests.datasets import corpus, write_noise
 from tests.runs import CONFIG, run_in, save
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path, fresh):
+def test_a_folder_that_is_no_run_is_refused_and_unchanged(tmp_path, fresh):
     for name in ("songs", ".tmp-mine"):
         (tmp_path / "mine" / name).mkdir(parents=True)
     run = locate(str(tmp_path / "mine"), tmp_path / "checkpoints", tmp_path / "logs")
@@ -36,7 +38,7 @@ def test_a_file_is_no_place_for_a_run(tmp_path):
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_run_may_begin_where_a_killed_trainer_left_nothing_else(tmp_path, fresh):
+def test_a_run_may_begin_among_leftovers_of_a_killed_trainer(tmp_path, fresh):
     run = locate(str(tmp_path / "mine"), tmp_path / "checkpoints", tmp_path / "logs")
     for name in (".tmp-epoch-0001", ".tmp-removed-epoch-0002", "logs"):
         (run.directory / name).mkdir(parents=True)
@@ -47,7 +49,7 @@ def test_a_run_may_begin_where_a_killed_trainer_left_nothing_else(tmp_path, fres
         assert {p.name for p in run.directory.iterdir()} == {".lock", "config.json", "logs"}
 
 
-def test_only_what_a_trainer_left_is_removed(tmp_path):
+def test_only_leftovers_of_a_trainer_are_removed(tmp_path):
     run = run_in(tmp_path)
     with run.begin(CONFIG):
         pass
@@ -65,7 +67,7 @@ def test_the_folder_of_all_runs_is_no_run(tmp_path, monkeypatch, path):
 
 
 def test_settings_of_a_trainer_that_came_between_are_kept(tmp_path):
-    """Both resolved their settings while there was no run."""
+    """Both trainers resolve their settings before there is a run."""
     first, second = run_in(tmp_path), run_in(tmp_path)
     config = {**CONFIG, "arguments": {"k_glow": 2}, "training": {**CONFIG["training"], "seed": 0}}
     with first.begin(config):
@@ -115,3 +117,76 @@ def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):
                 read()
             command = str(error.value).partition("Run: ")[2]
             assert shlex.split(command)[-3:] == ["prepare", "--recover", str(folder)]
+
+
+class TestData:
+    """The data of a run is identified by its content, wherever it lies."""
+
+    @pytest.fixture
+    def songs(self, tmp_path) -> Path:
+        return corpus(tmp_path / "here" / "songs", {"ada": [0.3, 0.3, 0.3], "bo": [0.3, 0.3]})
+
+    def begun(self, songs: Path, **more) -> dict:
+        """The settings of a run that has begun on these songs."""
+        new = {**CONFIG, "data": {"dataset": str(songs), "layout": "auto"}}
+        return prepare_data(new, report=lambda _: None, **more)
+
+    def test_records_that_were_moved_with_their_recordings_are_found(self, songs, tmp_path):
+        config = self.begun(songs)
+        there = tmp_path / "there"
+        shutil.move(songs, there)
+        with pytest.raises(UsageError, match="give --dataset DIR or --data_dir DIR"):
+            prepare_data(config)
+        lines = []
+        again = prepare_data(config, dataset=str(there), report=lines.append)
+        assert again["data"] == {
+            **config["data"],
+            "dataset": str(there),
+            "directory": str(next((there / ".singlow").iterdir())),
+        }
+        assert lines == []
+
+    def test_recordings_that_were_moved_are_prepared_again_and_compared(self, songs, tmp_path):
+        config = self.begun(songs, data_dir=tmp_path / "records")
+        there = tmp_path / "there"
+        shutil.copytree(songs, there)
+        shutil.rmtree(songs)
+        again = prepare_data(config, tmp_path / "others", dataset=str(there), report=lambda _: None)
+        assert again["data"]["content"] == config["data"]["content"]
+        shutil.rmtree(tmp_path / "records")
+        for path in there.glob("bo/*"):
+            path.unlink()
+        with pytest.raises(UsageError, match="Run t exists with other settings: dataset is"):
+            prepare_data(config, dataset=str(there), name="t", report=lambda _: None)
+
+    def test_records_alone_are_found_in_the_folder_of_records(self, songs, tmp_path):
+        config = self.begun(songs, data_dir=tmp_path / "records")
+        shutil.rmtree(songs)
+        shutil.move(tmp_path / "records", tmp_path / "elsewhere")
+        again = prepare_data(config, tmp_path / "elsewhere", report=lambda _: None)
+        assert Path(again["data"]["directory"]).parent == tmp_path / "elsewhere"
+
+    def test_another_dataset_is_refused_before_it_is_decoded(self, songs, tmp_path):
+        config = self.begun(songs)
+        other = corpus(tmp_path / "other", {"ada": [0.3, 0.3], "cy": [0.3]})
+        before = sorted(other.rglob("*"))
+        with pytest.raises(UsageError, match="Run t exists with other settings: dataset is"):
+            prepare_data(config, dataset=str(other), name="t", report=lambda _: None)
+        assert sorted(other.rglob("*")) == before
+
+    def test_recordings_that_were_added_are_named(self, songs):
+        config, lines = self.begun(songs), []
+        shutil.copy(next((songs / "ada").iterdir()), songs / "ada" / "new.wav")
+        again = prepare_data(config, report=lines.append)
+        assert again["data"] == config["data"]
+        (line,) = lines
+        assert "1 recording(s) were added: ada/new" in line
+        assert "--fresh" in line
+
+    def test_a_layout_is_passed_on_and_kept(self, songs):
+        """In the layout of Blow the singer is the first part of a file's name."""
+        for number, path in enumerate(sorted(songs.rglob("*.*"))):
+            path.rename(songs / f"{'ada' if number % 2 else 'bo'}_{number}{path.suffix}")
+        config = {**CONFIG, "data": {"dataset": str(songs), "layout": "blow"}}
+        again = prepare_data(config, report=lambda _: None)["data"]
+        assert (again["layout"], again["singers"]) == ("blow", ["ada", "bo"])
