@@ -301,6 +301,24 @@ def test_written_audio_is_read_back(suffix, subtype, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+def test_blocks_of_a_wrong_shape_are_named(tmp_path):
+    blocks = [np.zeros((10, 2), np.float32), np.zeros((10, 3), np.float32)]
+    with pytest.raises(DataError, match=r"blocks of shape \(time, 2\). Received: shape \(10, 3\)"):
+        sound.write_blocks(tmp_path / "a.wav", blocks, 16000, 2)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "oga", "opus", "mp3", "aif", "aifc", "wave", "caf", ""])
+def test_the_suffix_chooses_the_container(suffix, tmp_path):
+    wave = song(0.5, 48000)
+    path = tmp_path / f"a.{suffix}".rstrip(".")
+    sound.write_audio(path, wave, 48000)
+    audio, rate = sound.load_audio(path)
+    assert rate == 48000
+    assert 0 <= len(audio) - len(wave) < 6000
+    assert np.corrcoef(audio[: len(wave), 0], wave[:, 0])[0, 1] > 0.95
+
+
 def test_int16_is_written_unchanged(tmp_path):
     stored = np.arange(-32768, 32768, 7, np.int32).astype(np.int16)[:, None]
     sound.write_audio(tmp_path / "a.wav", stored, 16000)

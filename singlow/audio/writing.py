@@ -13,6 +13,13 @@ from singlow.audio.decoding import decoder_message
 from singlow.errors import DataError
 from singlow.files import atomic_write
 
+_FORMS = {  # by suffix, format and usual subtype, where these are not the suffix and "PCM_16"
+    **dict.fromkeys(("AIF", "AIFC"), ("AIFF", "PCM_16")),
+    **dict.fromkeys(("OGG", "OGA"), ("OGG", "VORBIS")),
+    "MP3": ("MP3", "MPEG_LAYER_III"),
+    "OPUS": ("OGG", "OPUS"),
+    "WAVE": ("WAV", "PCM_16"),
+}
 _MOST_CHANNELS = 64  # more are a transposed array
 
 
@@ -23,10 +30,10 @@ def write_audio(
     subtype: str | None = None,
     comment: str = "",
 ) -> None:
-    """Write audio whole or not at all, by default as 16-bit PCM.
+    """Write audio whole or not at all, by default as 16-bit PCM where the container has that.
 
     Args:
-        path: its suffix chooses the container: .wav, .flac, ...
+        path: its suffix chooses the container: .wav, .flac, .aiff, .ogg, .opus, .mp3, ...
         audio: `(time,)` or `(time, channels)`; float, clipped to [-1, 1] unless the subtype is one
             of floats, or int16.
         sample_rate: Hz.
@@ -59,15 +66,21 @@ def write_blocks(
     """Write a recording that comes in blocks `(time, channels)`; otherwise like `write_audio`."""
     path = Path(path)
     form = path.suffix[1:].upper() or "WAV"
+    form, usual = _FORMS.get(form, (form, "PCM_16"))
     with atomic_write(path) as file:
         target = _Target(file)
         try:
             with soundfile.SoundFile(
-                target, "w", sample_rate, channels, subtype or "PCM_16", format=form
+                target, "w", sample_rate, channels, subtype or usual, format=form
             ) as written:
                 if comment:
                     written.comment = comment
                 for block in blocks:
+                    if block.shape[1:] != ((channels,) if block.ndim > 1 else ()):
+                        raise DataError(
+                            f"{path}: Expected blocks of shape (time, {channels}). Received: shape "
+                            f"{block.shape}."
+                        )
                     written.write(_converted(path, block, subtype))
                     target.check()
         except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
