@@ -50,14 +50,6 @@ def original(path):
     return load_audio(path, 16000, 1)[0]
 
 
-def test_help_lists_the_verbs(tmp_path):
-    said = singlow(["--help"], tmp_path)
-    assert said.code == 0
-    for verb in ("check", "sample", "encode", "decode", "evaluate", "project", "votes", "doctor"):
-        assert verb in said.out
-    assert singlow([], tmp_path).out == said.out
-
-
 @pytest.mark.parametrize("length", [1, 15, 32, 4801, 30000])
 def test_encode_and_decode_give_a_song_back(place, length):
     soundfile.write(place / "a.wav", coloured_noise(6, 2.0)[:length], 16000, subtype="FLOAT")
@@ -102,7 +94,7 @@ def test_folders_and_several_files(song, place):
     assert len(list((place / "back").rglob("*.wav"))) == 3
 
 
-def test_a_folder_gives_what_training_takes_of_it(song, place):
+def test_a_folder_gives_the_files_that_training_reads(song, place):
     for name in ("one.wave", "more/two.WAV", ".hidden.wav", ".trash/three.wav", "notes.txt"):
         (place / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(song, place / "in" / name)
@@ -269,8 +261,8 @@ def test_sample(place):
         (["encode", "t", "song.wav"], 2, "--output"),
         (["encode", "t", "text.wav", "-o", "x.npz"], 3, "text.wav"),
         (["evaluate", "t", "--dataset", "empty"], 3, "empty"),
-        (["sing", "t"], 2, "Expected a verb"),
-        (["check", "t", "--no_such"], 2, "--no_such"),
+        (["smaple", "t"], 2, "Did you mean sample?"),
+        (["sample", "t", "--cuont", "1"], 2, "Did you mean --count?"),
     ],
 )
 def test_mistakes_are_one_line(song, place, arguments, code, words):
@@ -298,11 +290,11 @@ def test_evaluate_on_other_data(place):
     assert "bo" not in said.out.split()
 
 
-def test_check_passes_and_says_on_what(place):
-    said = singlow(["check", "t"], place)
-    assert said.code == 0, said.err + said.out
+def test_check_passes_and_names_its_data(place):
+    outcome = singlow(["check", "t"], place)
+    assert outcome.code == 0, outcome.err + outcome.out
     for word in ("x -> z -> x", "z -> x -> z", "log_det", "held-out clips of", "dB"):
-        assert word in said.out
+        assert word in outcome.out
 
 
 def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
@@ -311,13 +303,13 @@ def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
     config = json.loads(path.read_text())
     config["data"]["directory"] = str(tmp_path / "gone")
     path.write_text(json.dumps(config))
-    said = singlow(["check", "./runs/t"], place)
-    assert "a synthetic clip" in said.out
-    assert said.code == 0, said.err + said.out
+    outcome = singlow(["check", "./runs/t"], place)
+    assert "a synthetic clip" in outcome.out
+    assert outcome.code == 0, outcome.err + outcome.out
 
 
 @pytest.mark.usefixtures("loaded_anew")
-def test_check_tells_of_weights_that_are_not_finite(place, monkeypatch):
+def test_check_fails_for_weights_that_are_not_finite(place, monkeypatch):
     from singlow.runs import opening
 
     load = opening.load_averages
@@ -328,24 +320,10 @@ def test_check_tells_of_weights_that_are_not_finite(place, monkeypatch):
         variable.assign(np.full(variable.shape, np.nan))
 
     monkeypatch.setattr(opening, "load_averages", spoilt)
-    said = singlow(["check", "t"], place)
-    assert said.code == 1
+    outcome = singlow(["check", "t"], place)
+    assert outcome.code == 1
     for words in ("x -> z -> x is off by nan", "z -> x -> z is off by", "log_det is off by nan"):
-        assert words in said.err
-
-
-def test_check_tells_of_data_that_were_built_otherwise(place, tmp_path):
-    from tests.datasets import write_noise
-
-    shutil.copytree(trained()[0] / "checkpoints" / "t", place / "runs" / "t")
-    path = place / "runs" / "t" / "config.json"
-    config = json.loads(path.read_text())
-    frames = {"train": [4000], "validation": [4000]}
-    config["data"]["directory"] = str(write_noise(tmp_path / "stereo", frames, channels=2))
-    path.write_text(json.dumps(config))
-    said = singlow(["check", "./runs/t"], place)
-    assert said.code == 3
-    assert "stereo: Expected 16000 Hz and 1 channel(s). Received: 16000 Hz and 2" in said.err
+        assert words in outcome.err
 
 
 @pytest.mark.usefixtures("loaded_anew")
@@ -359,9 +337,9 @@ def test_check_fails_for_a_flow_that_does_not_invert(place, monkeypatch):
         return x + 1e-3, log_det
 
     monkeypatch.setattr(FoldedLinear, "_inverse", wrong)
-    said = singlow(["check", "t"], place)
-    assert said.code == 1
-    assert "x -> z -> x is off by" in said.err
+    outcome = singlow(["check", "t"], place)
+    assert outcome.code == 1
+    assert "x -> z -> x is off by" in outcome.err
 
 
 def test_check_fails_for_a_wrong_log_determinant(place, monkeypatch):
@@ -374,18 +352,6 @@ def test_check_fails_for_a_wrong_log_determinant(place, monkeypatch):
         return z, 1.01 * log_det
 
     monkeypatch.setattr(FoldedLinear, "_forward", wrong)
-    said = singlow(["check", "t"], place)
-    assert said.code == 1
-    assert "log_det is off by" in said.err
-
-
-def test_doctor(place, monkeypatch):
-    said = singlow(["doctor"], place)
-    assert said.code == 0, said.out
-    assert "Everything singlow needs is there." in said.out
-    from singlow.commands import doctor
-
-    monkeypatch.setitem(doctor._PACKAGES, "no-such-package", (1, 0))
-    said = singlow(["doctor"], place)
-    assert said.code == 4
-    assert "pip3 install -r requirements.txt" in said.out
+    outcome = singlow(["check", "t"], place)
+    assert outcome.code == 1
+    assert "log_det is off by" in outcome.err
