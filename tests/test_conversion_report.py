@@ -1,4 +1,4 @@
-"""What is told of voice conversions, on speakers that are easily told apart."""
+"""The report of voice conversions, on speakers that are easy to recognize."""
 
 import io
 import json
@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib import image
+from scipy.stats import binomtest
 
 from singlow.errors import DataError, EnvironmentFault
 from singlow.evaluation import similarity, spoofing
-from singlow.evaluation.conversion import draw_pairs, evaluate_conversions
-from singlow.evaluation.conversion_page import write_conversions
+from singlow.evaluation.conversion import draw_pairs, evaluate_conversions, write_conversions
 from singlow.evaluation.conversion_report import UNCONVERTED, table
+from singlow.evaluation.figures import share_estimate
 from singlow.evaluation.spoofing import SHORTEST, describe_speech
 from tests.pages import Page
 from tests.voices import RATE, SPEAKERS, speak, utterances
@@ -29,19 +30,19 @@ def identity(clips, sources, targets):
 
 
 def oracle(clips, sources, targets):
-    """A real clip of the target, never heard before, half as loud."""
+    """A real clip of the target that is new to the classifier, half as loud."""
     return [0.5 * speak(target, 200 + k) for k, target in enumerate(targets)]
 
 
 def encode(audio, sample_rate):
-    """Two features that tell these speakers apart."""
+    """Two features that differ between these speakers."""
     return describe_speech(audio, sample_rate)[1:3]
 
 
 @pytest.fixture(scope="module")
 def report():
-    systems, steps = {"same": identity, "oracle <b>": oracle}, []
-    made = evaluate_conversions(
+    systems, steps = {"same": identity, "oracle [b]<b>": oracle}, []
+    result = evaluate_conversions(
         *(systems, HELD, TRAIN, RATE),
         pairs=12,
         closely=3,
@@ -50,18 +51,18 @@ def report():
         done=lambda: steps.append(1),
     )
     assert len(steps) == 3
-    return made
+    return result
 
 
-def test_an_oracle_is_heard_as_the_target_and_an_idle_converter_as_the_source(report):
+def test_an_oracle_is_recognized_as_the_target_and_an_idle_converter_as_the_source(report):
     same, oracle = (system.figures() for system in report.systems)
-    assert oracle["heard_as_target"] > 0.9 > 0.1 > oracle["heard_as_source"]
-    assert same["heard_as_source"] > 0.9 > 0.1 > same["heard_as_target"]
-    assert same["heard_as_target"] == report.unconverted.figures()["heard_as_target"]
-    assert report.real.figures()["heard_as_target"] > 0.8
+    assert oracle["recognized_as_target"] > 0.9 > 0.1 > oracle["recognized_as_source"]
+    assert same["recognized_as_source"] > 0.9 > 0.1 > same["recognized_as_target"]
+    assert same["recognized_as_target"] == report.unconverted.figures()["recognized_as_target"]
+    assert report.real.figures()["recognized_as_target"] > 0.8
     assert report.chance == pytest.approx(1 / 3)
-    assert 0.2 < oracle["heard_as_shuffled"] < 0.5
-    assert {report.systems[1].spoofing("target", s) for s in SPEAKERS} <= {0.75, 1.0}
+    assert 0.2 < oracle["recognized_as_shuffled"] < 0.5
+    assert {report.systems[1].spoofing("target", s).value for s in SPEAKERS} <= {0.75, 1.0}
 
 
 def test_what_was_kept_is_measured(report):
@@ -83,13 +84,13 @@ def brief(monkeypatch):
 
 def test_everything_follows_the_seed(brief):
     def measured(seed):
-        made = evaluate_conversions(
+        report = evaluate_conversions(
             {"oracle": oracle}, HELD, FEW, RATE, 4, seed, 0, 2, encoder=encode
         )
-        told = made.as_dict()
-        for column in told["columns"]:
+        content = report.as_dict()
+        for column in content["columns"]:
             column["figures"].pop("speed")
-        return told, [sample.other.name for sample in made.samples]
+        return content, [sample.other.name for sample in report.samples]
 
     assert measured(0) == measured(0)
 
@@ -105,7 +106,7 @@ def test_pairs_are_spread_over_speakers():
     assert all(clip.speaker != target for clip, target in everything)
 
 
-def test_what_cannot_be_measured_is_told(brief):
+def test_what_cannot_be_measured_is_refused(brief):
     def measure(convert, held=HELD, train=FEW):
         return evaluate_conversions(
             {"it": convert}, held, train, RATE, 4, closely=0, encoder=encode
@@ -127,16 +128,22 @@ def test_what_cannot_be_measured_is_told(brief):
         evaluate_conversions({UNCONVERTED: identity}, HELD, TRAIN, RATE)
 
 
-def test_the_folder_tells_and_plays_everything(report, tmp_path):
+def test_the_folder_shows_and_plays_everything(report, tmp_path):
     paths = write_conversions(report, tmp_path / "out", "<i>Blow</i>", ["A & b. \udcff"])
     assert [path.name for path in paths] == ["index.html", "listening.html", "report.json"]
-    told = json.loads(paths[2].read_text("utf-8"))
-    assert told["columns"][2]["figures"]["heard_as_target"] > 0.9
-    assert told["columns"][0]["conversions"][0]["pitch"] is None
+    content = json.loads(paths[2].read_text("utf-8"))
+    oracle = content["columns"][2]
+    assert oracle["figures"]["heard_as_target"] > 0.9
+    low, high = oracle["intervals"]["heard_as_target"]
+    assert 0.6 < low < oracle["figures"]["heard_as_target"] <= high <= 1
+    assert content["columns"][0]["conversions"][0]["pitch"] is None
+    assert set(content["columns"][0]["conversions"][0]) >= {"clip", "source", "target", "heard"}
     text = paths[0].read_text("utf-8")
     page = Page(text)
     assert "&lt;i&gt;Blow&lt;/i&gt;" in text
     assert "<ada>" in page.text
+    assert "recognized as the target" in page.text
+    assert f"{report.systems[1].shares()['recognized_as_target'].low:.1%} to" in page.text
     assert not {"script", "b", "i", "ada"} & page.seen
     inside = [source for source in page.sources if source != "listening.html"]
     assert all(source.startswith("data:") for source in inside)
@@ -148,16 +155,31 @@ def test_the_folder_tells_and_plays_everything(report, tmp_path):
     for source in pictures:
         drawn = image.imread(io.BytesIO(b64decode(source.partition(",")[2])))
         assert drawn[..., :3].std() > 0.02
-    assert [column.header for column in table(report, "").columns][2:4] == ["same", "oracle <b>"]
+    columns = table(report, "").columns
+    assert [column.header.plain for column in columns][2:4] == ["same", "oracle [b]<b>"]
+
+
+def test_shares_have_wilsons_intervals(report):
+    for successes, trials in ((63, 120), (0, 10), (10, 10), (1, 3)):
+        share = share_estimate(successes, trials)
+        expected = binomtest(successes, trials).proportion_ci(0.95, "wilson")
+        assert share.value == successes / trials
+        assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert share_estimate(63, 120).shown_range("{:.1%}") == "52.5% (43.6% to 61.2%)"
+    assert np.isnan(share_estimate(0, 0).value)
+    row = report.rows()[0]
+    same = report.systems[0].shares()["recognized_as_target"]
+    assert row[2] == f"{same.value:.1%} ({same.low:.1%} to {same.high:.1%})"
+    assert "to" in report.speaker_rows("target")[0][2]
 
 
 def test_similarity_is_left_out_where_the_encoder_is_missing(report, brief, monkeypatch):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     with pytest.raises(EnvironmentFault, match="pip3 install"):
         similarity.open_encoder()
-    made = evaluate_conversions({"same": identity}, HELD, FEW, RATE, 2, closely=1, samples=0)
-    assert made.note.startswith("Speaker similarity needs Resemblyzer")
-    labels = [row[0] for row in made.rows()]
+    fewer = evaluate_conversions({"same": identity}, HELD, FEW, RATE, 2, closely=1, samples=0)
+    assert fewer.note.startswith("Speaker similarity needs Resemblyzer")
+    labels = [row[0] for row in fewer.rows()]
     assert "pitch correlation" in labels
     assert not any("similarity" in label for label in labels)
     assert [row[0] for row in report.rows()][3:5] == [
@@ -166,7 +188,7 @@ def test_similarity_is_left_out_where_the_encoder_is_missing(report, brief, monk
     ]
 
 
-def test_the_encoder_hears_16_khz(monkeypatch):
+def test_the_encoder_is_given_16_khz(monkeypatch):
     class VoiceEncoder:
         def __init__(self, device, verbose):
             assert (device, verbose) == ("cpu", False)

@@ -11,12 +11,11 @@ from singlow.errors import DataError
 from singlow.evaluation.conversion_report import (
     REAL,
     UNCONVERTED,
-    Report,
+    ConversionReport,
     Sample,
     System,
 )
-from singlow.evaluation.listening import write_listening
-from singlow.evaluation.votes import Votes, count_votes
+from singlow.evaluation.listening import Votes, count_votes, write_listening
 from tests.pages import Page
 from tests.songs import singlow
 from tests.voices import RATE, utterances
@@ -33,7 +32,7 @@ def made_report(names=HOPS, seed=0):
     systems = [System(name, []) for name in names]
     real, unconverted = System(REAL, []), System(UNCONVERTED, [])
     speakers = ("<ada>", "bo", "cy")
-    return Report(RATE, seed, speakers, 9, 6, 0, unconverted, systems, real, samples)
+    return ConversionReport(RATE, seed, speakers, 9, 6, 0, unconverted, systems, real, samples)
 
 
 def test_of(text):
@@ -151,8 +150,8 @@ def test_votes_are_counted_by_system(tmp_path):
     said = singlow(["votes", ".", "2.json"], tmp_path)
     assert said.code == 0, said.err
     assert "a[/]" in said.out
-    assert "2 of 3 (67%)" in said.out
-    assert "1 of 2 (50%)" in said.out
+    assert "2 of 3 (67%, 21% to 94%)" in said.out
+    assert "1 of 2 (50%, 9% to 91%)" in said.out
 
 
 @pytest.mark.parametrize(

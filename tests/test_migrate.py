@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlow.audio import load_audio, resample, snr_db
+from singlow.audio import Mixdown, load_audio, resample, snr_db
 from singlow.errors import UsageError
+from singlow.latents import approach as approach_module
+from singlow.latents import features as features_module
+from singlow.latents import methods as methods_module
 from singlow.latents import migrate as migrate_module
-from singlow.latents.attributes import Attributes, read_features, write_features
-from singlow.latents.change import add_change, changed_blocks
-from singlow.latents.features import Features, features_of, measure_features
-from singlow.latents.interpolate import around, interpolate, towards
-from singlow.latents.methods import METHODS, move, slerp
-from singlow.latents.migrate import migrate, migrate_song
-from singlow.latents.transport import transport, transport_maps
+from singlow.latents.features import (
+    Features,
+    SingerFeatures,
+    features_of,
+    measure_features,
+    read_features,
+    write_features,
+)
+from singlow.latents.interpolate import around, between, towards
+from singlow.latents.methods import METHODS, move, slerp, transport, transport_maps
+from singlow.latents.migrate import add_change, changed_blocks, migrate_audio, migrate_song
 from tests.songs import coloured_noise, singlow, trained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,14 +35,13 @@ import json, resource, sys
 import numpy as np
 import soundfile
 from singlow.audio import write_blocks
-from singlow.commands.migrate import migrate
-from pathlib import Path
+from singlow.latents.migrate import migrate
 
 def peak(seconds):
     rng = np.random.default_rng(0)
     noise = (0.05 * rng.standard_normal((44100, 2), np.float32) for _ in range(seconds))
     write_blocks("long.wav", noise, 44100, 2)
-    migrate("t", (Path("long.wav"),), Path("moved.wav"), "ada", "bo")
+    migrate("t", "long.wav", "ada", "bo", output="moved.wav")
     assert soundfile.info("moved.wav").frames == 44100 * seconds
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -68,6 +74,12 @@ def sides(flow):
     dark = measure_features(flow, [coloured_noise(seed, 1.0) for seed in (1, 2)])
     bright = [np.diff(coloured_noise(seed, 1.0), axis=0) for seed in (3, 4)]
     return dark, measure_features(flow, bright)
+
+
+@pytest.fixture(scope="module")
+def channels(flow):
+    """The channels of each level of the latents."""
+    return [shape[-1] for shape in flow.latent_shapes(1, flow.multiple)]
 
 
 def mixed(seed, matrix, frames=60000):
@@ -121,14 +133,12 @@ def test_transport_is_the_shortest_way():
 
 @pytest.mark.parametrize("frames", [1, 7, 16, 17, 1000])
 def test_transport_has_no_joins_and_takes_any_length(monkeypatch, frames):
-    from singlow.latents import transport as module
-
     source, target = (level_of(mixed(seed, np.eye(2))) for seed in (1, 2))
     z = mixed(3, np.eye(2), frames)
     whole = transport(z, source, target)
     assert whole.shape == z.shape
     assert whole.dtype == z.dtype
-    monkeypatch.setattr(module, "_BLOCK", 3)
+    monkeypatch.setattr(methods_module, "_BLOCK", 3)
     np.testing.assert_allclose(transport(z, source, target), whole, atol=1e-5)
     np.testing.assert_allclose(transport(z, source, source), z, atol=1e-4)
 
@@ -166,7 +176,7 @@ def test_strength_nothing_and_a_to_a_are_the_song_itself(flow, sides, method):
 
 def test_a_little_strength_is_80_db_through_the_latents(flow, sides):
     audio = coloured_noise(9, 0.7)
-    barely = migrate(flow, audio, *sides, strength=1e-9)
+    barely = migrate_audio(flow, audio, *sides, strength=1e-9)
     assert barely.tobytes() != audio.tobytes()
     assert snr_db(audio, barely) >= 80
 
@@ -174,7 +184,7 @@ def test_a_little_strength_is_80_db_through_the_latents(flow, sides):
 @pytest.mark.parametrize("method", METHODS)
 def test_more_strength_moves_further(flow, sides, method):
     audio = coloured_noise(9, 0.7)
-    moved = [migrate(flow, audio, *sides, s, method) - audio for s in (0.1, 0.3, 0.9)]
+    moved = [migrate_audio(flow, audio, *sides, s, method) - audio for s in (0.1, 0.3, 0.9)]
     sizes = [float(np.square(change).sum()) for change in moved]
     assert 0 < sizes[0] < sizes[1] < sizes[2]
 
@@ -190,7 +200,7 @@ def test_latents_arrive_at_the_target(flow, sides):
 
     audio = coloured_noise(9, 2.0)
     song = encode_song(flow, audio)
-    moved = migrate_module.approach(flow, audio, song, move(song.latents, *sides), 1.0)
+    moved = approach_module.approach(flow, audio, song, move(song.latents, *sides), 1.0)
     before, after = (measure_features(flow, [sound]) for sound in (audio, moved))
     assert away(after) < 0.5 * away(before)
 
@@ -198,9 +208,9 @@ def test_latents_arrive_at_the_target(flow, sides):
 def test_the_low_band_moves_little(flow, sides, monkeypatch):
     """Where a voice has its harmonics, noise is heard as a rough pitch."""
     audio = coloured_noise(9, 1.0)
-    held = migrate(flow, audio, *sides) - audio
+    held = migrate_audio(flow, audio, *sides) - audio
     monkeypatch.setattr(migrate_module, "BELOW", 1.0)
-    free = migrate(flow, audio, *sides) - audio
+    free = migrate_audio(flow, audio, *sides) - audio
     frequency = np.fft.rfftfreq(len(audio), 1 / 16000)
     below, above = frequency < 500, frequency > 2500
     held, free = (np.square(np.abs(np.fft.rfft(change[:, 0]))) for change in (held, free))
@@ -211,7 +221,7 @@ def test_the_low_band_moves_little(flow, sides, monkeypatch):
 def test_silence_stays_silent(flow, sides):
     audio = coloured_noise(9, 1.0)
     audio[6000:] = 0
-    moved = migrate(flow, audio, *sides)
+    moved = migrate_audio(flow, audio, *sides)
     assert np.abs(moved[:6000] - audio[:6000]).max() > 1e-3
     assert not moved[8000:].any()
 
@@ -253,36 +263,37 @@ def test_songs_of_any_rate_and_length(flow, rate, length):
 
 def test_bursts_are_moved_less_and_the_rest_is_not(flow, sides, monkeypatch):
     audio = coloured_noise(9, 1.0)
-    decode = migrate_module.decode_song
+    decode = approach_module.decode_song
 
-    def bursting(flow, song):
+    def bursting(flow, song, inputs=None):
         """A flow that answers with a burst where latents are not those of `audio`."""
-        decoded = decode(flow, song).copy()
+        decoded = decode(flow, song, inputs).copy()
         part = slice(8000, 8200)
         far = np.abs(decoded[part] - audio[part]).max()
         decoded[part] += 3000 * far * np.sign(decoded[part])
         return decoded
 
-    monkeypatch.setattr(migrate_module, "_as_loud", lambda contour, decoded, rate: decoded)
-    plain = migrate(flow, audio, *sides)
-    monkeypatch.setattr(migrate_module, "decode_song", bursting)
-    calm = migrate(flow, audio, *sides)
+    for module in (approach_module, migrate_module):
+        monkeypatch.setattr(module, "match_loudness", lambda contour, decoded, rate: decoded)
+    plain = migrate_audio(flow, audio, *sides)
+    monkeypatch.setattr(approach_module, "decode_song", bursting)
+    calm = migrate_audio(flow, audio, *sides)
     assert np.abs(calm).max() < 2 * np.abs(audio).max()
     np.testing.assert_allclose(calm[:5000], plain[:5000], atol=1e-4)
-    monkeypatch.setattr(migrate_module, "BURST", 1000.0)
-    assert np.abs(migrate(flow, audio, *sides)).max() > 1.5 * np.abs(calm).max()
+    monkeypatch.setattr(approach_module, "BURST", 1000.0)
+    assert np.abs(migrate_audio(flow, audio, *sides)).max() > 1.5 * np.abs(calm).max()
 
 
 def test_loudness_is_the_songs_own(flow, sides):
     audio = coloured_noise(9, 2.0) * np.linspace(0.1, 1, 32000, dtype=np.float32)[:, None]
-    moved = migrate(flow, audio, *sides)
+    moved = migrate_audio(flow, audio, *sides)
     before, after = (np.square(x.reshape(-1, 3200)).mean(axis=1) for x in (audio, moved))
     assert np.abs(10 * np.log10(after / before)).max() < 0.5
 
 
 def test_interpolation_begins_and_ends_with_the_songs(flow):
     first, second = coloured_noise(1, 0.5), coloured_noise(2, 0.7)
-    steps = list(interpolate(flow, first, second, 3))
+    steps = list(between(flow, first, second, 3))
     assert [len(step) for step in steps] == [8000, 9600, 11200]
     assert (steps[0] == first).all()
     assert (steps[2] == second).all()
@@ -303,18 +314,18 @@ def test_towards_and_around(flow):
 
 
 class TestFeaturesKept:
-    def test_are_read_as_they_were_written(self, sides, tmp_path):
+    def test_are_read_as_they_were_written(self, sides, channels, tmp_path):
         path = tmp_path / "a.npz"
         write_features(path, sides[0], "mark")
-        read = read_features(path, "mark")
+        read = read_features(path, "mark", channels)
         assert read.clips == 2
         for level, other in zip(read.levels, sides[0].levels, strict=True):
             for key, value in vars(level).items():
                 np.testing.assert_array_equal(value, getattr(other, key))
-        assert read_features(path, "another") is None
-        assert read_features(tmp_path / "none.npz", "mark") is None
+        assert read_features(path, "another", channels) is None
+        assert read_features(tmp_path / "none.npz", "mark", channels) is None
 
-    def test_are_measured_again_when_they_cannot_be_used(self, sides, tmp_path):
+    def test_are_measured_again_when_they_cannot_be_used(self, sides, channels, tmp_path):
         path = tmp_path / "a.npz"
         write_features(path, sides[0], "mark")
         whole = path.read_bytes()
@@ -329,17 +340,16 @@ class TestFeaturesKept:
             spoilt = {**arrays, key: value}
             spoilt = {name: array for name, array in spoilt.items() if array is not None}
             np.savez(path, **spoilt)
-            assert read_features(path, "mark") is None, key
+            assert read_features(path, "mark", channels) is None, key
         for content in (b"", b"nonsense", whole[:-50], whole[40:]):
             path.write_bytes(content)
-            assert read_features(path, "mark") is None
+            assert read_features(path, "mark", channels) is None
 
     def test_follow_weights_and_data(self, flow, tmp_path, monkeypatch):
-        from singlow.latents import attributes
         from singlow.runs.run import find
 
         data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
-        known = Attributes(flow, data, tmp_path / "kept", "one")
+        known = SingerFeatures(flow, data, tmp_path / "kept", "one")
         assert known.names == ["ada", "bo"]
         measured = known["ada"]
         assert measured.clips == 2
@@ -350,12 +360,12 @@ class TestFeaturesKept:
             raise AssertionError("measured again")
 
         with monkeypatch.context() as patched:
-            patched.setattr(attributes, "measure_features", never)
-            again = Attributes(flow, data, tmp_path / "kept", "one")["ada"]
+            patched.setattr(features_module, "measure_features", never)
+            again = SingerFeatures(flow, data, tmp_path / "kept", "one")["ada"]
             np.testing.assert_array_equal(again.levels[0].second, measured.levels[0].second)
             with pytest.raises(AssertionError, match="measured again"):
-                Attributes(flow, data, tmp_path / "kept", "two")["ada"]
-        Attributes(flow, data, tmp_path / "kept", "two")["ada"]
+                SingerFeatures(flow, data, tmp_path / "kept", "two")["ada"]
+        SingerFeatures(flow, data, tmp_path / "kept", "two")["ada"]
         assert path.read_bytes() != written
 
     def test_are_used_where_they_cannot_be_kept(self, flow, tmp_path):
@@ -363,10 +373,10 @@ class TestFeaturesKept:
 
         data = find("t", trained()[0] / "checkpoints").config["data"]["directory"]
         (tmp_path / "kept").write_text("a file")
-        said = []
-        known = Attributes(flow, data, tmp_path / "kept", "one", said.append)
+        lines = []
+        known = SingerFeatures(flow, data, tmp_path / "kept", "one", lines.append)
         assert known["ada"].clips == 2
-        assert "not kept" in said[0]
+        assert "cannot be kept for the next time" in lines[0]
 
 
 def test_the_verb(place):
@@ -429,14 +439,18 @@ def test_references_instead_of_names(place):
     ("arguments", "code", "words"),
     [
         (["--from", "ada", "--to", "caruso"], 2, "in ada, bo. Received: caruso"),
-        (["--from", "ada"], 2, "Expected --from and --to"),
-        (["--to", "bo"], 2, "Expected --from with --to"),
-        (["--from", "ada", "--to", "bo", "--strength", "nan"], 2, "--strength from 0 to 10"),
-        (["--from", "ada", "--to", "bo", "--strength", "-1"], 2, "--strength from 0 to 10"),
+        (["--from", "ada"], 2, "(--from and --to)"),
+        (["--to", "bo"], 2, "with target (--to)"),
+        (["--from", "ada", "--to", "bo", "--strength", "nan"], 2, "strength from 0 to 10"),
+        (["--from", "ada", "--to", "bo", "--strength", "-1"], 2, "strength from 0 to 10"),
         (["--from", "ada", "--to", "bo", "--levels", "2"], 2, "levels from 0 (the finest) to 1"),
         (["--from", "ada", "--to", "bo", "--method", "magic"], 2, "--method"),
-        (["--from", "ada", "--to", "bo", "--reference", "song.wav"], 2, "--to or --reference"),
-        (["--from", "ada", "--to", "bo", "--method", "slerp"], 2, "--reference FILE with"),
+        (["--from", "ada", "--to", "bo", "--reference", "song.wav"], 2, "(--to) or --reference"),
+        (
+            ["--from", "ada", "--to", "bo", "--method", "slerp"],
+            2,
+            "--reference FILE with --method slerp",
+        ),
         (["--reference", "silent.wav"], 3, "silent.wav: Expected a recording with sound"),
         (["--reference", "missing.wav"], 2, "missing.wav"),
         (["--reference", "text.wav"], 3, "text.wav"),
@@ -464,16 +478,17 @@ def test_silent_songs_and_too_few_clips(place, flow, tmp_path):
     assert said.code == 3
     assert "silent.wav: Expected a song with sound" in said.err
     data = write_noise(tmp_path / "few", {"train": [16000], "validation": [16000]})
-    with pytest.raises(Exception, match="s: Expected at least 2 clips"):
-        Attributes(flow, data, tmp_path / "kept", "mark")["s"]
+    with pytest.raises(Exception, match="s: Expected at least 2 training clips"):
+        SingerFeatures(flow, data, tmp_path / "kept", "mark")["s"]
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_a_change_is_added_in_blocks_of_any_size(rate):
     song, change = coloured_noise(1, 1.0, rate, 2), coloured_noise(2, 1.0)
-    (whole,) = changed_blocks([song], rate, change, 16000)
+    both = Mixdown.of_equals(2, 1)
+    (whole,) = changed_blocks([song], rate, change, 16000, both)
     cuts = np.array_split(song, [1, 7, 900, 5000])
-    parts = list(changed_blocks(cuts, rate, change, 16000))
+    parts = list(changed_blocks(cuts, rate, change, 16000, both))
     assert [part.shape for part in parts] == [cut.shape for cut in cuts]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     wanted = resample(change, 16000, rate)

@@ -1,18 +1,17 @@
-"""What pooled latents tell apart, on points of which it is known."""
+"""What pooled latents separate, on points for which it is known."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
 from singlow.latents import probe
-from singlow.latents.picture import picture
+from singlow.latents.planes import draw_planes, project_points
 from singlow.latents.pool import Points
-from singlow.latents.project import project
-from singlow.latents.separation import separate
+from singlow.latents.separation import Figure, figure_of, separate
 
 
 def points(by_singer=0.0, by_style=0.0, singers=6, styles=3, stretches=1, features=12, seed=0):
-    """Noise, moved along one direction a singer and one a style; every singer has every style."""
+    """Noise, moved in one direction for each singer and style; every singer has every style."""
     rng = np.random.default_rng(seed)
     moves = {
         kind: scale * rng.standard_normal((count, features))
@@ -44,34 +43,52 @@ def made(values, singers, styles, origins):
     ],
 )
 def test_the_answer_is_what_the_points_were_made_of(by_singer, by_style, words):
-    found = separate(points(by_singer, by_style, seed=2), shuffles=30)
-    assert words in found.answer()
-    assert found.singer.accuracy.told == (by_singer > 0)
-    assert found.style.accuracy.told == (by_style > 0)
-    assert found.singer.accuracy.chance == pytest.approx(1 / 6)
-    assert found.style.accuracy.chance == pytest.approx(1 / 3)
+    result = separate(points(by_singer, by_style, seed=2), shuffles=30)
+    assert words in result.answer()
+    assert result.singer.accuracy.significant == (by_singer > 0)
+    assert result.style.accuracy.significant == (by_style > 0)
+    assert result.singer.accuracy.chance == pytest.approx(1 / 6)
+    assert result.style.accuracy.chance == pytest.approx(1 / 3)
 
 
-def test_noise_is_told_apart_no_more_often_than_said():
-    """At 95 % of shuffles, one time in twenty."""
-    told = 0
+def test_noise_is_significant_one_time_in_twenty():
+    significant = 0
     for seed in range(20):
         noise = points(singers=4, styles=2, features=4, seed=seed)
-        x, singers, origins = noise.values, noise.singers, noise.origins
-        others = probe.shuffled_singers(singers, origins, 19, seed)
-        limit = max(probe.tell_singers(x, dealt, origins, seed) for dealt in others)
-        told += probe.tell_singers(x, singers, origins, seed) > limit
-    assert told <= 4
+        significant += separate(noise, seed, shuffles=19).singer.accuracy.significant
+    assert significant <= 4
+
+
+@pytest.mark.parametrize(
+    ("shuffles", "rank"), [(5, 5), (19, 19), (20, 20), (39, 38), (50, 49), (99, 95), (199, 190)]
+)
+def test_the_limit_is_exceeded_by_one_figure_in_twenty(shuffles, rank):
+    """`ceil(0.95 (n + 1))`-th smallest of n: true labels are one of n + 1 equally likely ones."""
+    others = np.random.default_rng(shuffles).permutation(np.arange(1, shuffles + 1) / 1000)
+    figure = figure_of(0.5, others, chance=0.0)
+    assert figure.limit == rank / 1000
+    assert (figure.chance, figure.shuffles) == (0.0, shuffles)
+    assert figure_of(0.5, others).chance == pytest.approx(others.mean())
+
+
+def test_a_figure_is_significant_beyond_both_the_limit_and_chance():
+    assert Figure(0.61, chance=0.5, limit=0.6, shuffles=50).significant
+    assert not Figure(0.6, chance=0.5, limit=0.6, shuffles=50).significant
+    assert not Figure(0.5, chance=0.5, limit=0.4, shuffles=50).significant
+    assert Figure(0.51, chance=0.5, limit=0.4, shuffles=50).significant
+    assert not figure_of(1.0, []).significant  # without shuffles nothing is known
+    assert Figure(0.75, 0.5, 0.6, 50).share == pytest.approx(0.5)
+    assert Figure(0.55, 0.5, 0.6, 50).share == 0.0
 
 
 def test_singers_hide_styles_until_their_means_are_removed():
-    found = separate(points(by_singer=6.0, by_style=0.7), shuffles=20)
-    before, after = found.style.accuracy, found.style.accuracy_centred
+    result = separate(points(by_singer=6.0, by_style=0.7), shuffles=20)
+    before, after = result.style.accuracy, result.style.accuracy_centred
     assert after.value > before.value + 0.2
-    assert "who sings hides it" in found.answer()
-    assert found.singer.accuracy.value > 0.95
-    assert not found.singer.accuracy_centred.value > 0.4
-    assert found.style.silhouette_centred.value > found.style.silhouette.value
+    assert "the singers hide the styles" in result.answer()
+    assert result.singer.accuracy.value > 0.95
+    assert not result.singer.accuracy_centred.value > 0.4
+    assert result.style.silhouette_centred.value > result.style.silhouette.value
 
 
 def test_stretches_of_one_recording_are_never_on_both_sides():
@@ -80,10 +97,10 @@ def test_stretches_of_one_recording_are_never_on_both_sides():
         assert held.any()
         assert not set(noise.origins[held]) & set(noise.origins[~held])
         assert set(noise.singers[held]) == set(noise.singers)
-    # Each stretch has four twins: a probe that saw one would name it.
-    found = separate(noise, shuffles=20)
-    assert found.singer.accuracy.value < 0.35
-    assert found.style.accuracy.value < 0.5
+    # Each stretch has four copies: a probe that is fitted to one predicts the others.
+    result = separate(noise, shuffles=20)
+    assert result.singer.accuracy.value < 0.35
+    assert result.style.accuracy.value < 0.5
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -97,29 +114,29 @@ def test_whole_singers_are_held_out_of_styles(nested):
         assert set(styles[fold]) == set(styles[~fold]) == set(styles)
 
 
-def test_where_every_singer_has_one_style_the_words_say_so():
+def test_the_answer_states_that_every_singer_has_one_style():
     made_of = points(by_singer=2.0, singers=4, styles=1)
     styles = np.where(np.isin(made_of.singers, ["s0", "s1"]), "human", "virtual")
     values = made_of.values + 8.0 * (styles == "human")[:, None]
-    found = separate(made(values, made_of.singers, styles, made_of.origins), shuffles=20)
-    assert found.nested
-    assert found.style.accuracy.told
-    assert found.style.accuracy.shuffles == 2
-    assert found.style.accuracy_centred.value < 0.7
-    assert "a singer's mean holds it" in found.answer()
-    assert "only 2 other way(s)" in found.answer()
+    result = separate(made(values, made_of.singers, styles, made_of.origins), shuffles=20)
+    assert result.nested
+    assert result.style.accuracy.significant
+    assert result.style.accuracy.shuffles == 2
+    assert result.style.accuracy_centred.value < 0.7
+    assert "a singer's mean contains it" in result.answer()
+    assert "only 2 other way(s)" in result.answer()
 
 
 def test_a_style_of_one_singer_is_not_probed():
     made_of = points(by_singer=2.0, singers=3, styles=1)
     styles = np.where(made_of.singers == "s0", "virtual", "human")
-    found = separate(made(made_of.values, made_of.singers, styles, made_of.origins), shuffles=5)
-    assert found.style.accuracy is None
-    assert "each needs two singers" in found.answer()
+    result = separate(made(made_of.values, made_of.singers, styles, made_of.origins), shuffles=5)
+    assert result.style.accuracy is None
+    assert "each style needs two singers" in result.answer()
     nobody = np.full(len(made_of), "")
-    found = separate(made(made_of.values, made_of.singers, nobody, made_of.origins), shuffles=5)
-    assert found.style is None
-    assert "No two styles are known" in found.answer()
+    result = separate(made(made_of.values, made_of.singers, nobody, made_of.origins), shuffles=5)
+    assert result.style is None
+    assert "Fewer than two styles are known" in result.answer()
 
 
 def test_silhouette_is_that_of_scikit_learn():
@@ -137,11 +154,11 @@ def test_the_same_seed_gives_the_same_figures():
     assert separate(held, 3, 5).as_dict() == separate(held, 3, 5).as_dict()
 
 
-def test_discriminants_are_shown_of_what_they_have_not_seen():
+def test_discriminants_show_points_that_they_were_not_fitted_to():
     noise = points(features=200)
-    shown = project(noise)
+    shown = project_points(noise)
     plane = shown.lda["singer"]
-    assert plane.kin == "recordings"
+    assert plane.groups == "recordings"
     assert not set(noise.origins[plane.unseen]) & set(noise.origins[~plane.unseen])
 
     def spread(chosen):
@@ -149,9 +166,9 @@ def test_discriminants_are_shown_of_what_they_have_not_seen():
         between = np.var([xy[names == name].mean(axis=0) for name in np.unique(names)])
         return between / xy.var()
 
-    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # noise parts only what was fitted to
+    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # noise separates only these
     by_style = shown.lda["style"]
-    assert by_style.kin == "singers"
+    assert by_style.groups == "singers"
     assert not set(noise.singers[by_style.unseen]) & set(noise.singers[~by_style.unseen])
     for each in (shown.pca, shown.tsne, plane, by_style):
         assert each.xy.shape == (len(noise), 2)
@@ -162,8 +179,8 @@ def test_pictures_take_any_names_and_numbers_of_singers():
     held = points(singers=24, styles=2)
     names = np.char.replace(held.singers, "s1", "_$\\frac{1$ 初音ミク " + "x" * 40)
     named = made(held.values, names, held.styles, held.origins)
-    few = picture(points(), project(points()), title="50 % of $x")
-    many = picture(named, project(named), project(named, centred=True))
+    few = draw_planes(points(), project_points(points()), title="50 % of $x")
+    many = draw_planes(named, project_points(named), project_points(named, centred=True))
     assert few.dtype == np.uint8
     assert many.shape[1] == few.shape[1]
     assert many.shape[0] > few.shape[0]

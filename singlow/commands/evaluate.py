@@ -1,19 +1,22 @@
-"""The verb `evaluate`: held-out bits per sample, or what a migration or conversions changed."""
+"""The verb `evaluate`: held-out likelihood, or the effects of migration or conversion."""
 
-import math
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from singlow.commands.migrate import check_strength
 from singlow.commands.places import Epoch, RunName, check_place
-from singlow.errors import DataError, UsageError
-from singlow.runs.opening import CHECKPOINTS, Opened, open_run
+from singlow.errors import UsageError
+from singlow.names import shown
+from singlow.runs.opening import CHECKPOINTS, TrainedRun, open_run
 from singlow.runs.run import find
+from singlow.streams import escape
 
-_PAIRS = 100
+if TYPE_CHECKING:
+    from singlow.evaluation.likelihood import Likelihood
+
 _CONVERSION, _MIGRATION = ("pairs", "hop"), ("from", "to", "strength", "method")
 
 
@@ -35,99 +38,120 @@ def evaluate(
     hop: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
 ) -> None:
-    """Print held-out bits per sample beside FLAC's, or measure and play what a run changes.
+    """Print the held-out likelihood beside codecs, or measure and play migrations or conversions.
 
     Args:
-        run: name under checkpoints/, or a path.
-        dataset: other data than the run's own: folders, or builtin.
-        data_dir: where records of a folder of audio are kept; beside it when None.
-        epoch: which checkpoint.
-        migration: measure what migration moves, and write a page with players and spectrograms.
-        source: with --migration: whom the songs are by; virtual on the built-in corpus.
-        target: with --migration: whom they are to sound like; human on the built-in corpus.
-        strength: with --migration: of what is played (1).
-        method: with --migration: as in migrate (transport).
-        conversion: measure voice conversions of held-out clips, and write pages that play them and
-            ask about them blindly.
-        pairs: with --conversion: of a clip and another speaker (100).
-        hop: with --conversion: hops of overlapping frames to measure beside whole recordings.
-        output: with --migration: the page (RUN-migration.html); with --conversion: a folder
+        run: Name under checkpoints/, or a path.
+        dataset: Other data than the run's own: folders, or builtin.
+        data_dir: Where records of a folder of audio are kept (beside it).
+        epoch: Which checkpoint.
+        migration: Measure what migration moves, and write a page with players and spectrograms.
+        source: With --migration: singer or style of the songs (virtual, on the built-in corpus).
+        target: With --migration: singer or style that they become (human, on the built-in corpus).
+        strength: With --migration: strength of what is played (1).
+        method: With --migration: as in migrate (transport).
+        conversion: Measure voice conversions of held-out clips, and write pages that play them and
+            ask about them in a blind test.
+        pairs: With --conversion: number of pairs of a clip and another speaker (100).
+        hop: With --conversion: hops of overlapping frames to measure beside whole recordings.
+        output: With --migration: the page (RUN-migration.html). With --conversion: a folder
             (RUN-conversion).
     """
-    own = {"from": source, "to": target, "strength": strength, "method": method}
-    own |= {"pairs": pairs, "hop": hop or None, "output": output}
-    _check_given([name for name, value in own.items() if value is not None], migration, conversion)
-    if pairs is not None and pairs < 1:
-        raise UsageError(f"Expected --pairs of at least 1. Received: {pairs}.")
-    share = 1.0 if strength is None else strength
-    check_strength(share)
-    output = _place(run, migration, conversion, output)
+    options = {"from": source, "to": target, "strength": strength, "method": method}
+    options |= {"pairs": pairs, "hop": hop or None, "output": output}
+    received = [name for name, value in options.items() if value is not None]
+    subject = _subject(received, migration, conversion)
+    _check_output(run, subject, output)
+    if strength is not None or pairs is not None:
+        from singlow.latents.migrate import check_strength
 
-    from singlow.runs.data import prepare_data
-    from singlow.runs.settings import absolute_sources
-    from singlow.voices.speakers import speakers_of
+        check_strength(1.0 if strength is None else strength)
+        if pairs is not None and pairs < 1:
+            raise UsageError(f"Expected --pairs of at least 1. Received: {pairs}.")
 
-    wanted = {(True, False): False, (False, True): True}.get((migration, conversion))
-    opened = open_run(run, epoch, speakers=wanted)
-    names = speakers_of(opened).trained if opened.flow.conditions_on else []
-    if dataset:
-        opened.config = {**opened.config, "data": {"dataset": absolute_sources(dataset)}}
-    opened.config = prepare_data(opened.config, data_dir)
-    if opened.flow.conditions_on and opened.config["data"]["singers"] != names:
-        raise DataError(
-            f"Expected recordings of the run's speakers, {', '.join(names)}. Received: those of "
-            f"{', '.join(opened.config['data']['singers'])[:200]}."
-        )
-    if conversion:
-        from singlow.commands.conversion import evaluate_conversion
+    from singlow.evaluation import conversion_report
+    from singlow.evaluation import evaluate as library
+    from singlow.evaluation.migration_report import tables
+    from singlow.tables import print_tables
 
-        evaluate_conversion(opened, pairs or _PAIRS, hop, output)
-    elif migration:
-        from singlow.commands.migration import evaluate_migration
-
-        evaluate_migration(opened, source, target, share, method or "transport", output)
+    opened = open_run(run, epoch)
+    place = output or library.default_output(opened.name, subject)
+    report = library.evaluate(
+        opened,
+        subject,
+        dataset=dataset,
+        data_dir=data_dir,
+        source=source,
+        target=target,
+        strength=1.0 if strength is None else strength,
+        method=method or "transport",
+        pairs=library.PAIRS if pairs is None else pairs,
+        hops=hop,
+        output=place,
+    )
+    if subject == "likelihood":
+        _print_likelihood(opened, report, dataset)
+    elif subject == "migration":
+        print_tables(*tables(report))
+        print(escape(str(place)))
     else:
-        _likelihood(opened)
+        pairs = len(report.unconverted.conversions)
+        title = f"{pairs} held-out conversions, chance {report.chance:.1%}"
+        print_tables(conversion_report.table(report, title))
+        if report.note:
+            print(report.note)
+        for name in (
+            conversion_report.PAGE,
+            conversion_report.LISTENING,
+            conversion_report.FIGURES,
+        ):
+            print(escape(str(place / name)))
 
 
-def _place(run: str, migration: bool, conversion: bool, output: Path | None) -> Path | None:
-    """Where pages go; refused when they cannot, before long work."""
-    name, place = find(run, CHECKPOINTS).name, output
-    if conversion:
-        place = output or Path(f"{name}-conversion")
-        check_place(place / "index.html")
-    elif migration:
-        place = output or Path(f"{name}-migration.html")
-        if place.suffix.lower() != ".html":
-            raise UsageError(f"Expected -o with the suffix .html. Received: {place}.")
-        check_place(place)
-    return place
+def _subject(received: Sequence[str], migration: bool, conversion: bool) -> str:
+    """What to measure.
 
-
-def _likelihood(opened: Opened) -> None:
-    from rich.console import Console
-
-    from singlow.data.sources.layouts import sources_of
-    from singlow.evaluation.likelihood import measure, table
-    from singlow.models.flow import STEPS_OF_16_BIT
-    from singlow.runs.data import open_windows
-
-    measured = measure(opened.flow, *open_windows(opened.config, opened.flow))
-    Console().print(table(measured, opened.run.name))
-    source = " ".join(sources_of(opened.config["data"]["dataset"]))
-    print(f"Epoch {opened.checkpoint.epoch} on the held-out clips of {source}.")
-    nats = math.log(2) * (STEPS_OF_16_BIT - measured[""].flow)
-    print(f"{nats:.3f} nat/dim: log p(x) / D of the waveform in +-1, as papers report it.")
-    if opened.flow.conditions_on:
-        call = f"python3 -m singlow evaluate {shlex.quote(opened.run.argument)} --conversion"
-        print(f"Likelihoods say little of how a run converts; for that: {call}")
-
-
-def _check_given(given: list[str], migration: bool, conversion: bool) -> None:
+    Raises:
+        UsageError: both are wanted, or an option belongs to another one.
+    """
     if migration and conversion:
         raise UsageError("Expected --migration or --conversion. Received: both.")
-    for name in given:
+    for name in received:
         wanted = "conversion" if name in _CONVERSION else "migration"
         right = conversion if name in _CONVERSION else migration
         if not (right or (name not in _MIGRATION and conversion)):
             raise UsageError(f"Expected --{wanted} with --{name}. Received: none.")
+    return "migration" if migration else "conversion" if conversion else "likelihood"
+
+
+def _check_output(run: str, subject: str, output: Path | None) -> None:
+    """Refuse a place that cannot be written, before long work."""
+    if subject == "likelihood":
+        return
+    from singlow.evaluation.evaluate import default_output
+
+    place = output or default_output(find(run, CHECKPOINTS).name, subject)
+    if subject == "migration" and place.suffix.lower() != ".html":
+        raise UsageError(f"Expected -o with the suffix .html. Received: {place}.")
+    check_place(place if subject == "migration" else place / "index.html")
+
+
+def _print_likelihood(
+    run: TrainedRun, measured: "Mapping[str, Likelihood]", dataset: Sequence[str]
+) -> None:
+    from singlow.data.sources.layouts import sources_of
+    from singlow.evaluation.likelihood import NO_WAVPACK, WAVPACK, table
+    from singlow.signals import Audio
+    from singlow.tables import print_tables
+
+    everything, signal = measured[""], run.flow.signal
+    print_tables(table(measured, run.name))
+    if isinstance(signal, Audio) and WAVPACK not in everything.others:
+        print(NO_WAVPACK)
+    source = " ".join(sources_of(dataset or run.config["data"]["dataset"]))
+    print(f"Epoch {run.checkpoint.epoch} on the held-out clips of {shown(source)}.")
+    nats = signal.log_prob(everything.flow.value)
+    print(f"{nats:.3f} nat/dim: log p(x) / D, as papers report it.")
+    if run.flow.inputs:
+        command = f"python3 -m singlow evaluate {shlex.quote(run.run.argument)} --conversion"
+        print(f"Likelihood does not measure conversion. For that, run: {command}")

@@ -1,21 +1,20 @@
-"""The verb `votes`: what listeners said."""
+"""The verb `votes`: the votes of listening tests."""
 
 from singlow.commands.places import Files, inputs
 from singlow.errors import DataError
 
 
 def votes(files: Files = ()) -> None:
-    """Count the votes that listening pages saved, system by system; a file given twice once.
+    """Count the votes that listening pages saved, by system; equal files are counted once.
 
     Args:
-        files: what listeners saved, or folders of it.
+        files: Files that listeners saved, or folders of them.
     """
-    from rich.console import Console
+    from singlow.evaluation.listening import count_votes, votes_table
+    from singlow.tables import print_tables
 
-    from singlow.evaluation.votes import count_votes, table
-
-    found = {path.resolve(): path for path, _ in inputs(files, frozenset({".json"}))}
-    totals = count_votes(list(found.values()))
+    paths = {path.resolve(): path for path, _ in inputs(files, frozenset({".json"}))}
+    totals = count_votes(list(paths.values()))
     if not totals:
-        raise DataError(f"Expected votes. Received: {len(found)} file(s) without one.")
-    Console().print(table(totals))
+        raise DataError(f"Expected votes. Received: {len(paths)} file(s) without one.")
+    print_tables(votes_table(totals))

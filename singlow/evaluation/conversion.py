@@ -1,33 +1,56 @@
-"""Voice conversions measured: whom they are heard as, and what they must not have changed."""
+"""Voice conversions measured: which speakers they are recognized as, and what they must keep."""
 
+import functools
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from singlow.audio import root_mean_square
-from singlow.errors import DataError, EnvironmentFault
+from singlow.audio import dequantize, root_mean_square
+from singlow.data.sources.layouts import sources_of
+from singlow.data.store.dataset import Clips, read_info
+from singlow.errors import DataError, EnvironmentFault, warn
 from singlow.evaluation import measures
 from singlow.evaluation.conversion_report import (
+    FIGURES,
+    LISTENING,
+    PAGE,
     REAL,
     UNCONVERTED,
     Conversion,
-    Report,
+    ConversionReport,
     Sample,
     System,
     Utterance,
+    write_page,
 )
+from singlow.evaluation.listening import write_listening
 from singlow.evaluation.originals import SILENT, evenly
 from singlow.evaluation.similarity import Encoder, centroid, cosine, open_encoder
 from singlow.evaluation.spoofing import SHORTEST, SpeakerClassifier
+from singlow.files import write_text
+from singlow.names import shown
+from singlow.progress import progress
+from singlow.runs.data import window_length
+from singlow.voices.convert import check_hop, convert_recording
+from singlow.voices.recordings import run_loudness
+from singlow.voices.speakers import Speakers, speakers_of
+
+if TYPE_CHECKING:
+    from singlow.runs.opening import TrainedRun
 
 Convert = Callable[[list[np.ndarray], list[str], list[str]], Sequence[np.ndarray]]
 """From recordings `(time,)`, their speakers and the targets to conversions `(time,)`."""
 
 Pair = tuple[Utterance, str]
+"""A clip, and the speaker that it is converted to."""
 
-_PITCHED = 5.0  # seconds of a recording whose pitch is followed
-_ENCODED = 10  # training clips of a speaker that its embedding is the mean of
+MOST_LEARNT = 200  # training clips of a speaker that the classifier is fitted to
+_PITCHED = 5.0  # seconds of a recording whose pitch is measured
+_ENCODED = 10  # training clips of a speaker whose mean is its embedding
 
 
 def evaluate_conversions(
@@ -41,28 +64,29 @@ def evaluate_conversions(
     samples: int = 8,
     encoder: Encoder | None = None,
     done: Callable[[], None] = lambda: None,
-) -> Report:
-    """Convert held-out clips to other speakers and measure the outcome beside real recordings.
+) -> ConversionReport:
+    """Convert held-out clips to other speakers and measure the results beside real recordings.
 
-    Every system converts the same pairs: first the first one alone, so that no compilation is
-    timed, then all in one call, which is.
+    Every system converts the same pairs: first the first pair alone, so that compilation is not
+    timed, then all in one timed call.
 
     Args:
-        systems: what to compare, by name; a converter, or one at several settings.
+        systems: what to compare, by name: converters, or one at several settings.
         held_out: recordings that no system was trained on.
-        train: those they were trained on, for the classifier and the speakers' embeddings.
+        train: recordings that they were trained on, for the classifier and the speakers'
+            embeddings.
         sample_rate: Hz of all.
-        pairs: of a clip and a target, at most; spread evenly over pairs of speakers.
-        seed: of the pairs and the classifier.
-        closely: of the pairs, whose pitch (of their first 5 s) and similarity are measured.
-        samples: of the pairs, to listen to.
-        encoder: of speakers; Resemblyzer's when None, or none where that is not installed.
+        pairs: largest number of pairs of a clip and a target, spread evenly over pairs of speakers.
+        seed: random seed of the pairs and of the classifier.
+        closely: number of pairs whose pitch (of their first 5 s) and similarity are measured.
+        samples: number of pairs to listen to.
+        encoder: speaker encoder; Resemblyzer's when None, or none if that is not installed.
         done: called after every system, and after what comes before them.
 
     Raises:
-        DataError: there are fewer than two speakers, none is held out, one that is was not trained
-            on, or a conversion is no sound of at least 0.128 s.
-        ValueError: a system is called as the recordings are.
+        DataError: there are fewer than two speakers; no recording is held out, or one of a speaker
+            that was not trained on; or a conversion is not a sound of at least 0.128 s.
+        ValueError: a system has a name that the report uses for recordings.
     """
     if not systems or {UNCONVERTED, REAL} & set(systems):
         raise ValueError(f"Expected systems of other names than recordings. Received: {[*systems]}")
@@ -71,7 +95,7 @@ def evaluate_conversions(
     if strangers or not held:
         raise DataError(
             f"Expected held-out recordings of at least {SHORTEST} s, with sound, of the speakers "
-            f"that were trained on. Received: {', '.join(strangers) or 'none'}."
+            f"that were trained on. Received: {', '.join(map(shown, strangers)) or 'none'}."
         )
     classifier = SpeakerClassifier(
         [c.audio for c in known], [c.speaker for c in known], sample_rate, seed
@@ -82,29 +106,37 @@ def evaluate_conversions(
     except EnvironmentFault as fault:
         note = str(fault)
     drawn = draw_pairs(held, classifier.speakers, pairs, seed)
-    ruler = _Ruler(sample_rate, classifier, known, encoder, closely)
-    real = System(REAL, ruler.measure([(clip, clip.speaker) for clip in held]))
-    unconverted = System(UNCONVERTED, ruler.measure(drawn))
+    meter = _Meter(sample_rate, classifier, known, encoder, closely)
+    real = System(REAL, meter.measure([(clip, clip.speaker) for clip in held]))
+    unconverted = System(UNCONVERTED, meter.measure(drawn))
     done()
-    rows, heard = [], [{} for _ in drawn[:samples]]
+    rows, played = [], [{} for _ in drawn[:samples]]
     for name, convert in systems.items():
-        made, speed = _timed(convert, drawn, sample_rate)
-        _check(name, drawn, made, sample_rate)
-        rows.append(System(name, ruler.measure(drawn, made), speed))
-        for sounds, audio in zip(heard, made, strict=False):
+        results, speed = _timed(convert, drawn, sample_rate)
+        _check(name, drawn, results, sample_rate)
+        rows.append(System(name, meter.measure(drawn, results), speed))
+        for sounds, audio in zip(played, results, strict=False):
             sounds[name] = audio
         done()
-    played = _samples(drawn, heard, held, known, seed)
-    left_out = len(held_out) + len(train) - len(held) - len(known)
-    counts = len(known), len(held), left_out
-    speakers = classifier.speakers
-    return Report(sample_rate, seed, speakers, *counts, unconverted, rows, real, played, note)
+    return ConversionReport(
+        sample_rate=sample_rate,
+        seed=seed,
+        speakers=classifier.speakers,
+        train=len(known),
+        held_out=len(held),
+        left_out=len(held_out) + len(train) - len(held) - len(known),
+        unconverted=unconverted,
+        systems=rows,
+        real=real,
+        samples=_samples(drawn, played, held, known, seed),
+        note=note,
+    )
 
 
 def draw_pairs(
     clips: Sequence[Utterance], speakers: Sequence[str], count: int, seed: int
 ) -> list[Pair]:
-    """At most `count` clips with targets other than their speakers, no two the same.
+    """Draw at most `count` different pairs of a clip and a speaker other than its own.
 
     Every pair of speakers comes once before any comes twice, in an order that follows the seed.
     """
@@ -121,8 +153,16 @@ def draw_pairs(
     return drawn[:count]
 
 
-class _Ruler:
-    """What conversions are measured with."""
+class _Meter:
+    """Measures conversions.
+
+    Args:
+        sample_rate: Hz of all recordings.
+        classifier: recognizes speakers.
+        train: recordings whose speakers' embeddings are measured.
+        encoder: speaker encoder; None leaves similarity out.
+        closely: number of pairs whose pitch and similarity are measured.
+    """
 
     def __init__(
         self,
@@ -139,20 +179,20 @@ class _Ruler:
         self._voices: dict[str, np.ndarray] = {}
 
     def measure(
-        self, pairs: Sequence[Pair], made: Sequence[np.ndarray] | None = None
+        self, pairs: Sequence[Pair], results: Sequence[np.ndarray] | None = None
     ) -> list[Conversion]:
-        """What pairs became; their clips as they are, as if they were conversions, when None."""
-        sounds = [clip.audio for clip, _ in pairs] if made is None else made
-        heard = self._classifier.hear(sounds)
+        """Measure the conversions of pairs, or their clips as they are when None."""
+        sounds = [clip.audio for clip, _ in pairs] if results is None else results
+        recognized = self._classifier.recognize(sounds)
         close = set(evenly(range(len(pairs)), self._closely))
         rows = []
         for k, ((clip, target), audio) in enumerate(zip(pairs, sounds, strict=True)):
-            found = self._alike(clip, target, audio) if k in close else {}
-            if made is not None:
-                found["loudness"] = measures.loudness(audio) - measures.loudness(clip.audio)
-                found["seconds"] = (len(audio) - len(clip.audio)) / self._rate
-                found["pitch"] = self._pitch_kept(clip, audio) if k in close else np.nan
-            rows.append(Conversion(clip.name, clip.speaker, target, heard[k], **found))
+            figures = self._similarity(clip, target, audio) if k in close else {}
+            if results is not None:
+                figures["loudness"] = measures.loudness(audio) - measures.loudness(clip.audio)
+                figures["seconds"] = (len(audio) - len(clip.audio)) / self._rate
+                figures["pitch"] = self._pitch_kept(clip, audio) if k in close else np.nan
+            rows.append(Conversion(clip.name, clip.speaker, target, recognized[k], **figures))
         return rows
 
     def _pitch_kept(self, clip: Utterance, audio: np.ndarray) -> float:
@@ -163,7 +203,7 @@ class _Ruler:
     def _pitch(self, audio: np.ndarray) -> np.ndarray:
         return measures.pitch(audio[: round(_PITCHED * self._rate)], self._rate)
 
-    def _alike(self, clip: Utterance, target: str, audio: np.ndarray) -> dict[str, float]:
+    def _similarity(self, clip: Utterance, target: str, audio: np.ndarray) -> dict[str, float]:
         if self._encoder is None:
             return {}
         embedding = self._encoder(audio, self._rate)
@@ -185,38 +225,158 @@ def _usable(clips: Sequence[Utterance], sample_rate: int) -> list[Utterance]:
 def _timed(
     convert: Convert, pairs: Sequence[Pair], sample_rate: int
 ) -> tuple[list[np.ndarray], float]:
+    """The conversions of pairs, and how many times faster than real time they were."""
     clips = [clip.audio for clip, _ in pairs]
     sources, targets = [clip.speaker for clip, _ in pairs], [target for _, target in pairs]
     convert(clips[:1], sources[:1], targets[:1])
     began = time.perf_counter()
-    made = [np.asarray(audio, np.float32) for audio in convert(clips, sources, targets)]
+    results = [np.asarray(audio, np.float32) for audio in convert(clips, sources, targets)]
     seconds = time.perf_counter() - began
-    return made, sum(map(len, clips)) / sample_rate / seconds
+    return results, sum(map(len, clips)) / sample_rate / seconds
 
 
-def _check(name: str, pairs: Sequence[Pair], made: Sequence[np.ndarray], sample_rate: int) -> None:
-    if len(made) != len(pairs):
-        raise ValueError(f"Expected {len(pairs)} conversions of {name}. Received: {len(made)}.")
-    for (clip, target), audio in zip(pairs, made, strict=True):
+def _check(
+    name: str, pairs: Sequence[Pair], results: Sequence[np.ndarray], sample_rate: int
+) -> None:
+    """Refuse conversions that cannot be measured.
+
+    Raises:
+        DataError: one is too short or not finite.
+        ValueError: their number is not that of the pairs.
+    """
+    if len(results) != len(pairs):
+        raise ValueError(f"Expected {len(pairs)} conversions of {name}. Received: {len(results)}.")
+    for (clip, target), audio in zip(pairs, results, strict=True):
         long = audio.ndim == 1 and len(audio) >= round(SHORTEST * sample_rate)
         if not long or not np.isfinite(audio).all():
-            how = f"{audio.shape} samples" if not long else "samples that are not finite"
+            received = f"{audio.shape} samples" if not long else "samples that are not finite"
             raise DataError(
-                f"{name}: Expected a sound for {clip.name} converted to {target}. Received: {how}."
+                f"{name}: Expected a sound for {shown(clip.name)} converted to {shown(target)}. "
+                f"Received: {received}."
             )
 
 
 def _samples(
     pairs: Sequence[Pair],
-    heard: Sequence[dict[str, np.ndarray]],
+    played: Sequence[dict[str, np.ndarray]],
     held: Sequence[Utterance],
     train: Sequence[Utterance],
     seed: int,
 ) -> list[Sample]:
     rng = np.random.default_rng(seed)
     rows = []
-    for (clip, target), conversions in zip(pairs, heard, strict=False):
+    for (clip, target), conversions in zip(pairs, played, strict=False):
         sides = ([c for c in side if c.speaker == target] for side in (held, train))
         own = [side[k] for side in sides for k in rng.permutation(len(side))]
         rows.append(Sample(clip, own[0], own[1 % len(own)], conversions))
     return rows
+
+
+def evaluate_run_conversions(
+    run: "TrainedRun", config: Mapping[str, Any], pairs: int, hops: Sequence[int], output: Path
+) -> ConversionReport:
+    """Measure the conversions of a run, and write figures, a page and a listening test.
+
+    Args:
+        run: an opened run with speakers.
+        config: its settings as `prepare_data` returns them.
+        pairs: largest number of pairs of a held-out clip and another speaker.
+        hops: hops of overlapping frames, in samples, that are measured beside whole recordings;
+            clips shorter than a window are left out if there are any.
+        output: a folder.
+
+    Raises:
+        UsageError: a hop does not fit the run's window.
+        DataError: a speaker has no recordings.
+    """
+    window = window_length(config, run.flow)
+    ways = {"whole": None, **{f"hop {hop}": (window, check_hop(hop, window)) for hop in hops}}
+    speakers = speakers_of(run)
+    systems = {name: functools.partial(_convert, run, speakers, way) for name, way in ways.items()}
+    held_out = _utterances(config, "validation", window if hops else run.flow.multiple)
+    train = _utterances(config, "train", run.flow.multiple)
+    with progress("Converting", 1 + len(systems)) as advance:
+        report = evaluate_conversions(
+            systems,
+            held_out,
+            train,
+            run.flow.signal.sample_rate,
+            pairs,
+            config["training"]["seed"],
+            done=advance,
+        )
+    sources = shown(" ".join(sources_of(config["data"]["dataset"])))
+    about = [f"Run {run.name}, epoch {run.checkpoint.epoch}; clips of {sources}."]
+    write_conversions(report, output, f"Voices of {run.name}", about)
+    return report
+
+
+def _convert(
+    run: "TrainedRun",
+    speakers: Speakers,
+    frames: tuple[int, int] | None,
+    clips: Iterable[np.ndarray],
+    sources: Iterable[str],
+    targets: Iterable[str],
+) -> list[np.ndarray]:
+    """Convert clips `(time,)` at the run's rate with a run."""
+    rate, results, bursts = run.flow.signal.sample_rate, [], 0
+    for audio, source, target in zip(clips, sources, targets, strict=True):
+        (voice,) = convert_recording(
+            run.coder,
+            audio[:, None],
+            rate,
+            speakers[source],
+            [speakers[target]],
+            run_loudness(run),
+            frames,
+        )
+        results.append(voice.audio[:, 0])
+        bursts += voice.burst > 0
+    if bursts:
+        warn(f"{bursts} of {len(results)} conversions exceeded full scale and were clipped there.")
+    return results
+
+
+def _utterances(config: Mapping[str, Any], split: str, shortest: int) -> list[Utterance]:
+    """At most `MOST_LEARNT` clips of each speaker, spread over all of at least `shortest` samples.
+
+    Raises:
+        DataError: a speaker has no such clip.
+    """
+    data = config["data"]
+    directory = Path(data["directory"])
+    clips = Clips(directory, read_info(directory), split, shortest)
+    utterances = []
+    for number, speaker in enumerate(data["singers"]):
+        own = [k for k, entry in enumerate(clips.entries) if entry.singer == number]
+        if not own:
+            raise DataError(
+                f"{directory}: Expected {split} clips of {shown(speaker)}, of at least {shortest} "
+                "samples. Received: none."
+            )
+        for k in evenly(own, MOST_LEARNT):
+            audio = dequantize(clips.samples(k))[:, 0]
+            utterances.append(Utterance(clips.entries[k].id, speaker, audio))
+    return utterances
+
+
+def write_conversions(
+    report: ConversionReport, folder: Path, title: str, about: Sequence[str] = ()
+) -> list[Path]:
+    """Write `index.html`, `listening.html` and `report.json`, and return their paths.
+
+    Args:
+        report: the report.
+        folder: created if it does not exist.
+        title: plain text.
+        about: paragraphs of plain text.
+    """
+    texts = {
+        PAGE: write_page(report, title, about),
+        LISTENING: write_listening(report, title),
+        FIGURES: json.dumps({"title": title, **report.as_dict()}, indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]

@@ -1,18 +1,33 @@
-"""What was measured of voice conversions: one by one, by speaker, and in all."""
+"""The report of voice conversions: figures one by one, by speaker and in all, and a page."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from singlow.evaluation.figures import finite_mean
+from singlow.evaluation import page
+from singlow.evaluation.figures import Estimate, finite_mean, share_estimate
 from singlow.evaluation.spoofing import chance_of_targets
+from singlow.names import shown
+from singlow.tables import table as text_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNCONVERTED, REAL = "source, unconverted", "target, real"
+PAGE, LISTENING, FIGURES = "index.html", "listening.html", "report.json"
 
 
 class Utterance(NamedTuple):
-    """A recording of one speaker: what it is called, whose it is, `(time,)` float32 in +-1."""
+    """A recording of one speaker.
+
+    Attributes:
+        name: name of the recording.
+        speaker: name of its speaker.
+        audio: `(time,)` float32 in +-1.
+    """
 
     name: str
     speaker: str
@@ -21,24 +36,24 @@ class Utterance(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """A converted recording, or one as it was; nan where nothing could be measured, or was not.
+    """A converted recording, or an original one, with its measures; nan where one is unknown.
 
     Attributes:
-        clip: name of what was converted.
-        source: its speaker.
-        target: whom it was to sound like.
-        heard: whom the classifier hears.
-        pitch: correlation of its pitch contour with the clip's.
-        loudness: dB relative to the clip.
-        seconds: beyond the clip's.
+        clip: name of the original.
+        source: speaker of the original.
+        target: speaker that it is converted to.
+        recognized: speaker that the classifier recognizes.
+        pitch: correlation of its pitch contour with that of the original.
+        loudness: dB relative to the original.
+        seconds: length less that of the original.
         to_target: cosine of its speaker embedding and the target's.
-        to_source: likewise, the source's.
+        to_source: cosine of its speaker embedding and the source's.
     """
 
     clip: str
     source: str
     target: str
-    heard: str
+    recognized: str
     pitch: float = math.nan
     loudness: float = math.nan
     seconds: float = math.nan
@@ -48,39 +63,53 @@ class Conversion:
 
 @dataclass(frozen=True)
 class System:
-    """A way to convert, and its conversions.
+    """A way of converting, and its conversions.
 
     Attributes:
-        name: of it.
-        conversions: of the same pairs for every system.
-        speed: seconds of sound converted in a second; nan for recordings.
+        name: name of the system.
+        conversions: conversions of the same pairs for every system.
+        speed: seconds of sound that are converted in a second; nan for recordings.
     """
 
     name: str
     conversions: list[Conversion]
     speed: float = math.nan
 
-    def figures(self) -> dict[str, float]:
-        """Shares of all conversions from 0 to 1, and means; deviations without their sign."""
-        made = self.conversions
-        moved = [c for c in made if c.source != c.target]
-        targets, heard = [c.target for c in made], [c.heard for c in made]
+    def shares(self) -> dict[str, Estimate]:
+        """Shares of conversions that are recognized as target and as source, with intervals."""
+        moved = [c for c in self.conversions if c.source != c.target]
         return {
-            "heard_as_target": _share(heard, targets),
-            "heard_as_source": _share([c.heard for c in moved], [c.source for c in moved]),
-            "heard_as_shuffled": chance_of_targets(heard, targets),
-            "to_target": finite_mean([c.to_target for c in made]),
+            "recognized_as_target": _share(c.recognized == c.target for c in self.conversions),
+            "recognized_as_source": _share(c.recognized == c.source for c in moved),
+        }
+
+    def figures(self) -> dict[str, float]:
+        """Shares from 0 to 1, and means over conversions; deviations are absolute."""
+        conversions = self.conversions
+        moved = [c for c in conversions if c.source != c.target]
+        targets = [c.target for c in conversions]
+        return {
+            **{key: share.value for key, share in self.shares().items()},
+            "recognized_as_shuffled": chance_of_targets(
+                [c.recognized for c in conversions], targets
+            ),
+            "to_target": finite_mean([c.to_target for c in conversions]),
             "to_source": finite_mean([c.to_source for c in moved]),
-            "pitch": finite_mean([c.pitch for c in made]),
-            "loudness": float(np.mean([abs(c.loudness) for c in made])),
-            "seconds": float(np.mean([abs(c.seconds) for c in made])),
+            "pitch": finite_mean([c.pitch for c in conversions]),
+            "loudness": float(np.mean([abs(c.loudness) for c in conversions])),
+            "seconds": float(np.mean([abs(c.seconds) for c in conversions])),
             "speed": self.speed,
         }
 
-    def spoofing(self, side: str, speaker: str) -> float:
-        """Share heard as the target of those whose `side`, source or target, is this speaker."""
+    def spoofing(self, side: str, speaker: str) -> Estimate:
+        """Share recognized as the target among conversions from or to a speaker.
+
+        Args:
+            side: "source" or "target".
+            speaker: the speaker on that side.
+        """
         own = [c for c in self.conversions if getattr(c, side) == speaker]
-        return _share([c.heard for c in own], [c.target for c in own])
+        return _share(c.recognized == c.target for c in own)
 
 
 @dataclass(frozen=True)
@@ -88,9 +117,9 @@ class Sample:
     """A pair to listen to.
 
     Attributes:
-        source: what was converted.
+        source: the original.
         reference: a real recording of the target.
-        other: another of the target, where there is one.
+        other: another real recording of the target, where there is one.
         conversions: `(time,)` by the name of the system.
     """
 
@@ -100,25 +129,22 @@ class Sample:
     conversions: dict[str, np.ndarray]
 
 
-UNCONVERTED, REAL = "source, unconverted", "target, real"
-
-
 @dataclass(frozen=True)
-class Report:
+class ConversionReport:
     """Conversion systems measured on the same pairs of a held-out clip and a target.
 
     Attributes:
         sample_rate: Hz of all sounds.
-        seed: of the pairs and the classifier.
-        speakers: all that the classifier tells apart.
-        train: recordings it learnt from.
-        held_out: recordings that pairs were drawn from.
-        left_out: recordings that were too short or silent to measure.
+        seed: random seed of the pairs and of the classifier.
+        speakers: all speakers that the classifier knows.
+        train: number of recordings that the classifier is fitted to.
+        held_out: number of recordings that pairs are drawn from.
+        left_out: number of recordings that are too short or silent to be measured.
         unconverted: the pairs' clips as they are ("source as target" in the paper).
-        systems: what was measured.
+        systems: the systems that were measured.
         real: all held-out clips, each as its own speaker ("target as target").
-        samples: to listen to.
-        note: why speaker similarity was not measured; "" where it was.
+        samples: pairs to listen to.
+        note: why speaker similarity was not measured; "" if it was.
     """
 
     sample_rate: int
@@ -135,83 +161,131 @@ class Report:
 
     @property
     def chance(self) -> float:
-        """Share that a classifier hears as the target that hears anybody."""
+        """The share that a classifier recognizes as the target by chance."""
         return 1 / len(self.speakers)
 
     @property
     def columns(self) -> list[System]:
-        """The systems between what they start from and what they aim at."""
+        """The systems between unconverted recordings and real ones of the target."""
         return [self.unconverted, *self.systems, self.real]
 
     def rows(self) -> list[tuple[str, ...]]:
-        """A line for every figure that was measured, a column for each of `columns`."""
-        found = [system.figures() for system in self.columns]
-        return [
-            (label, *(_shown(form, figures[key]) for figures in found))
-            for key, (label, form) in _FORMS.items()
-            if not all(math.isnan(figures[key]) for figures in found)
-        ]
+        """A row for every figure that was measured, a cell for each of `columns`."""
+        figures = [system.figures() for system in self.columns]
+        shares = [system.shares() for system in self.columns]
+        rows = []
+        for key, (label, form) in _FORMS.items():
+            if key in shares[0]:
+                rows.append((label, *(_shown_share(its[key]) for its in shares)))
+            elif not all(math.isnan(its[key]) for its in figures):
+                rows.append((label, *(_shown(form, its[key]) for its in figures)))
+        return rows
 
     def speaker_rows(self, side: str) -> list[tuple[str, ...]]:
-        """Spoofing with each speaker as the `side`, source or target, in the same columns."""
+        """Shares recognized as the target, a row for each speaker as source or target.
+
+        Args:
+            side: "source" or "target".
+        """
         return [
-            (s, *(_shown("{:.1%}", system.spoofing(side, s)) for system in self.columns))
+            (shown(s), *(_shown_share(system.spoofing(side, s)) for system in self.columns))
             for s in self.speakers
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the sounds, for JSON: what is not finite is None."""
-        told = {name: getattr(self, name) for name in _TOLD}
+        """Everything but the sounds, for JSON; numbers that are not finite become None."""
         columns = [
             {
                 "name": system.name,
-                "figures": system.figures(),
-                "by_target": {s: system.spoofing("target", s) for s in self.speakers},
-                "by_source": {s: system.spoofing("source", s) for s in self.speakers},
-                "conversions": [asdict(conversion) for conversion in system.conversions],
+                "figures": _stored(system.figures()),
+                "intervals": _stored({k: (s.low, s.high) for k, s in system.shares().items()}),
+                "by_target": {s: system.spoofing("target", s).value for s in self.speakers},
+                "by_source": {s: system.spoofing("source", s).value for s in self.speakers},
+                "conversions": [_stored(asdict(conversion)) for conversion in system.conversions],
             }
             for system in self.columns
         ]
-        return _finite({**told, "columns": columns})
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return _finite({**facts, "columns": columns})
 
 
-_TOLD = ("sample_rate", "seed", "speakers", "train", "held_out", "left_out", "chance", "note")
+_FACTS = ("sample_rate", "seed", "speakers", "train", "held_out", "left_out", "chance", "note")
 _FORMS = {
-    "heard_as_target": ("heard as the target", "{:.1%}"),
-    "heard_as_source": ("heard as the source", "{:.1%}"),
-    "heard_as_shuffled": ("heard as the target, targets shuffled", "{:.1%}"),
+    "recognized_as_target": ("recognized as the target", ""),
+    "recognized_as_source": ("recognized as the source", ""),
+    "recognized_as_shuffled": ("recognized as the target, targets shuffled", "{:.1%}"),
     "to_target": ("similarity to the target", "{:.3f}"),
     "to_source": ("similarity to the source", "{:.3f}"),
     "pitch": ("pitch correlation", "{:.3f}"),
-    "loudness": ("level off by", "{:.2f} dB"),
+    "loudness": ("loudness off by", "{:.2f} dB"),
     "seconds": ("length off by", "{:.3f} s"),
     "speed": ("times real time", "{:.3g}"),
 }
+_INTERVALS = "In brackets: 95 % intervals over conversions (Wilson)."
 
 
-def table(report: Report, title: str) -> Any:
-    """The figures as a `rich` table."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left")
-    shown.add_column("")
-    for system in report.columns:
-        shown.add_column(escape(system.name), justify="right")
-    for row in report.rows():
-        shown.add_row(*row)
-    return shown
+def table(report: ConversionReport, title: str) -> "Table":
+    """The figures as a table."""
+    head = ["", *(system.name for system in report.columns)]
+    return text_table(title, head, report.rows(), _INTERVALS)
 
 
-def _share(heard: Sequence[str], wanted: Sequence[str]) -> float:
-    """How many are as wanted; nan for none at all."""
-    if not heard:
-        return math.nan
-    return sum(h == w for h, w in zip(heard, wanted, strict=True)) / len(heard)
+def write_page(report: ConversionReport, title: str, about: Sequence[str] = ()) -> str:
+    """The report as HTML, with all sounds and pictures inside.
+
+    Args:
+        report: the report.
+        title: plain text.
+        about: paragraphs of plain text.
+    """
+    head = [system.name for system in report.columns]
+    counts = (
+        f"{len(report.unconverted.conversions)} pairs of a clip and another speaker, from "
+        f"{report.held_out} held-out clips of {len(report.speakers)} speakers; the classifier is "
+        f"fitted to {report.train} training clips. Chance is {report.chance:.1%}. {_INTERVALS}"
+    )
+    left = f"{report.left_out} clips too short or silent were left out." if report.left_out else ""
+    parts = [
+        f'<p><a href="{LISTENING}">Blind listening test</a></p>',
+        page.table(("", *head), report.rows()),
+        page.heading("Recognized as the target, by target"),
+        page.table(("target", *head), report.speaker_rows("target")),
+        page.heading("Recognized as the target, by source"),
+        page.table(("source", *head), report.speaker_rows("source")),
+    ]
+    parts += [_sample(sample, report.sample_rate) for sample in report.samples]
+    return page.document(title, [*about, counts, *filter(None, (left, report.note))], parts)
+
+
+def _sample(sample: Sample, sample_rate: int) -> str:
+    source, reference = sample.source, sample.reference
+    sounds = {
+        f"source: {shown(source.speaker)}, {shown(source.name)}": source.audio,
+        f"target: {shown(reference.speaker)}, {shown(reference.name)}": reference.audio,
+        **{f"converted by {name}": audio for name, audio in sample.conversions.items()},
+    }
+    loudest = max(1.0, *(float(np.abs(audio).max()) for audio in sounds.values()))
+    figures = (page.recording(s / loudest, sample_rate, name) for name, s in sounds.items())
+    title = f"{shown(source.name)} to {shown(reference.speaker)}"
+    return page.heading(title) + page.pair(figures)
+
+
+def _share(outcomes: Any) -> Estimate:
+    outcomes = list(outcomes)
+    return share_estimate(sum(outcomes), len(outcomes))
+
+
+def _shown_share(share: Estimate) -> str:
+    return "" if math.isnan(share.value) else share.shown_range("{:.1%}")
 
 
 def _shown(form: str, value: float) -> str:
     return "" if math.isnan(value) else form.format(value)
+
+
+def _stored(values: dict[str, Any]) -> dict[str, Any]:
+    """Values under the keys that report.json has had since its first version."""
+    return {key.replace("recognized", "heard"): value for key, value in values.items()}
 
 
 def _finite(value: Any) -> Any:

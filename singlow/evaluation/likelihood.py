@@ -1,138 +1,287 @@
-"""Held-out bits per sample, beside a lossless codec and an independent Gaussian.
+"""Held-out likelihoods beside lossless codecs and an independent Gaussian.
 
-16-bit audio `k / 32768` with uniform dequantisation `y = (k + u) / 32768` costs
-`-log2 p(y) / D + 15` bits per sample: at most what a codec built on `p` would save.
+For quantised audio the cost of a flow bounds from above what a lossless codec built on it spends,
+so that the two compare; see `singlow.signals`. Codecs are charged their coded frames alone, without
+containers, tags and file headers, as nothing of the kind is charged to a flow.
 """
 
+import functools
 import io
 import math
-from collections.abc import Iterable
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import soundfile
 
-_STEP = 1.0 / 32768.0
+from singlow.errors import DataError
+from singlow.evaluation.figures import Estimate, ratio_difference, ratio_estimate
+from singlow.signals import Audio, Signal
+from singlow.tables import table as text_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from singlow.data.feed.windows import Windows
+    from singlow.models.flow import Flow
+
+FLAC, WAVPACK, GAUSSIAN = "FLAC -8", "WavPack -hh -x6", "Gaussian"
+NO_WAVPACK = "WavPack's best mode is left out: the program wavpack is not in PATH."
+_OPTIONAL, _LARGE = 0x20, 0x80  # bits of the ids of WavPack's sub-blocks
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """One mean and variance for every sample, in units of +-1, dequantisation included."""
+    """One mean and variance for every value of a signal, dequantisation noise included.
 
+    Attributes:
+        signal: the signal.
+        mean: in the units of `x`.
+        variance: in the squared units of `x`.
+    """
+
+    signal: Signal
     mean: float
     variance: float
 
     @classmethod
-    def fitted(cls, clips: Iterable[np.ndarray]) -> "Gaussian":
-        """Fitted to int16 clips `(time, channels)`."""
+    def fitted(cls, signal: Signal, clips: Iterable[np.ndarray]) -> "Gaussian":
+        """Fit a Gaussian to stored clips, for audio int16 `(time, channels)`."""
         count, total, square = 0, 0.0, 0.0
         for clip in clips:
-            y = (clip.astype(np.float64) + 0.5) * _STEP
-            count += y.size
-            total += float(y.sum())
-            square += float(np.square(y).sum())
+            x = _centres(signal, clip)
+            count += x.size
+            total += float(x.sum())
+            square += float(np.square(x).sum())
         mean = total / max(1, count)
-        return cls(mean, max(square / max(1, count) - mean**2, 0.0) + _STEP**2 / 12)
+        return cls(signal, mean, max(square / max(1, count) - mean**2, 0.0) + _noise(signal))
 
-    def bits(self, clip: np.ndarray) -> float:
-        """Expected cost of an int16 clip in bits, over its dequantisation noise."""
-        y = (clip.astype(np.float64) + 0.5) * _STEP
-        spread = float(np.square(y - self.mean).sum()) + y.size * _STEP**2 / 12
-        nats = 0.5 * (y.size * math.log(2 * math.pi * self.variance) + spread / self.variance)
-        return nats / math.log(2) + 15.0 * y.size
+    def cost(self, clip: np.ndarray) -> float:
+        """The cost of a stored clip in the signal's unit, the expectation over its noise."""
+        x = _centres(self.signal, clip)
+        spread = float(np.square(x - self.mean).sum()) + x.size * _noise(self.signal)
+        log_prob = -0.5 * (x.size * math.log(2 * math.pi * self.variance) + spread / self.variance)
+        return float(self.signal.cost(log_prob, x.size))
+
+
+def _centres(signal: Signal, clip: np.ndarray) -> np.ndarray:
+    """The middles of the quantisation steps of a stored clip, float64."""
+    return signal.dequantize(clip, 0.5).astype(np.float64)
+
+
+def _noise(signal: Signal) -> float:
+    """The variance of dequantisation noise."""
+    return 2.0 ** (-2 * signal.step_bits) / 12 if signal.step_bits else 0.0
 
 
 def flac_bits(clip: np.ndarray, sample_rate: int) -> int:
-    """Size in bits of an int16 clip `(time, channels)` as a FLAC file at level 8, all of it."""
-    import soundfile
+    """The size in bits of the frames of a clip as FLAC of level 8.
 
+    Args:
+        clip: int16 `(time, channels)`.
+        sample_rate: Hz.
+    """
     file = io.BytesIO()
     soundfile.write(file, clip, sample_rate, format="FLAC", subtype="PCM_16", compression_level=1.0)
-    return 8 * len(file.getvalue())
+    content = file.getvalue()
+    position, last = 4, False
+    while not last:  # metadata blocks: a flag with the kind, 24 bits of length
+        last = bool(content[position] & 0x80)
+        position += 4 + int.from_bytes(content[position + 1 : position + 4], "big")
+    return 8 * (len(content) - position)
+
+
+def wavpack_bits(clip: np.ndarray, sample_rate: int) -> int:
+    """The size in bits of the blocks of a clip in WavPack's best mode, without optional parts.
+
+    Args:
+        clip: int16 `(time, channels)`.
+        sample_rate: Hz.
+
+    Raises:
+        DataError: the program wavpack does not encode the clip.
+    """
+    with tempfile.TemporaryDirectory(prefix="singlow-") as folder:
+        source, result = Path(folder, "clip.wav"), Path(folder, "clip.wv")
+        soundfile.write(source, clip, sample_rate, subtype="PCM_16")
+        done = subprocess.run(
+            ["wavpack", "-q", "-y", "-hh", "-x6", str(source), "-o", str(result)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode or not result.is_file():
+            raise DataError(
+                f"Expected wavpack to encode {len(clip)} samples. Received: exit code "
+                f"{done.returncode}, {done.stderr.strip()[-200:]}."
+            )
+        content = result.read_bytes()
+    size = position = 0
+    while content[position : position + 4] == b"wvpk":
+        stop = position + 8 + struct.unpack_from("<I", content, position + 4)[0]
+        if struct.unpack_from("<I", content, position + 20)[0]:  # samples in the block
+            size += stop - position - _optional_bytes(content[position + 32 : stop])
+        position = stop
+    return 8 * size
+
+
+def _optional_bytes(block: bytes) -> int:
+    """How many bytes of a WavPack block decoding does not need, such as a copy of a wav header."""
+    total = position = 0
+    while position < len(block):
+        kind = block[position]
+        large = bool(kind & _LARGE)
+        head = 4 if large else 2
+        words = int.from_bytes(block[position + 1 : position + head], "little")
+        total += (head + 2 * words) if kind & _OPTIONAL else 0
+        position += head + 2 * words
+    return total
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Bits per sample of some clips.
+    """The costs of some clips, in the signal's unit for each value, with intervals over clips.
 
     Attributes:
-        clips: how many.
-        samples: how many, all channels counted.
-        flow: of the flow.
-        flac: of FLAC, level 8.
-        gaussian: of an independent Gaussian, fitted to the training clips.
+        clips: number of clips.
+        values: number of values; for audio, samples of all channels.
+        unit: what the costs are in, in words.
+        flow: cost under the flow.
+        others: costs under codecs and under an independent Gaussian that is fitted to the training
+            clips, by name.
+        differences: the flow's cost less that of each codec, by name.
     """
 
     clips: int
-    samples: int
+    values: int
+    unit: str
+    flow: Estimate
+    others: dict[str, Estimate]
+    differences: dict[str, Estimate]
+
+
+class _Row(NamedTuple):
+    """The costs of one clip."""
+
     flow: float
-    flac: float
-    gaussian: float
+    valid: int  # values that the flow is charged for: whole multiples alone
+    values: int
+    others: dict[str, float]
 
 
-def measure(flow: Any, train: Any, held_out: Any) -> dict[str, Likelihood]:
-    """Likelihoods of the held-out clips: all of them under `""`, then singer by singer.
+def measure(
+    flow: "Flow", train: "Windows", held_out: "Windows", wavpack: bool | None = None
+) -> dict[str, Likelihood]:
+    """Measure the likelihood of the held-out clips: of all under `""`, then of each singer.
 
     Args:
-        flow: with its averaged weights in place.
-        train: `Windows` to fit the Gaussian to.
-        held_out: `Windows` with `training=False`.
+        flow: the flow with its averaged weights.
+        train: windows of the clips that the Gaussian is fitted to.
+        held_out: windows with `training=False`.
+        wavpack: whether WavPack encodes the clips; where it is installed when None.
     """
-    from singlow.data.store.dataset import entries, read_info
-
-    found = entries(read_info(held_out.directory), held_out.split)
-    singers = {entry.id: held_out.singers[entry.singer] for entry in found}
-    gaussian = Gaussian.fitted(train.clip(i)[1] for i in range(train.clips))
-    of_flow = flow_bits(flow, held_out)
-    groups: dict[str, list[tuple[int, int, float, float, float, int]]] = {}
-    for i in range(held_out.clips):
-        name, audio = held_out.clip(i)
-        if name not in of_flow or not audio.size:
-            continue
-        bits, samples = of_flow[name]
-        flac = flac_bits(audio, held_out.sample_rate)
-        row = (1, samples, bits, flac, gaussian.bits(audio), audio.size)
-        for group in ("", singers[name]):
-            groups.setdefault(group, []).append(row)
-    return {group: _summed(rows) for group, rows in groups.items()}
+    signal = flow.signal
+    gaussian = Gaussian.fitted(signal, (train.clip(i)[1] for i in range(train.clips)))
+    costs = flow_costs(flow, held_out)
+    indices = [i for i in range(held_out.clips) if held_out.clip(i)[0] in costs]
+    codecs = _codecs(signal, wavpack)
+    with ThreadPoolExecutor() as pool:  # WavPack runs in processes of its own
+        rows = pool.map(lambda i: _row(held_out.clip(i), costs, gaussian, codecs), indices)
+        groups: dict[str, list[_Row]] = {}
+        for index, row in zip(indices, rows, strict=True):
+            for group in ("", held_out.singers[held_out.singer(index)]):
+                groups.setdefault(group, []).append(row)
+    return {group: _summed(rows, signal.unit) for group, rows in groups.items()}
 
 
-def _summed(rows: list[tuple[int, int, float, float, float, int]]) -> Likelihood:
-    clips, samples, flow, flac, gaussian, size = (sum(column) for column in zip(*rows, strict=True))
-    return Likelihood(clips, size, flow / samples, flac / size, gaussian / size)
+def _codecs(signal: Signal, wavpack: bool | None) -> dict:
+    """Functions from a stored clip to its bits, by the name of the codec."""
+    if not isinstance(signal, Audio):
+        return {}
+    codecs = {FLAC: functools.partial(flac_bits, sample_rate=signal.sample_rate)}
+    if has_wavpack() if wavpack is None else wavpack:
+        codecs[WAVPACK] = functools.partial(wavpack_bits, sample_rate=signal.sample_rate)
+    return codecs
 
 
-def flow_bits(flow: Any, windows: Any) -> dict[str, tuple[float, int]]:
-    """Bits and samples of every clip under a flow, by the clip's id."""
+def has_wavpack() -> bool:
+    """Whether the program wavpack is in PATH."""
+    return shutil.which("wavpack") is not None
+
+
+def _row(
+    clip: tuple[str, np.ndarray],
+    costs: Mapping[str, tuple[float, int]],
+    gaussian: Gaussian,
+    codecs: Mapping,
+) -> _Row:
+    name, stored = clip
+    others = {codec: float(bits(stored)) for codec, bits in codecs.items()}
+    return _Row(*costs[name], stored.size, {**others, GAUSSIAN: gaussian.cost(stored)})
+
+
+def _summed(rows: list[_Row], unit: str) -> Likelihood:
+    flow, valid, values = ([row[k] for row in rows] for k in range(3))
+    others = {name: [row.others[name] for row in rows] for name in rows[0].others}
+    return Likelihood(
+        clips=len(rows),
+        values=sum(values),
+        unit=unit,
+        flow=ratio_estimate(flow, valid),
+        others={name: ratio_estimate(costs, values) for name, costs in others.items()},
+        differences={
+            name: ratio_difference(flow, valid, costs, values)
+            for name, costs in others.items()
+            if name != GAUSSIAN
+        },
+    )
+
+
+def flow_costs(flow: "Flow", windows: "Windows") -> dict[str, tuple[float, int]]:
+    """The cost of every clip under a flow in the signal's unit, and its values, by the clip's id.
+
+    Args:
+        flow: the flow.
+        windows: windows with `training=False`; padding is not counted.
+    """
     from keras import ops
 
     costs: dict[str, tuple[float, int]] = {}
     for step in range(windows.steps):
         batch = windows.batch(step)
         log_prob = ops.convert_to_numpy(flow.log_prob(batch)).astype(np.float64)
-        mask = batch.get("frame_mask", np.ones(batch["x"].shape[:2]))
-        counts = np.asarray(mask).sum(axis=1).astype(int) * batch["x"].shape[2]
-        bits = -log_prob / math.log(2) + 15.0 * counts
-        for name, cost, count in zip(windows.clip_names(step), bits, counts, strict=True):
+        counts = flow.signal.count(ops.convert_to_tensor(batch["x"]), batch.get("frame_mask"))
+        counts = ops.convert_to_numpy(counts).astype(np.int64)
+        for name, cost, count in zip(
+            windows.clip_names(step), flow.signal.cost(log_prob, counts), counts, strict=True
+        ):
             before = costs.get(name, (0.0, 0))
             costs[name] = (before[0] + float(cost), before[1] + int(count))
     return costs
 
 
-def table(measured: dict[str, Likelihood], name: str) -> Any:
-    """The figures as a `rich` table.
+def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
+    """The costs with their intervals as a table, a row for each singer.
 
     Args:
         measured: what `measure` returned.
-        name: of the flow's run.
+        name: name of the flow's run.
     """
-    from rich.table import Table
-
-    shown = Table(title="Held-out bits per sample", title_justify="left")
-    shown.add_column("")
-    for column in ("clips", name, "FLAC -8", "Gaussian"):
-        shown.add_column(column, justify="right")
+    everything = measured[""]
+    head = ["", "clips", name, *everything.others, *(f"less {c}" for c in everything.differences)]
+    rows = []
     for group, row in measured.items():
-        figures = (f"{value:.3f}" for value in (row.flow, row.flac, row.gaussian))
-        shown.add_row(group or "all", f"{row.clips}", *figures)
-    return shown
+        costs = [row.flow, *row.others.values()]
+        cells = [cost.shown("{:.3f}") for cost in costs]
+        cells += [difference.shown("{:+.3f}") for difference in row.differences.values()]
+        rows.append([group or "all", str(row.clips), *cells])
+    caption = f"± half of a 95 % interval over clips; less: {name} less the codec"
+    return text_table(f"Held-out {everything.unit}", head, rows, caption)

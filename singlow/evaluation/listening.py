@@ -1,42 +1,53 @@
-"""A blind listening test on one page: hidden order, votes that the page saves as a file.
+"""A blind listening test on one page, and the votes that the page saves as a file.
 
-Of every sound is asked whether it is the target's voice, of two which is more natural. The source
-as it was and a real recording of the target are among the sounds, unnamed: without them no share of
-votes means much. No server is needed, and nothing is sent.
+The page asks for every sound whether it is the target's voice, and for two of them which is more
+natural. The unconverted source and a real recording of the target are among the sounds, unnamed: a
+share of votes can only be judged beside theirs. No server is needed, and nothing is sent.
 """
 
 import html
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from singlow.audio import normalize
+from singlow.errors import DataError
 from singlow.evaluation import page
-from singlow.evaluation.conversion_report import REAL, UNCONVERTED, Report, Sample
+from singlow.evaluation.conversion_report import REAL, UNCONVERTED, ConversionReport, Sample
+from singlow.evaluation.figures import share_estimate
+from singlow.names import shown
+from singlow.tables import table as text_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 FORMAT = "singlow-votes-1"
-_LEVEL, _PEAK = -26.0, -1.0  # dBFS: all sounds are heard at one loudness
+_LOUDNESS, _PEAK = -26.0, -1.0  # dBFS of all sounds
+_LARGEST = 1 << 24  # bytes of a file with votes
 _ASKED = (
     "Each part plays a real recording of a voice, then some sounds, A, B, and so on, that may or "
-    "may not be that voice. Answer what you can; save the votes at the end and send the file to "
-    "whoever asked you. Nothing leaves this page by itself."
+    "may not be that voice. Answer what you can, save the votes at the end, and send the file to "
+    "the person who gave you this page. The page sends nothing."
 )
 _SCRIPT = """
 const test = JSON.parse(document.getElementById("test").textContent);
 const form = document.querySelector("form");
 let unsaved = false;
-function votesOf(given) {
+function votesOf(answers) {
   const votes = [];
   test.trials.forEach((trial, t) => {
     trial.sounds.forEach((system, s) => {
-      const answer = given.get(`voice-${t}-${s}`);
+      const answer = answers.get(`voice-${t}-${s}`);
       if (answer !== null) {
         votes.push({question: "voice", pair: trial.pair, system, yes: answer === "yes"});
       }
     });
-    const chosen = given.get(`natural-${t}`);
+    const chosen = answers.get(`natural-${t}`);
     if (chosen !== null) {
       const other = trial.compared.find(s => s !== Number(chosen));
       votes.push({
@@ -49,11 +60,12 @@ function votesOf(given) {
 }
 form.addEventListener("submit", event => {
   event.preventDefault();
-  const given = new FormData(form);
-  const votes = votesOf(given);
-  const told = {format: test.format, title: test.title, listener: given.get("listener"), votes};
+  const answers = new FormData(form);
+  const votes = votesOf(answers);
+  const listener = answers.get("listener");
+  const content = {format: test.format, title: test.title, listener, votes};
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(told, null, 1)]));
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)]));
   link.download = "votes.json";
   link.click();
   unsaved = false;
@@ -67,11 +79,11 @@ document.addEventListener("play", event => {
 """
 
 
-def write_listening(report: Report, title: str) -> str:
-    """The test as HTML, with all its sounds inside; its order follows the report's seed.
+def write_listening(report: ConversionReport, title: str) -> str:
+    """The test as HTML, with all its sounds inside, in an order that follows the report's seed.
 
     Args:
-        report: what `evaluate_conversions` returned; its samples are what is asked about.
+        report: the report whose samples are played.
         title: plain text.
     """
     rng = np.random.default_rng(report.seed)
@@ -81,7 +93,7 @@ def write_listening(report: Report, title: str) -> str:
     for number, sample in enumerate(report.samples):
         order = [str(name) for name in rng.permutation([*names, UNCONVERTED, REAL])]
         compared = sorted(order.index(name) for name in rivals[number % len(rivals)])
-        pair = f"{sample.source.name} to {sample.reference.speaker}"
+        pair = f"{shown(sample.source.name)} to {shown(sample.reference.speaker)}"
         trials.append({"pair": pair, "sounds": order, "compared": compared})
         parts.append(_trial(sample, order, compared, number, report))
     questions = sum(len(trial["sounds"]) + 1 for trial in trials)
@@ -99,7 +111,11 @@ def write_listening(report: Report, title: str) -> str:
 
 
 def _trial(
-    sample: Sample, order: Sequence[str], compared: Sequence[int], number: int, report: Report
+    sample: Sample,
+    order: Sequence[str],
+    compared: Sequence[int],
+    number: int,
+    report: ConversionReport,
 ) -> str:
     sounds = {UNCONVERTED: sample.source.audio, REAL: sample.other.audio, **sample.conversions}
     letters = [chr(ord("A") + k) for k in range(len(order))]
@@ -116,8 +132,8 @@ def _trial(
 
 
 def _player(audio: np.ndarray, sample_rate: int) -> str:
-    heard = audio[: round(page.LONGEST * sample_rate), None]
-    return page.player(normalize(heard, _LEVEL, _PEAK)[:, 0], sample_rate)
+    played = audio[: round(page.LONGEST * sample_rate), None]
+    return page.player(normalize(played, _LOUDNESS, _PEAK)[:, 0], sample_rate)
 
 
 def _choice(name: str, answers: dict[str, str]) -> str:
@@ -125,3 +141,94 @@ def _choice(name: str, answers: dict[str, str]) -> str:
         f'<label><input type="radio" name="{name}" value="{value}"> {html.escape(text)}</label>'
         for value, text in answers.items()
     )
+
+
+@dataclass
+class Votes:
+    """The votes on one system.
+
+    Attributes:
+        asked: answers to whether it is the target's voice.
+        yes: how many of them are yes.
+        compared: answers to which of two, it and another, is more natural.
+        chosen: how many of them chose it.
+    """
+
+    asked: int = 0
+    yes: int = 0
+    compared: int = 0
+    chosen: int = 0
+
+
+def count_votes(paths: Sequence[Path]) -> dict[str, Votes]:
+    """Count the votes in files that pages of `write_listening` saved, by system.
+
+    Raises:
+        DataError: a file cannot be read, or does not hold votes.
+    """
+    totals: dict[str, Votes] = {}
+    for path in paths:
+        for vote in _read(path):
+            system = totals.setdefault(vote["system"], Votes())
+            if vote["question"] == "voice":
+                system.asked += 1
+                system.yes += vote["yes"]
+            else:
+                system.compared += 1
+                system.chosen += 1
+                totals.setdefault(vote["over"], Votes()).compared += 1
+    return totals
+
+
+def votes_table(totals: dict[str, Votes]) -> "Table":
+    """The votes as a table, with 95 % intervals."""
+    rows = [
+        (name, _part(votes.yes, votes.asked), _part(votes.chosen, votes.compared))
+        for name, votes in sorted(totals.items())
+    ]
+    caption = "In brackets: the share and its 95 % interval (Wilson)."
+    return text_table("Votes", ("", "the target's voice", "more natural"), rows, caption)
+
+
+def _part(count: int, whole: int) -> str:
+    if not whole:
+        return ""
+    share = share_estimate(count, whole)
+    return f"{count} of {whole} ({share.value:.0%}, {share.low:.0%} to {share.high:.0%})"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The votes in a file.
+
+    Raises:
+        DataError: it cannot be read, or does not hold votes.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError("the file is too large")
+        content = json.loads(path.read_text("utf-8"))
+        votes = content["votes"]
+        sound = (
+            content["format"] == FORMAT and isinstance(votes, list) and all(map(_is_vote, votes))
+        )
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise DataError(
+            f"{path}: Expected votes saved by a listening page. Received: another file."
+        )
+    return votes
+
+
+def _is_vote(vote: Any) -> bool:
+    if not isinstance(vote, dict) or not _is_name(vote.get("system")):
+        return False
+    if vote.get("question") == "voice":
+        return isinstance(vote.get("yes"), bool)
+    return vote.get("question") == "natural" and _is_name(vote.get("over"))
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and name.isprintable()

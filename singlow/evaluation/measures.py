@@ -1,6 +1,6 @@
-"""What one can measure of a sung voice: pitch, vibrato, jitter, breath, spectral envelope.
+"""Measures of a sung voice: pitch, vibrato, jitter, breath and spectral envelope.
 
-All take `audio` `(time,)`, float in +-1, and its rate in Hz.
+Recordings are `audio` `(time,)`, float in +-1, with a sample rate in Hz.
 """
 
 from collections.abc import Iterator
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HOP = 100  # frames a second
+HOP = 100  # frames per second
 MELS = 40
 CEPSTRA = 13
 SOUNDING = 35.0  # dB below the loudest frame, above which a frame sounds
 _LOW, _HIGH = 60.0, 1000.0
 _LEAST_NOTE = 0.4  # seconds
-_EDGE = 6  # frames at the ends of a note that are no steady sound
+_EDGE = 6  # frames at the ends of a note, where the sound is not steady
 _VIBRATO = (3.5, 8.5)  # Hz
-_LEAST_DEPTH = 8.0  # cents, below which a vibrato has no rate
+_LEAST_DEPTH = 8.0  # cents; a shallower vibrato has no rate
 
 
 @dataclass(frozen=True)
 class Voice:
-    """What was measured of a recording.
+    """The measures of a recording.
 
     Attributes:
-        vibrato_rate: Hz; nan where there is no vibrato.
-        vibrato_depth: cents, peak.
-        jitter: median deviation of a cycle's length from the mean of itself and its neighbours,
-            relative.
-        breath: power between the harmonics above 1 kHz, in dB relative to all of it there.
+        vibrato_rate: Hz; nan without vibrato.
+        vibrato_depth: peak depth in cents.
+        jitter: relative median deviation of a cycle's length from the mean of the cycle and its two
+            neighbours.
+        breath: power between the harmonics above 1 kHz, in dB relative to all power there.
         loudness: rms in dBFS.
-        seconds: length.
+        seconds: length in seconds.
     """
 
     vibrato_rate: float
@@ -42,7 +42,13 @@ class Voice:
 
 
 def measure_voice(audio: np.ndarray, sample_rate: int, f0: np.ndarray | None = None) -> Voice:
-    """Measure everything; `f0` is `pitch(audio, sample_rate)` where it is known already."""
+    """Take all measures of a recording.
+
+    Args:
+        audio: `(time,)`.
+        sample_rate: Hz.
+        f0: `pitch(audio, sample_rate)`; computed when None.
+    """
     f0 = pitch(audio, sample_rate) if f0 is None else f0
     rate, depth = vibrato(f0)
     return Voice(
@@ -56,7 +62,7 @@ def measure_voice(audio: np.ndarray, sample_rate: int, f0: np.ndarray | None = N
 
 
 def pitch(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Fundamental frequency in Hz, `HOP` times a second; nan where there is none.
+    """Fundamental frequency in Hz, `(frames,)` at `HOP` frames per second; nan where unvoiced.
 
     References:
         Mauch and Dixon, pYIN: A fundamental frequency estimator using probabilistic threshold
@@ -77,7 +83,10 @@ def pitch(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def pitch_correlation(f0: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's correlation of two contours in cents, where both have a pitch; nan for none."""
+    """Pearson's correlation of two contours in cents, over frames where both have a pitch.
+
+    It is nan for fewer than three such frames, or a constant contour.
+    """
     both = np.isfinite(f0[: len(other)]) & np.isfinite(other[: len(f0)])
     first, second = (np.log2(track[: len(both)][both]) for track in (f0, other))
     if both.sum() < 3 or not first.std() or not second.std():
@@ -86,14 +95,14 @@ def pitch_correlation(f0: np.ndarray, other: np.ndarray) -> float:
 
 
 def pitch_deviation(f0: np.ndarray, other: np.ndarray) -> float:
-    """Median distance in cents of two contours, where both have a pitch; nan for none."""
+    """Median distance in cents of two contours, over frames where both have a pitch; else nan."""
     size = min(len(f0), len(other))
     cents = np.abs(1200 * np.log2(f0[:size] / other[:size]))
     return float(np.median(cents[np.isfinite(cents)])) if np.isfinite(cents).any() else np.nan
 
 
 def notes(f0: np.ndarray) -> Iterator[slice]:
-    """Stretches of a contour that stay on one note, at least 0.4 s long."""
+    """Yield the stretches of a contour that stay on one note for at least 0.4 s."""
     cents = 1200 * np.log2(f0)
     step = np.abs(np.diff(cents, prepend=cents[:1]))
     breaks = np.flatnonzero(~(step < 60))
@@ -104,13 +113,14 @@ def notes(f0: np.ndarray) -> Iterator[slice]:
 
 
 def vibrato(f0: np.ndarray) -> tuple[float, float]:
-    """Rate in Hz and peak depth in cents, mean over the notes by their length.
+    """Rate in Hz and peak depth in cents of the vibrato, averaged over notes by their length.
 
-    Of every note the parabola is taken away and the largest component from 3.5 to 8.5 Hz is
-    looked for; a note without vibrato has a depth near 0. The rate is of those deeper than 8 cents.
+    A parabola is subtracted from each note, and the largest component from 3.5 to 8.5 Hz is taken.
+    A note without vibrato has a depth near 0. The rate is averaged over notes deeper than 8 cents.
+    Both are nan without notes.
     """
     rates = np.arange(*_VIBRATO, 0.05)
-    found = []
+    components = []
     for note in notes(f0):
         cents = 1200 * np.log2(f0[note])
         place = np.linspace(-1, 1, len(cents))
@@ -118,25 +128,26 @@ def vibrato(f0: np.ndarray) -> tuple[float, float]:
         cents = cents - np.polyval(np.polyfit(place, cents, 2, w=window), place)
         turns = np.exp(-2j * np.pi * rates[:, None] * np.arange(len(cents)) / HOP)
         depth = np.abs(turns @ (cents * window)) * 2 / window.sum()
-        found.append((rates[depth.argmax()], depth.max(), len(cents)))
-    if not found:
+        components.append((rates[depth.argmax()], depth.max(), len(cents)))
+    if not components:
         return float("nan"), float("nan")
-    rate, depth, length = np.array(found).T
+    rate, depth, length = np.array(components).T
     deep = depth > _LEAST_DEPTH
     mean_rate = np.average(rate[deep], weights=length[deep]) if deep.any() else float("nan")
     return float(mean_rate), float(np.average(depth, weights=length))
 
 
 def jitter(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
-    """Relative average perturbation of the cycles of every note's fundamental; nan for no notes.
+    """Relative average perturbation of the cycles of the fundamental; nan without notes.
 
-    The median of `|T_i - (T_i-1 + T_i + T_i+1) / 3| / mean T` with T between rising zero crossings
-    of the band around the fundamental; slow changes of pitch, as vibrato, hardly count. The band
-    smooths what it measures: figures compare with each other, not with those of other programs.
+    The median of `|T_i - (T_i-1 + T_i + T_i+1) / 3| / mean T`, with T the time between rising zero
+    crossings of the band around the fundamental. Slow changes of pitch, such as vibrato, contribute
+    little. The band filter smooths the cycles, so that figures compare with each other but not with
+    those of other programs.
     """
     from scipy.signal import butter, sosfiltfilt
 
-    found = []
+    deviations = []
     for note in notes(f0):
         middle = float(np.median(f0[note]))
         band = butter(4, (0.7 * middle, 1.35 * middle), "bandpass", fs=sample_rate, output="sos")
@@ -147,15 +158,15 @@ def jitter(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
         cycles = np.diff(crossings[edge : len(crossings) - edge])
         if len(cycles) > 2:
             around = (cycles[:-2] + cycles[1:-1] + cycles[2:]) / 3
-            found.append(np.abs(cycles[1:-1] - around) / cycles.mean())
-    return float(np.median(np.concatenate(found))) if found else float("nan")
+            deviations.append(np.abs(cycles[1:-1] - around) / cycles.mean())
+    return float(np.median(np.concatenate(deviations))) if deviations else float("nan")
 
 
 def breath(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
-    """Noise between the harmonics from 1 kHz up, in dB relative to all power there; nan for none.
+    """Noise between the harmonics above 1 kHz, in dB relative to all power there.
 
-    The median over the frames of notes, in which the bins within a fifth of half-way between two
-    harmonics stand for the noise.
+    It is the median over the frames of notes, and nan without notes. In a frame the noise is the
+    power of the bins that lie within a fifth of the middle between two harmonics.
     """
     import librosa
 
@@ -164,25 +175,25 @@ def breath(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
         np.asarray(audio, np.float32), n_fft=size, hop_length=round(sample_rate / HOP)
     )))  # fmt: skip
     frequency = np.fft.rfftfreq(size, 1 / sample_rate)
-    heard = (frequency > 1000) & (frequency < 0.45 * sample_rate)
+    band = (frequency > 1000) & (frequency < 0.45 * sample_rate)
     ratios = []
     for note in notes(f0):
         for frame in range(note.start + _EDGE, min(note.stop - _EDGE, power.shape[1])):
-            between = heard & (np.abs(frequency / f0[frame] % 1 - 0.5) < 0.2)
+            between = band & (np.abs(frequency / f0[frame] % 1 - 0.5) < 0.2)
             if between.any():
                 column = power[:, frame]
-                ratios.append(column[between].mean() / column[heard].mean())
+                ratios.append(column[between].mean() / column[band].mean())
     return 10 * float(np.log10(np.median(ratios))) if ratios else float("nan")
 
 
 def loudness(audio: np.ndarray) -> float:
-    """Rms in dBFS; -inf for silence."""
+    """The rms of audio in dBFS; -inf for silence."""
     with np.errstate(divide="ignore"):
         return float(10 * np.log10(np.mean(np.square(audio, dtype=np.float64))))
 
 
 def mel_spectrum(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """`(frames, MELS)` in dB, `HOP` frames a second."""
+    """The mel spectrum of audio, `(frames, MELS)` in dB, at `HOP` frames per second."""
     import librosa
 
     power = librosa.feature.melspectrogram(
@@ -196,20 +207,20 @@ def mel_spectrum(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def sounding(spectrum: np.ndarray) -> np.ndarray:
-    """Which frames of a `mel_spectrum` are within 35 dB of the loudest: `(frames,)` bool."""
-    level = 10 * np.log10((10 ** (spectrum / 10)).sum(axis=1))
-    return level > level.max() - SOUNDING
+    """Which frames of a `mel_spectrum` are within 35 dB of the loudest one: `(frames,)` bool."""
+    power = 10 * np.log10((10 ** (spectrum / 10)).sum(axis=1))
+    return power > power.max() - SOUNDING
 
 
 def mel_cepstra(spectrum: np.ndarray) -> np.ndarray:
-    """Cepstra 1 to 13 of a `mel_spectrum`, without the level: `(frames, CEPSTRA)` in dB."""
+    """Cepstra 1 to 13 of a `mel_spectrum`, without the loudness: `(frames, CEPSTRA)` in dB."""
     from scipy.fft import dct
 
     return dct(spectrum, norm="ortho", axis=1)[:, 1 : CEPSTRA + 1]
 
 
 def cepstral_distance(cepstra: np.ndarray, other: np.ndarray) -> float:
-    """Mean over frames of `sqrt(sum (c - c')^2 / MELS)`: rms over mel bands, smoothed, in dB."""
+    """Mean over frames of `sqrt(sum (c - c')^2 / MELS)`: the rms difference of mel bands, dB."""
     return float(np.sqrt(np.square(cepstra - other).sum(axis=-1) / MELS).mean())
 
 

@@ -1,132 +1,128 @@
-"""What a migration moved, and what it must not have moved."""
+"""Migration measured: what it moves towards the target, and what it must keep."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.signal import istft, stft
 
+from singlow.audio import to_channels
+from singlow.errors import DataError, UsageError
 from singlow.evaluation import measures
-from singlow.evaluation.originals import evenly
+from singlow.evaluation.migration_report import (
+    Migrated,
+    MigrationReport,
+    Sound,
+    write_page,
+)
+from singlow.evaluation.originals import Named, builtin_originals, dataset_originals, evenly
 from singlow.evaluation.styles import Classifier
+from singlow.files import write_text
+from singlow.latents.features import SingerFeatures, features_of_run
+from singlow.latents.migrate import migrate_audio
+from singlow.names import shown
+from singlow.progress import progress
+
+if TYPE_CHECKING:
+    from singlow.runs.opening import TrainedRun
 
 Change = Callable[[np.ndarray, float], np.ndarray]
+"""From audio `(time, channels)` and a strength to its migration."""
+
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+_BUILTIN = {"source": "virtual", "target": "human"}
+_QUIET = 0.2  # share of frames, the quietest in a band, whose power is taken for noise
+_LARGEST_GAIN = 30.0
+_SOUNDING = 35.0  # dB below the loudest frame, above which a frame sounds
 
 
-@dataclass(frozen=True)
-class Sound:
-    """A recording with what was measured of it.
+class Baseline:
+    """A migration that knows no voice: static equalisation, and noise that follows the song.
 
-    Attributes:
-        name: of the recording.
-        audio: `(time,)` float32.
-        f0: see `measures.pitch`.
-        voice: see `measures.measure_voice`.
-        spectrum: see `measures.mel_spectrum`.
+    With the mean power spectra S and T of source and target, and the noise spectra N_S and N_T, the
+    power relative to the frame's own that the quietest fifth of the frames have in a band,
+
+        y = (T / S)^(strength / 2) x + strength sqrt(max(0, N_T - T / S N_S)) noise |x|
+
+    in every frame of 32 ms. The result has the loudness of `x`. It is what a classifier's score
+    must exceed before it says anything about voices.
+
+    Args:
+        source: recordings `(time,)` of the source.
+        target: recordings `(time,)` of the target.
+        sample_rate: Hz of all.
     """
 
-    name: str
-    audio: np.ndarray
-    f0: np.ndarray
-    voice: measures.Voice
-    spectrum: np.ndarray
+    def __init__(
+        self, source: Sequence[np.ndarray], target: Sequence[np.ndarray], sample_rate: int
+    ) -> None:
+        self._window = max(8, 2 * round(0.016 * sample_rate))
+        (before, quiet_before), (after, quiet_after) = map(self._spectra, (source, target))
+        gain = np.sqrt(after / before).clip(1 / _LARGEST_GAIN, _LARGEST_GAIN)
+        self._gain = gain[:, None]
+        noise = np.sqrt(np.maximum(0, quiet_after - gain**2 * quiet_before))
+        self._noise = noise[:, None]
 
-    @property
-    def envelope(self) -> np.ndarray:
-        """Mean mel spectrum of what sounds, its level taken away: `(MELS,)` in dB."""
-        mean = self.spectrum[measures.sounding(self.spectrum)].mean(axis=0)
-        return mean - mean.mean()
+    def __call__(self, audio: np.ndarray, strength: float) -> np.ndarray:
+        """Change a recording `(time,)`."""
+        spectrum = self._transform(audio)
+        rng = np.random.default_rng(0)
+        noise = rng.standard_normal((2, *spectrum.shape)) / np.sqrt(2)
+        power = np.sqrt(np.square(np.abs(spectrum)).sum(axis=0))
+        spectrum = spectrum * self._gain**strength
+        spectrum += strength * self._noise * power * (noise[0] + 1j * noise[1])
+        settings = {"nperseg": self._window, "noverlap": 3 * self._window // 4}
+        changed = istft(spectrum, **settings)[1][: len(audio)]
+        rms, wanted = (np.sqrt(np.mean(np.square(x))) for x in (changed, audio))
+        return (changed * (wanted / max(rms, 1e-12))).astype(np.float32)
 
-    @property
-    def cepstrum(self) -> np.ndarray:
-        """Mean mel cepstrum of what sounds: `(CEPSTRA,)` in dB."""
-        return measures.mel_cepstra(self.spectrum[measures.sounding(self.spectrum)]).mean(axis=0)
+    def _transform(self, audio: np.ndarray) -> np.ndarray:
+        """Fourier transform `(bins, frames)` of audio `(time,)`."""
+        audio = np.pad(audio, (0, max(0, self._window - len(audio))))
+        return stft(audio, nperseg=self._window, noverlap=3 * self._window // 4)[2]
 
-
-@dataclass(frozen=True)
-class Migrated:
-    """A song and its migration.
-
-    Attributes:
-        before: the song.
-        after: the same, migrated.
-        positions: of the classifier, by strength: 0 is the source's mean, 1 the target's.
-        pitch: correlation of the two pitch contours; nan where there is no pitch.
-        cents: median distance of the two; nan likewise.
-        loudness: dB, of the migration relative to the song.
-        seconds: of the migration beyond the song's.
-        to_source: mel-cepstral distance to the song itself, frame by frame, in dB.
-        to_target: of the mean mel cepstrum to the target's mean, in dB.
-        to_target_before: the song's own.
-    """
-
-    before: Sound
-    after: Sound
-    positions: dict[float, float]
-    pitch: float
-    cents: float
-    loudness: float
-    seconds: float
-    to_source: float
-    to_target: float
-    to_target_before: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """A migration measured on several songs.
-
-    Attributes:
-        strength: of `songs`' `after`.
-        accuracy: of the classifier on clips it was not fitted to.
-        songs: each with its migration.
-        source: recordings of the source's singers.
-        target: recordings of the target's.
-    """
-
-    strength: float
-    accuracy: float
-    songs: list[Migrated]
-    source: list[Sound]
-    target: list[Sound]
-
-    def position(self, strength: float) -> float:
-        """Mean over the songs of the classifier's score at a strength."""
-        return float(np.mean([song.positions[strength] for song in self.songs]))
-
-    def moved(self, strength: float) -> float:
-        """Mean share of the way between the groups that the score moved."""
-        return self.position(strength) - self.position(0.0)
+    def _spectra(self, clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The mean power spectrum, of sum 1, and the noise spectrum: `(bins,)` each."""
+        powers = []
+        for audio in clips:
+            power = np.square(np.abs(self._transform(audio)))
+            total = power.sum(axis=0)
+            powers.append(power[:, total > total.max() * 10 ** (-_SOUNDING / 10)])
+        power = np.concatenate(powers, axis=1) + 1e-20
+        mean = power.mean(axis=1)
+        return mean / mean.sum(), np.quantile(power / power.sum(axis=0), _QUIET, axis=1)
 
 
 def measure_migration(
     change: Change,
-    songs: Sequence[tuple[str, np.ndarray]],
-    source: Sequence[tuple[str, np.ndarray]],
-    target: Sequence[tuple[str, np.ndarray]],
+    songs: Sequence[Named],
+    source: Sequence[Named],
+    target: Sequence[Named],
     sample_rate: int,
     strength: float = 1.0,
     measured: int = 4,
     done: Callable[[], None] = lambda: None,
-) -> Report:
-    """Migrate songs and measure them beside originals of both sides.
+) -> MigrationReport:
+    """Migrate songs and measure them beside originals of both sides and a baseline.
 
     Args:
-        change: takes audio `(time, channels)` and a strength, gives the migration.
+        change: the migration.
         songs: names and audio `(time, channels)`, none of them among `source`.
-        source: originals of the source's singers, for the classifier.
-        target: of the target's.
+        source: originals of the source's singers, for the classifier and the baseline.
+        target: originals of the target's singers.
         sample_rate: Hz of all.
-        strength: of the migrations that are measured in full.
-        measured: originals of either side that are measured in full.
-        done: called after every recording that was.
+        strength: strength of the migrations that are measured in full.
+        measured: number of originals of each side that are measured in full.
+        done: called after every recording that is measured in full.
 
     Raises:
         DataError: there are too few originals for a classifier.
     """
-    classifier = Classifier(
-        [_mono(audio) for _, audio in source], [_mono(audio) for _, audio in target], sample_rate
-    )
+    sides = [[_mono(audio) for _, audio in side] for side in (source, target)]
+    classifier = Classifier(*sides, sample_rate)
+    baseline = Baseline(*sides, sample_rate)
 
     def measure(name: str, audio: np.ndarray) -> Sound:
         sound = _sound(name, _mono(audio), sample_rate)
@@ -137,11 +133,13 @@ def measure_migration(
     wanted = np.mean([sound.cepstrum for sound in ends[1]], axis=0)
     rows = []
     for name, audio in songs:
-        moved = {s: change(audio, s) for s in sorted({*STRENGTHS, strength})}
+        strengths = sorted({*STRENGTHS, strength})
+        moved = {s: change(audio, s) for s in strengths}
         positions = {s: classifier.position(_mono(sound)) for s, sound in moved.items()}
+        others = {s: classifier.position(baseline(_mono(audio), s)) for s in strengths}
         before, after = measure(name, audio), measure(name, moved[strength])
-        rows.append(_compared(before, after, positions, wanted))
-    return Report(strength, classifier.accuracy, rows, *ends)
+        rows.append(_compared(before, after, positions, others, wanted))
+    return MigrationReport(strength, classifier.accuracy, rows, *ends)
 
 
 def steps(songs: int, source: int, target: int, measured: int = 4) -> int:
@@ -150,19 +148,24 @@ def steps(songs: int, source: int, target: int, measured: int = 4) -> int:
 
 
 def _compared(
-    before: Sound, after: Sound, positions: dict[float, float], wanted: np.ndarray
+    before: Sound,
+    after: Sound,
+    positions: dict[float, float],
+    baseline: dict[float, float],
+    wanted: np.ndarray,
 ) -> Migrated:
     cepstra = [measures.mel_cepstra(sound.spectrum) for sound in (before, after)]
-    heard = measures.sounding(before.spectrum)
+    sounding = measures.sounding(before.spectrum)
     return Migrated(
         before=before,
         after=after,
         positions=positions,
+        baseline=baseline,
         pitch=measures.pitch_correlation(before.f0, after.f0),
         cents=measures.pitch_deviation(before.f0, after.f0),
         loudness=after.voice.loudness - before.voice.loudness,
         seconds=after.voice.seconds - before.voice.seconds,
-        to_source=measures.cepstral_distance(cepstra[0][heard], cepstra[1][heard]),
+        to_source=measures.cepstral_distance(cepstra[0][sounding], cepstra[1][sounding]),
         to_target=measures.cepstral_distance(after.cepstrum, wanted),
         to_target_before=measures.cepstral_distance(before.cepstrum, wanted),
     )
@@ -170,9 +173,87 @@ def _compared(
 
 def _sound(name: str, audio: np.ndarray, sample_rate: int) -> Sound:
     f0 = measures.pitch(audio, sample_rate)
-    measured = measures.measure_voice(audio, sample_rate, f0)
-    return Sound(name, audio, f0, measured, measures.mel_spectrum(audio, sample_rate))
+    voice = measures.measure_voice(audio, sample_rate, f0)
+    return Sound(name, audio, f0, voice, measures.mel_spectrum(audio, sample_rate))
 
 
 def _mono(audio: np.ndarray) -> np.ndarray:
-    return audio.mean(axis=1)
+    return to_channels(audio, 1)[:, 0]
+
+
+def evaluate_migration(
+    run: "TrainedRun",
+    config: Mapping[str, Any],
+    source: str | None,
+    target: str | None,
+    strength: float,
+    method: str,
+    output: Path,
+) -> MigrationReport:
+    """Measure the migrations of a run on held-out songs and write a page that plays them.
+
+    Args:
+        run: an opened run.
+        config: its settings as `prepare_data` returns them.
+        source: singer or style; "virtual" when None, on the built-in corpus.
+        target: singer or style; "human" when None, on the built-in corpus.
+        strength: strength of the migrations that are measured in full and played.
+        method: a name in `methods.METHODS`.
+        output: the page, an html file.
+
+    Raises:
+        UsageError: a name is unknown or missing.
+        DataError: there are too few recordings.
+    """
+    known, flow = features_of_run(run, config), run.coder
+    builtin = config["data"]["dataset"] == "builtin"
+    if builtin:
+        source, target = source or _BUILTIN["source"], target or _BUILTIN["target"]
+    if source is None or target is None:
+        raise UsageError(
+            "Expected source and target (--from and --to), singers or styles in "
+            f"{', '.join(map(shown, known.names))}. Received: not both."
+        )
+    begin, end = known[source], known[target]
+    songs, *sides = _originals(run, config, known, source, target, builtin)
+    with progress("Measuring", steps(len(songs), *map(len, sides))) as advance:
+        report = measure_migration(
+            lambda audio, share: migrate_audio(flow, audio, begin, end, share, method),
+            songs,
+            *sides,
+            flow.signal.sample_rate,
+            strength,
+            done=advance,
+        )
+    about = (
+        f"Run {run.name}, epoch {run.checkpoint.epoch}; method {method}, strength {strength:g}; "
+        f"{len(songs)} songs; features of {begin.clips} and {end.clips} clips.",
+        "Songs and originals are built-in clips that the run was not trained on."
+        if builtin
+        else "The songs were held out from training. The originals, to which the classifier and "
+        "the baseline are fitted, are training clips.",
+    )
+    report = dataclasses.replace(report, title=f"{shown(source)} to {shown(target)}", about=about)
+    write_text(output, write_page(report, flow.signal.sample_rate))
+    return report
+
+
+def _originals(
+    run: "TrainedRun",
+    config: Mapping[str, Any],
+    known: SingerFeatures,
+    source: str,
+    target: str,
+    builtin: bool,
+) -> tuple[list[Named], list[Named], list[Named]]:
+    """Songs of the source, originals of the source, and originals of the target."""
+    signal = run.flow.signal
+    if builtin:
+        sides = (lambda *names, name=name: name in names for name in (source, target))
+        return builtin_originals(*sides, signal.sample_rate, signal.channels)
+    ids = [[clip.id for clip in known.clips(name)] for name in (source, target)]
+    if set(ids[0]) & set(ids[1]):
+        raise DataError(
+            f"Expected two sides. Received: {shown(source)} and {shown(target)} share clips."
+        )
+    return dataset_originals(config["data"]["directory"], *ids, signal.sample_rate)

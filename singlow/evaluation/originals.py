@@ -1,8 +1,8 @@
-"""Recordings that a migration is measured on: songs to migrate, originals to compare with."""
+"""Recordings that a run is evaluated on: songs to migrate, and originals to compare with."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,14 +10,17 @@ from singlow.audio import dequantize, resample, root_mean_square, to_channels
 from singlow.data.feed.recordings import Recording, read_recordings
 from singlow.errors import DataError
 
-SEED = 1  # of the built-in clips: the corpus that runs are trained on has 0
+SEED = 1  # of the built-in clips; the corpus that runs are trained on has 0
+SILENT = 1e-3  # rms
 _CLIPS, _SONGS = 10, 2  # of every built-in singer, and how many of them are songs
 _PIECE = 5.0  # seconds of originals
 _LONGEST = 20.0  # seconds of a song
 _MOST_SONGS, _MOST_PIECES = 6, 100
-SILENT = 1e-3  # rms
 
 Named = tuple[str, np.ndarray]
+"""The name of a recording, and its audio `(time, channels)`."""
+
+Item = TypeVar("Item")
 
 
 def builtin_originals(
@@ -26,13 +29,16 @@ def builtin_originals(
     sample_rate: int,
     channels: int,
 ) -> tuple[list[Named], list[Named], list[Named]]:
-    """Built-in clips that no run was trained on: songs of the source, originals of both sides.
+    """Synthesize built-in clips that no run is trained on.
 
     Args:
-        source: whether a singer, by name and style, belongs to the source.
-        target: to the target.
-        sample_rate: Hz to resample to.
-        channels: to mix to.
+        source: whether a singer, given name and style, belongs to the source.
+        target: whether a singer, given name and style, belongs to the target.
+        sample_rate: Hz of the result.
+        channels: number of channels of the result.
+
+    Returns:
+        Songs of the source, originals of the source, and originals of the target.
     """
     from singlow.choir import corpus
 
@@ -51,21 +57,24 @@ def builtin_originals(
 def dataset_originals(
     directory: str | Path, source: Sequence[str], target: Sequence[str], sample_rate: int
 ) -> tuple[list[Named], list[Named], list[Named]]:
-    """Held-out songs of the source, and pieces of 5 s of what was trained on of both sides.
+    """Read held-out songs of the source, and pieces of 5 s of training clips of both sides.
 
     Args:
-        directory: with `dataset_info.json`.
-        source: ids of the clips that are the source's.
-        target: of the target's.
+        directory: folder with `dataset_info.json`.
+        source: ids of the source's training clips.
+        target: ids of the target's training clips.
         sample_rate: Hz of the dataset.
 
+    Returns:
+        Songs of the source, originals of the source, and originals of the target.
+
     Raises:
-        DataError: nothing of the source is held out, or nothing in it sounds.
+        DataError: no song of the source is held out, or all of them are silent.
     """
-    train, held = (read_recordings(directory, (split,)) for split in ("train", "validation"))
+    train, held_out = (read_recordings(directory, (split,)) for split in ("train", "validation"))
     singers = {clip.singer for clip in train if clip.id in set(source)}
     longest = round(_LONGEST * sample_rate)
-    songs = [(c.id, c.read()[:longest]) for c in held if c.singer in singers]
+    songs = [(c.id, c.read()[:longest]) for c in held_out if c.singer in singers]
     songs = [song for song in songs if root_mean_square(song[1]) > SILENT]
     if not songs:
         raise DataError(f"{directory}: Expected held-out songs to migrate. Received: none.")
@@ -74,7 +83,8 @@ def dataset_originals(
     return evenly(songs, _MOST_SONGS), *(evenly(side, _MOST_PIECES) for side in sides)
 
 
-def _pieces(clips: list[Recording], size: int) -> list[Named]:
+def _pieces(clips: Sequence[Recording], size: int) -> list[Named]:
+    """Pieces of `size` samples that are not silent."""
     pieces = []
     for clip in clips:
         audio = clip.read()
@@ -85,7 +95,7 @@ def _pieces(clips: list[Recording], size: int) -> list[Named]:
     return pieces
 
 
-def evenly(items: Sequence[Any], count: int) -> list[Any]:
-    """At most `count` of them, evenly over all."""
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items, spread evenly over them."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in places]

@@ -1,4 +1,4 @@
-"""An HTML page with all its sounds and pictures inside: it needs no server and loads nothing."""
+"""HTML pages with all their sounds and pictures inside, which need no server and load nothing."""
 
 import base64
 import html
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import soundfile
 
-from singlow.pictures import drawing, png
+from singlow.pictures import spectrogram
+from singlow.streams import escape
 
 LONGEST = 12.0  # seconds of a recording that a page plays
 _STYLE = """
@@ -29,21 +30,31 @@ def document(title: str, about: Sequence[str], parts: Iterable[str]) -> str:
     Args:
         title: plain text.
         about: paragraphs of plain text.
-        parts: of its body, HTML.
+        parts: the rest of the body, HTML.
     """
-    head = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(text)}</p>" for text in about)]
+    head = [f"<h1>{plain(title)}</h1>", *(f"<p>{plain(text)}</p>" for text in about)]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><title>{plain(title)}</title>'
         f"<style>{_STYLE}</style></head><body>{''.join([*head, *parts])}</body></html>\n"
     )
 
 
+def plain(text: str) -> str:
+    """Plain text as HTML; control characters and bytes that are no text are spelled out."""
+    return html.escape(escape(text))
+
+
+def heading(text: str) -> str:
+    """A heading of plain text."""
+    return f"<h2>{plain(text)}</h2>"
+
+
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table of plain text."""
-    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    cells = "".join(f"<th>{plain(name)}</th>" for name in head)
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{plain(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return f"<table><tr>{cells}</tr>{body}</table>"
 
@@ -54,9 +65,18 @@ def pair(figures: Iterable[str]) -> str:
 
 
 def recording(audio: np.ndarray, sample_rate: int, caption: str) -> str:
-    """A player of the first `LONGEST` seconds of `audio` `(time,)` within +-1; its spectrogram."""
-    audio = audio[: round(LONGEST * sample_rate)]
-    return player(audio, sample_rate) + picture(spectrogram(audio, sample_rate), caption)
+    """A player of the first `LONGEST` seconds of a recording, and their spectrogram.
+
+    Args:
+        audio: `(time,)` within +-1.
+        sample_rate: Hz.
+        caption: plain text.
+    """
+    from matplotlib import image
+
+    audio, file = audio[: round(LONGEST * sample_rate)], io.BytesIO()
+    image.imsave(file, spectrogram(audio, sample_rate), format="png")
+    return player(audio, sample_rate) + picture(file.getvalue(), caption)
 
 
 def player(audio: np.ndarray, sample_rate: int) -> str:
@@ -68,19 +88,7 @@ def player(audio: np.ndarray, sample_rate: int) -> str:
 
 
 def picture(png: bytes, caption: str) -> str:
-    """A picture over its caption, plain text."""
+    """A PNG picture over its caption, plain text."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    text = html.escape(caption)
+    text = plain(caption)
     return f'<img src="{source}" alt="{text}"><figcaption>{text}</figcaption>'
-
-
-def spectrogram(audio: np.ndarray, sample_rate: int) -> bytes:
-    """Of `audio` `(time,)`, as a PNG."""
-    figure, axes = drawing(6.4, 3.2)
-    size = 2 ** int(np.ceil(np.log2(0.03 * sample_rate)))
-    audible = np.pad(audio, (0, max(0, size - len(audio))))
-    audible = audible + 1e-6 * np.random.default_rng(0).standard_normal(len(audible))
-    axes.specgram(audible, NFFT=size, Fs=sample_rate, noverlap=3 * size // 4, vmin=-130, vmax=-30)
-    axes.set_xlabel("seconds")
-    axes.set_ylabel("Hz")
-    return png(figure)

@@ -1,7 +1,7 @@
-"""How alike two voices are, by a speaker encoder that is installed apart.
+"""The similarity of two voices, by a speaker encoder that is installed separately.
 
-Resemblyzer brings its weights with it, so that nothing is downloaded; PyTorch from 2.6 on reads
-them as tensors only.
+Resemblyzer includes its weights, so nothing is downloaded. PyTorch from 2.6 on reads them as
+tensors only, so nothing in them is executed.
 
 References:
     Wan, Wang, Papir and Moreno, Generalized end-to-end loss for speaker verification, 2018,
@@ -17,21 +17,21 @@ from singlow.audio import resample
 from singlow.errors import EnvironmentFault
 
 Encoder = Callable[[np.ndarray, int], np.ndarray]
-"""From a recording `(time,)` and its rate in Hz to an embedding `(features,)` of its speaker."""
+"""From a recording `(time,)` and its rate in Hz to an embedding `(features,)` of the speaker."""
 
 _RATE = 16000
-_LEVEL = -30  # dBFS, that quiet recordings are raised to
+_LOUDNESS = -30  # dBFS, to which quieter recordings are scaled
 _INSTALL = "pip3 install 'resemblyzer>=0.1.4' 'torch>=2.6' 'setuptools<81'"
 
 
 def open_encoder() -> Encoder:
-    """Resemblyzer's encoder: the embedding has length 1 and 256 features, none negative.
+    """Open Resemblyzer's encoder, whose embeddings have norm 1 and 256 features, none negative.
 
     Raises:
-        EnvironmentFault: it is not installed, or does not load.
+        EnvironmentFault: Resemblyzer is not installed, or does not load.
     """
     try:
-        with warnings.catch_warnings():  # of what webrtcvad imports
+        with warnings.catch_warnings():  # webrtcvad imports deprecated modules
             warnings.simplefilter("ignore")
             from resemblyzer import VoiceEncoder, normalize_volume
     except ImportError as error:
@@ -42,16 +42,16 @@ def open_encoder() -> Encoder:
 
     def encode(audio: np.ndarray, sample_rate: int) -> np.ndarray:
         speech = resample(np.asarray(audio, np.float32)[:, None], sample_rate, _RATE)[:, 0]
-        return model.embed_utterance(normalize_volume(speech, _LEVEL, increase_only=True))
+        return model.embed_utterance(normalize_volume(speech, _LOUDNESS, increase_only=True))
 
     return encode
 
 
 def centroid(embeddings: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of a speaker's embeddings, each first scaled to length 1."""
+    """The mean of embeddings `(features,)` of a speaker, each first scaled to norm 1."""
     return np.mean([embedding / np.linalg.norm(embedding) for embedding in embeddings], axis=0)
 
 
 def cosine(embedding: np.ndarray, other: np.ndarray) -> float:
-    """`a . b / (|a| |b|)`: 1 where two embeddings point the same way."""
+    """`a . b / (|a| |b|)` of two embeddings: 1 if they have the same direction."""
     return float(embedding @ other / (np.linalg.norm(embedding) * np.linalg.norm(other)))

@@ -1,7 +1,7 @@
-"""Who a recording is heard as, by a linear classifier of its cepstra: Blow's "spoofing".
+"""A linear classifier that recognizes speakers by their cepstra: Blow's "spoofing".
 
-The score of a conversion system is the share of conversions heard as their target. The classifier
-knows global statistics alone: it says nothing of intelligibility or naturalness.
+The score of a conversion system is the share of conversions that are recognized as their target.
+The classifier uses global statistics alone and does not measure intelligibility or naturalness.
 
 References:
     Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel raw-audio
@@ -9,17 +9,20 @@ References:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from singlow.errors import DataError
 
-SHORTEST = 0.128  # seconds: one transform
+if TYPE_CHECKING:
+    import keras
+
+SHORTEST = 0.128  # seconds of one transform
 FEATURES = 242
 _MELS, _CEPSTRA = 200, 40
 _TRANSFORM, _WINDOW, _HOP = 0.128, 0.016, 0.008  # seconds
-_LEVEL_FRAME, _LEVEL_HOP = 0.128, 0.032
+_RMS_FRAME, _RMS_HOP = 0.128, 0.032  # seconds
 _PEAK = 0.99
 _DROPOUT, _RATE, _BATCH, _EPOCHS, _PATIENCE, _VALIDATION = 0.4, 1e-3, 128, 200, 5, 0.1
 
@@ -27,25 +30,25 @@ _DROPOUT, _RATE, _BATCH, _EPOCHS, _PATIENCE, _VALIDATION = 0.4, 1e-3, 128, 200, 
 def describe_speech(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """Mean and deviation over time of 40 MFCC, their deltas, the deltas of those, and frame rms.
 
-    The paper's features, after its levelling (mean removed, peak at 0.99): power spectra of size
-    2048, window 256 and hop 128 at 16 kHz, of the same seconds at other rates; 200 mel bands from
-    0 to half the rate.
+    These are the paper's features, of audio whose mean is removed and whose peak is scaled to 0.99:
+    power spectra of size 2048, window 256 and hop 128 at 16 kHz, of the same durations at other
+    rates; 200 mel bands from 0 to half the rate.
 
     Args:
         audio: `(time,)`, at least `SHORTEST` seconds.
-        sample_rate: Hz, at least 2000: below, some of the bands would be empty.
+        sample_rate: Hz, at least 2000; at lower rates some bands are empty.
 
     Returns:
         `(FEATURES,)`.
 
     Raises:
-        ValueError: it is shorter, or its rate lower.
+        ValueError: the audio is shorter, or its rate lower.
     """
     import librosa
 
     size, window, hop, frame, step = (
         round(seconds * sample_rate)
-        for seconds in (_TRANSFORM, _WINDOW, _HOP, _LEVEL_FRAME, _LEVEL_HOP)
+        for seconds in (_TRANSFORM, _WINDOW, _HOP, _RMS_FRAME, _RMS_HOP)
     )
     if len(audio) < size or sample_rate < 2000:
         raise ValueError(
@@ -59,26 +62,26 @@ def describe_speech(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     )
     cepstra = librosa.feature.mfcc(S=librosa.power_to_db(power), n_mfcc=_CEPSTRA)
     steps = librosa.feature.delta(cepstra)
-    level = librosa.feature.rms(y=y, frame_length=frame, hop_length=step)
-    tracks = cepstra, steps, librosa.feature.delta(steps), level
+    rms = librosa.feature.rms(y=y, frame_length=frame, hop_length=step)
+    tracks = cepstra, steps, librosa.feature.delta(steps), rms
     rows = [track.mean(axis=1) for track in tracks] + [track.std(axis=1) for track in tracks]
     return np.concatenate(rows)
 
 
 class SpeakerClassifier:
-    """Standard scaling, dropout and a linear layer on `describe_speech`, by cross-entropy.
+    """Standard scaling, dropout and a linear layer on `describe_speech`, fitted by cross-entropy.
 
-    As in the paper (dropout 0.4, Adam at 1e-3, batches of 128, at most 200 epochs, patience 5 on a
-    random tenth), but the best weights are kept, not the last, and everything follows the seed.
+    The settings are those of the paper: dropout 0.4, Adam at 1e-3, batches of 128, at most 200
+    epochs, patience 5 on a random tenth. Unlike there the best weights are kept, not the last.
 
     Args:
-        clips: recordings `(time,)` to learn from.
-        speakers: of the clips.
-        sample_rate: Hz of all.
-        seed: of the tenth, the order, the initial weights and the dropout.
+        clips: recordings to fit to, `(time,)` each.
+        speakers: names of the speakers of the clips.
+        sample_rate: Hz of all recordings.
+        seed: random seed of the tenth, the order, the initial weights and the dropout.
 
     Attributes:
-        speakers: all of them, sorted.
+        speakers: the distinct names, sorted.
 
     Raises:
         DataError: there are fewer than two speakers.
@@ -105,7 +108,7 @@ class SpeakerClassifier:
         self._model = _model(len(names), seed)
         _fit(self._model, rows, labels, order[held:], order[:held], rng)
 
-    def hear(self, clips: Sequence[np.ndarray]) -> list[str]:
+    def recognize(self, clips: Sequence[np.ndarray]) -> list[str]:
         """The likeliest speaker of each recording `(time,)`."""
         if not len(clips):
             return []
@@ -118,7 +121,7 @@ class SpeakerClassifier:
         return np.stack([describe_speech(audio, self._sample_rate) for audio in clips])
 
 
-def _model(speakers: int, seed: int) -> Any:
+def _model(speakers: int, seed: int) -> "keras.Model":
     import keras
 
     start = keras.initializers.GlorotUniform(seed)
@@ -138,13 +141,23 @@ def _model(speakers: int, seed: int) -> Any:
 
 
 def _fit(
-    model: Any,
+    model: "keras.Model",
     rows: np.ndarray,
     labels: np.ndarray,
     train: np.ndarray,
     held: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
+    """Fit the model to rows `(clips, FEATURES)` until it no longer improves on those held out.
+
+    Args:
+        model: the model.
+        rows: features of all clips.
+        labels: indices of their speakers, `(clips,)`.
+        train: indices of the clips to fit to.
+        held: indices of the clips that are held out.
+        rng: random generator of the order.
+    """
     best, kept, since = np.inf, model.get_weights(), 0
     for _ in range(_EPOCHS):
         order = rng.permutation(train)
@@ -160,11 +173,16 @@ def _fit(
     model.set_weights(kept)
 
 
-def chance_of_targets(heard: Sequence[str], targets: Sequence[str]) -> float:
-    """Share that would be heard as their targets were the targets shuffled, on average.
+def chance_of_targets(recognized: Sequence[str], targets: Sequence[str]) -> float:
+    """The share that would be recognized as their targets if the targets were shuffled.
 
-    `sum_s n_heard(s) n_target(s) / n^2`: what a system reaches that sounds like the same speakers
-    as often, but whatever it was asked for.
+    `sum_s n_recognized(s) n_target(s) / n^2` is what a system reaches that gives the same voices as
+    often, regardless of the targets.
+
+    Args:
+        recognized: recognized speaker of each conversion.
+        targets: target of each conversion.
     """
-    heard, targets = np.asarray(heard), np.asarray(targets)
-    return float(sum((heard == s).mean() * (targets == s).mean() for s in np.unique(targets)))
+    recognized, targets = np.asarray(recognized), np.asarray(targets)
+    shares = ((recognized == s).mean() * (targets == s).mean() for s in np.unique(targets))
+    return float(sum(shares))

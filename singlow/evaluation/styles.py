@@ -1,45 +1,50 @@
 """A small classifier of two groups of singers, by their mel cepstra."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from singlow.errors import DataError
 from singlow.evaluation.measures import mel_cepstra, mel_spectrum, sounding
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 LEAST_CLIPS = 4
 _FOLDS = 5
 
 
 def describe_clip(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mean and deviation of the mel cepstra and deviation of their steps, over what sounds.
+    """Mean and deviation of the mel cepstra and deviation of their steps, over frames with sound.
+
+    Loudness and duration do not change these features, pitch changes them little.
 
     Args:
         audio: `(time,)`.
         sample_rate: Hz.
 
     Returns:
-        `(39,)`; level and duration are not in it, pitch hardly.
+        `(39,)`.
     """
     spectrum = mel_spectrum(audio, sample_rate)
-    heard = sounding(spectrum)
+    sounds = sounding(spectrum)
     cepstra = mel_cepstra(spectrum)
     steps = np.diff(cepstra, axis=0, prepend=cepstra[:1])
-    rows = cepstra[heard].mean(axis=0), cepstra[heard].std(axis=0), steps[heard].std(axis=0)
+    rows = cepstra[sounds].mean(axis=0), cepstra[sounds].std(axis=0), steps[sounds].std(axis=0)
     return np.concatenate(rows)
 
 
 class Classifier:
-    """Logistic regression on `describe_clip`, calibrated on clips it was not fitted to.
+    """Logistic regression on `describe_clip`, calibrated on clips that it was not fitted to.
 
     Args:
-        source: recordings `(time,)` of one group.
-        target: of the other.
+        source: recordings of one group, `(time,)` each.
+        target: recordings of the other group.
         sample_rate: Hz of all.
 
     Attributes:
-        accuracy: of cross-validation: every clip is told by a classifier that did not see it.
+        accuracy: share of clips that are classified correctly in cross-validation.
 
     Raises:
         DataError: a group has fewer than 4 clips.
@@ -53,7 +58,7 @@ class Classifier:
         fewest = min(len(source), len(target))
         if fewest < LEAST_CLIPS:
             raise DataError(
-                f"Expected at least {LEAST_CLIPS} clips of either side to tell them apart. "
+                f"Expected at least {LEAST_CLIPS} clips of either side for a classifier. "
                 f"Received: {fewest}; add recordings."
             )
         rows = np.stack([describe_clip(audio, sample_rate) for audio in [*source, *target]])
@@ -67,16 +72,16 @@ class Classifier:
         self._model.fit(rows, sides)
 
     def score(self, audio: np.ndarray) -> float:
-        """Log-odds of the target: positive where `audio` sounds like it."""
+        """Log-odds of the target for `audio` `(time,)`: positive if it sounds like the target."""
         return float(self._model.decision_function([describe_clip(audio, self._rate)])[0])
 
     def position(self, audio: np.ndarray) -> float:
-        """The score on a scale where clips of the source have 0 on average, of the target 1."""
+        """The score on a scale on which clips of the source have mean 0, of the target mean 1."""
         begin, end = self._ends
-        return (self.score(audio) - begin) / (end - begin)
+        return float((self.score(audio) - begin) / (end - begin))
 
 
-def _model() -> Any:
+def _model() -> "Pipeline":
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

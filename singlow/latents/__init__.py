@@ -1,1 +1,1 @@
-"""Recordings as latents."""
+"""Work on the latents of recordings: migration, interpolation, projection."""

@@ -1,57 +1,136 @@
-"""Songs between songs, and songs around a song."""
+"""Recordings between two recordings, and variations of one."""
 
-from collections.abc import Collection, Iterator
-from typing import Any
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from singlow.audio import load_audio, write_audio
+from singlow.errors import UsageError
+from singlow.latents.approach import approach
 from singlow.latents.codes import encode_song
-from singlow.latents.features import smooth_power
+from singlow.latents.contour import smooth_power
 from singlow.latents.methods import check_levels, slerp
-from singlow.latents.migrate import approach
+from singlow.progress import progress
+from singlow.runs.opening import open_run, require_no_inputs
+
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
+    from singlow.runs.opening import TrainedRun
+
+PathLike = str | os.PathLike
+Inputs = Mapping[str, np.ndarray]  # of one item: a batch of 1
+MOST_STEPS = 1000
+
+
+def interpolate(
+    run: "TrainedRun | PathLike",
+    first: PathLike,
+    second: PathLike,
+    steps: int = 5,
+    output: PathLike = "interpolated",
+) -> list[Path]:
+    """Write the recordings that lie between two in a run's latents, both ends included.
+
+    Args:
+        run: a trained run, its name under checkpoints/ or its path.
+        first: a recording.
+        second: another recording.
+        steps: number of recordings, from 2 to 1000.
+        output: a folder.
+
+    Returns:
+        The files, in order.
+
+    Raises:
+        UsageError: the number of steps is out of its range.
+        DataError: a recording cannot be read.
+    """
+    check_steps(steps)
+    opened = open_run(run)
+    require_no_inputs(opened, "use convert")
+    rate, channels = opened.flow.signal.sample_rate, opened.flow.signal.channels
+    ends = [load_audio(path, rate, channels)[0] for path in (first, second)]
+    paths = [Path(output) / name for name in step_names(first, second, steps)]
+    with progress("Interpolating", steps) as advance:
+        for path, audio in zip(paths, between(opened.coder, *ends, steps), strict=True):
+            write_audio(path, audio, rate, subtype="FLOAT")
+            advance()
+    return paths
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a number of steps that `interpolate` does not take.
+
+    Raises:
+        UsageError: it is not from 2 to 1000.
+    """
+    if not 2 <= steps <= MOST_STEPS:
+        raise UsageError(f"Expected steps from 2 to {MOST_STEPS}. Received: {steps}.")
+
+
+def step_names(first: PathLike, second: PathLike, steps: int) -> list[str]:
+    """The names of the files that `interpolate` writes."""
+    return [f"{i:03d}-{Path(first).stem}-{Path(second).stem}.wav" for i in range(steps)]
 
 
 def towards(
-    flow: Any,
+    flow: "Flow",
     audio: np.ndarray,
     other: np.ndarray,
     strength: float,
     levels: Collection[int] | None = None,
+    inputs: Inputs | None = None,
 ) -> np.ndarray:
-    """Audio `(time, channels)` moved along the sphere towards the latents of another recording.
+    """Move audio along the sphere towards the latents of another recording.
 
-    The other, repeated or cut to the length of `audio`, lends its latents, not its loudness.
+    The other recording, repeated or cut to the length of `audio`, gives its latents, but not its
+    loudness.
 
     Args:
-        flow: any flow on audio.
-        audio: at the flow's rate.
-        other: at the flow's rate.
-        strength: 0 is `audio`; 1 is where the other's latents are reached.
-        levels: which to move, 0 the finest; all when None.
+        flow: a flow on audio.
+        audio: `(time, channels)` at the flow's rate.
+        other: `(time, channels)` at the flow's rate.
+        strength: 0 is `audio`; 1 reaches the other's latents.
+        levels: indices of the levels to move, 0 the finest; all when None.
+        inputs: the flow's inputs for one item, a batch of 1.
+
+    Raises:
+        UsageError: a level is unknown.
     """
-    check_levels(levels, flow.levels)
-    song = encode_song(flow, audio)
-    lent = encode_song(flow, np.resize(other, audio.shape))
+    check_levels(levels, flow.num_levels)
+    song = encode_song(flow, audio, inputs)
+    end = encode_song(flow, np.resize(other, audio.shape), inputs)
     goal = [
-        slerp(z, end, strength) if levels is None or level in levels else z
-        for level, (z, end) in enumerate(zip(song.latents, lent.latents, strict=True))
+        slerp(z, its, strength) if levels is None or level in levels else z
+        for level, (z, its) in enumerate(zip(song.latents, end.latents, strict=True))
     ]
-    return approach(flow, audio, song, goal, 1.0 if strength else 0.0)
+    return approach(flow, audio, song, goal, 1.0 if strength else 0.0, inputs=inputs)
 
 
-def interpolate(
-    flow: Any, first: np.ndarray, second: np.ndarray, steps: int
+def between(
+    flow: "Flow",
+    first: np.ndarray,
+    second: np.ndarray,
+    steps: int,
+    inputs: Inputs | None = None,
 ) -> Iterator[np.ndarray]:
-    """`steps` recordings from one to another, both among them, along the sphere of their latents.
+    """Recordings from one to another, both included, along the sphere of their latents.
 
-    Each lasts `(1 - s) len(first) + s len(second)` rounded and has the power
-    `(1 - s) power(first) + s power(second)`; the shorter is followed by silence.
+    The recording at share s lasts `(1 - s) len(first) + s len(second)` samples and has the power
+    `(1 - s) power(first) + s power(second)`; silence follows the shorter of the two.
 
     Args:
-        flow: any flow on audio.
+        flow: a flow on audio.
         first: `(time, channels)` at the flow's rate.
-        second: likewise.
-        steps: how many, at least 2.
+        second: `(time, channels)` at the flow's rate.
+        steps: number of recordings, at least 2.
+        inputs: the flow's inputs for one item, a batch of 1.
+
+    Yields:
+        `(time, channels)` float32.
 
     Raises:
         ValueError: there are fewer than 2 steps.
@@ -59,47 +138,46 @@ def interpolate(
     if steps < 2:
         raise ValueError(f"Expected at least 2 steps. Received: {steps}.")
     length = max(len(first), len(second))
-    ends = [_lengthened(audio, length) for audio in (first, second)]
-    songs = [encode_song(flow, audio) for audio in ends]
-    for strength in map(float, np.linspace(0, 1, steps)):
+    ends = [np.pad(audio, ((0, length - len(audio)), (0, 0))) for audio in (first, second)]
+    songs = [encode_song(flow, audio, inputs) for audio in ends]
+    for share in map(float, np.linspace(0, 1, steps)):
 
-        def power(width: int, share: float = strength) -> np.ndarray:
+        def power(width: int, share: float = share) -> np.ndarray:
             return (1 - share) * smooth_power(ends[0], width) + share * smooth_power(ends[1], width)
 
         pairs = zip(songs[0].latents, songs[1].latents, strict=True)
-        goal = [slerp(a, b, strength) for a, b in pairs]
-        near = int(strength > 0.5)
-        far = 0.0 if strength in (0.0, 1.0) else 1.0
-        between = approach(flow, ends[near], songs[near], goal, far, power)
-        yield between[: round((1 - strength) * len(first) + strength * len(second))]
+        goal = [slerp(a, b, share) for a, b in pairs]
+        nearer = int(share > 0.5)
+        strength = 0.0 if share in (0.0, 1.0) else 1.0
+        audio = approach(flow, ends[nearer], songs[nearer], goal, strength, power, inputs)
+        yield audio[: round((1 - share) * len(first) + share * len(second))]
 
 
-def around(flow: Any, audio: np.ndarray, temperature: float, seed: int | None = None) -> np.ndarray:
-    """A recording drawn from around another: `sqrt(1 - t^2) z + t noise`, as loud as it.
-
-    Temperature 0 is the recording, 1 knows nothing of it but its loudness.
+def around(
+    flow: "Flow",
+    audio: np.ndarray,
+    temperature: float,
+    seed: int | None = None,
+    inputs: Inputs | None = None,
+) -> np.ndarray:
+    """Draw a variation of a recording, `sqrt(1 - t^2) z + t noise`, with the same loudness.
 
     Args:
-        flow: any flow on audio.
+        flow: a flow on audio.
         audio: `(time, channels)` at the flow's rate.
-        temperature: t, from 0 to 1.
-        seed: of the noise.
+        temperature: t, from 0, the recording itself, to 1, which keeps its loudness alone.
+        seed: random seed of the noise.
+        inputs: the flow's inputs for one item, a batch of 1.
 
     Raises:
         ValueError: the temperature is out of its range.
     """
     if not 0 <= temperature <= 1:
         raise ValueError(f"Expected a temperature from 0 to 1. Received: {temperature}.")
-    song = encode_song(flow, audio)
+    song = encode_song(flow, audio, inputs)
     rng = np.random.default_rng(seed)
-    goal = [_noisy(z, temperature, rng) for z in song.latents]
-    return approach(flow, audio, song, goal, 1.0 if temperature else 0.0)
-
-
-def _noisy(z: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:
-    noise = rng.standard_normal(z.shape, np.float32)
-    return np.sqrt(1 - temperature**2) * z + temperature * noise
-
-
-def _lengthened(audio: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(audio, ((0, length - len(audio)), (0, 0)))
+    goal = [
+        np.sqrt(1 - temperature**2) * z + temperature * rng.standard_normal(z.shape, np.float32)
+        for z in song.latents
+    ]
+    return approach(flow, audio, song, goal, 1.0 if temperature else 0.0, inputs=inputs)

@@ -1,15 +1,82 @@
 """Ways to move latents from the features of one group of clips to those of another."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from singlow.errors import UsageError
-from singlow.latents.features import Features, Level
-from singlow.latents.transport import transport
+from singlow.latents.features import WINDOW, Features, Level, taper
 
 Method = Callable[[np.ndarray, Level, Level], np.ndarray]
+"""From latents `(frames, channels)`, and the levels of source and target, to moved latents."""
+
+_BLOCK = 1 << 10  # windows that are transformed at a time
+
+
+def transport_maps(source: Level, target: Level) -> np.ndarray:
+    """The maps that carry one stationary Gaussian process to another, one for each frequency.
+
+    `T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` with the cross-spectra A and B of `source` and
+    `target`: of all linear maps with `T A T* = B` the one that moves the latents least.
+
+    Returns:
+        `(frequencies, channels, channels)`, each Hermitian and positive definite.
+
+    References:
+        Olkin and Pukelsheim, The distance between two random vectors with given dispersion
+        matrices, 1982; Takatsu, Wasserstein geometry of Gaussian measures, 2011.
+    """
+    root = _power(source.spectra, 0.5)
+    inverse = _power(source.spectra, -0.5)
+    return inverse @ _power(root @ target.spectra @ root, 0.5) @ inverse
+
+
+def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:
+    """Powers of Hermitian matrices, whose eigenvalues are at least a millionth of the largest."""
+    values, vectors = np.linalg.eigh(matrices)
+    values = np.maximum(values, 1e-6 * values[..., -1:]) ** exponent
+    return (vectors * values[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+
+
+def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
+    """Give latents the cross-spectra of `target` in place of those of `source`.
+
+    The mean stays: the mean of a raw-audio flow's latents is a pattern that every frame repeats,
+    and a difference of means is audible as a tone. The maps are applied in overlapping windows,
+    which leave no joins, and in blocks, which bound memory.
+
+    Args:
+        z: `(frames, channels)`.
+        source: features of what the latents sound like.
+        target: features of what they become.
+    """
+    maps, half, length = transport_maps(source, target), WINDOW // 2, len(z)
+    moved, ends = np.empty_like(z), np.zeros((half, z.shape[1]))
+    starts = np.arange(-half, length, half)
+    for part in np.array_split(starts, -(-len(starts) // _BLOCK)):
+        size = half * len(part)
+        first, stop = max(part[0], 0), min(part[0] + size, length)
+        around = z[first : stop + half] - source.mean
+        missing = part[0] + size + half - first - len(around)
+        around = np.pad(around, ((first - part[0], missing), (0, 0)))
+        places = (part - part[0])[:, None] + np.arange(WINDOW)
+        transforms = np.fft.rfft(around[places] * taper()[:, None], axis=1)
+        transforms = np.einsum("kab,nkb->nka", maps, transforms)
+        windows = np.fft.irfft(transforms, WINDOW, axis=1) * taper()[:, None]
+        # Overlap-add: the first halves of the windows, and the second halves half a window later.
+        joined = windows[:, :half].reshape(size, -1)
+        joined[:half] += ends
+        joined[half:] += windows[:-1, half:].reshape(size - half, -1)
+        ends = windows[-1, half:]
+        moved[first:stop] = joined[first - part[0] :][: stop - first] + source.mean
+    return moved
+
+
+def moments(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
+    """`(z - mean_source) deviation_target / deviation_source + mean_target`, channel by channel."""
+    scale = target.deviation / source.deviation
+    return ((z - source.mean) * scale + target.mean).astype(z.dtype)
 
 
 def difference(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
@@ -22,14 +89,8 @@ def difference(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
 
 
 def midpoint(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """`(z + mean_target) / 2`: what the original SinGlow does, nearly temperature 0.5."""
+    """`(z + mean_target) / 2`: the original SinGlow's method, close to temperature 0.5."""
     return ((z + target.mean) / 2).astype(z.dtype)
-
-
-def moments(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """`(z - mean_source) deviation_target / deviation_source + mean_target`, channel by channel."""
-    scale = target.deviation / source.deviation
-    return ((z - source.mean) * scale + target.mean).astype(z.dtype)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -43,20 +104,20 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 
 
 def move(
-    latents: list[np.ndarray],
+    latents: Sequence[np.ndarray],
     source: Features,
     target: Features,
     method: str = "transport",
     levels: Collection[int] | None = None,
-) -> list[np.ndarray]:
-    """Latents moved all of the way; those of a group moved to itself stay as they are.
+) -> Sequence[np.ndarray]:
+    """Move latents from `source` to `target`; if these are the same object, nothing changes.
 
     Args:
-        latents: finest first, each `(time, channels)`.
-        source: features of those they sound like.
-        target: features of those they are to sound like.
+        latents: finest first, each `(frames, channels)`.
+        source: features of what they sound like.
+        target: features of what they become.
         method: a name in `METHODS`.
-        levels: which to move, 0 the finest; all when None.
+        levels: indices of the levels to move, 0 the finest; all when None.
 
     Raises:
         UsageError: the method or a level is unknown.
@@ -67,7 +128,9 @@ def move(
     if source is target:
         return latents
     return [
-        METHODS[method](z, source.levels[i], target.levels[i]) if _moves(i, levels) else z
+        METHODS[method](z, source.levels[i], target.levels[i])
+        if levels is None or i in levels
+        else z
         for i, z in enumerate(latents)
     ]
 
@@ -75,12 +138,12 @@ def move(
 def slerp(z: np.ndarray, other: np.ndarray, strength: float) -> np.ndarray:
     """`(sin((1 - s) a) z + sin(s a) other) / sin a` with `a` the angle between the two.
 
-    The way along the sphere: in between, latents keep the norm that the flow expects of them.
+    This is the path along the sphere, on which latents keep the norm that the flow expects.
 
     Args:
-        z: `(time, channels)`.
-        other: of the same shape.
-        strength: 0 is `z`, 1 is `other`.
+        z: `(frames, channels)`.
+        other: latents of the same shape.
+        strength: s; 0 gives `z`, 1 gives `other`.
 
     References:
         White, Sampling Generative Networks, 2016, https://arxiv.org/abs/1609.04468
@@ -96,15 +159,15 @@ def slerp(z: np.ndarray, other: np.ndarray, strength: float) -> np.ndarray:
 def check_levels(levels: Collection[int] | None, count: int) -> None:
     """Refuse levels that a flow does not have.
 
+    Args:
+        levels: indices of levels, 0 the finest.
+        count: number of the flow's levels.
+
     Raises:
-        UsageError: there is no such level; the message says which there are.
+        UsageError: a level is not in this range; the message names the range.
     """
     for level in levels or ():
         if not 0 <= level < count:
             raise UsageError(
                 f"Expected levels from 0 (the finest) to {count - 1}. Received: {level}."
             )
-
-
-def _moves(level: int, levels: Collection[int] | None) -> bool:
-    return levels is None or level in levels

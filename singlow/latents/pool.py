@@ -1,19 +1,24 @@
-"""Latents of recordings pooled over time: one point a stretch of a few seconds."""
+"""Latents of recordings pooled over time: a point for each stretch of a few seconds."""
 
 import dataclasses
 import itertools
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from singlow.audio import root_mean_square
+from singlow.audio import root_mean_square, to_channels
 from singlow.data.feed.recordings import Recording
-from singlow.errors import DataError
+from singlow.errors import DataError, warn
 from singlow.latents.codes import encode_song
-from singlow.latents.features import QUIET, smooth_power
+from singlow.latents.contour import smooth_power
+from singlow.latents.features import QUIET
+from singlow.names import shown
+from singlow.progress import Report
+
+if TYPE_CHECKING:
+    from singlow.models.flow import Flow
 
 STATISTICS = ("mean", "log variance")
 LEAST_FRAMES = 8  # of the coarsest level, in a stretch
@@ -27,14 +32,14 @@ class Points:
     """Stretches of recordings as points.
 
     Attributes:
-        values: `(points, features)`: mean and log variance over time of every channel.
-        blocks: `(level, statistic)` of every feature, level 0 finest.
-        loudness: `(points, 1)`, dB: what the sound's level alone tells.
-        spectrum: `(points, bands)`, dB: the mean spectrum of the sound itself.
-        ids: of the recordings, with names as they can be shown.
-        origins: of the songs that they are segments of.
-        singers: names.
-        styles: "" where nobody said.
+        values: mean and log variance over time of every channel, `(points, features)`.
+        blocks: `(level, statistic)` of every feature, level 0 the finest.
+        loudness: rms of the sound in dBFS, `(points, 1)`.
+        spectrum: mean power spectrum of the sound in dB, `(points, bands)`.
+        ids: names of the recordings, as they are printed.
+        origins: names of the recordings whose segments they are.
+        singers: names of the singers.
+        styles: names of the styles; "" where a style is unknown.
     """
 
     values: np.ndarray
@@ -50,156 +55,165 @@ class Points:
         return len(self.values)
 
     def block(self, level: int | None = None, statistic: str | None = None) -> np.ndarray:
-        """The features of a level, of a statistic, or of both."""
+        """The features of a level, of a statistic, or of both: `(points, selected)`."""
         wanted = [level in (None, k) and statistic in (None, name) for k, name in self.blocks]
         return self.values[:, wanted]
 
     @property
     def styled(self) -> bool:
-        """Whether every point has a style, and there are two."""
+        """Whether every point has a style, and there are at least two styles."""
         return bool((self.styles != "").all()) and len(np.unique(self.styles)) > 1
 
     @property
-    def levels(self) -> int:
-        """Of the flow."""
+    def num_levels(self) -> int:
+        """Number of levels of the flow."""
         return 1 + max(level for level, _ in self.blocks)
 
 
-def pool(z: np.ndarray) -> np.ndarray:
-    """`[mean_t z, log var_t z]` of latents `(time, channels)`: `(2 channels,)`.
+class _Stretch(NamedTuple):
+    """A stretch of a recording: its pooled latents, rms in dBFS and spectrum in dB."""
 
-    A waveform's sign says little, so means of a raw-audio flow's latents nearly vanish; their
-    variances say where the flow was surprised more or less than by its training data.
+    recording: Recording
+    values: np.ndarray
+    loudness: float
+    spectrum: np.ndarray
+
+
+def pool(z: np.ndarray) -> np.ndarray:
+    """`[mean_t z, log var_t z]` of latents `(frames, channels)`: `(2 channels,)`.
+
+    The sign of a waveform carries little information, so the means of a raw-audio flow's latents
+    are close to zero. The variances show where the flow predicts a recording better or worse than
+    its training data.
     """
     return np.concatenate([z.mean(axis=0), np.log(z.var(axis=0) + 1e-12)])
 
 
 def pool_recordings(
-    flow: Any,
+    flow: "Flow",
     recordings: Sequence[Recording],
     seconds: float = 5.0,
-    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    report: Report = warn,
     done: Callable[[], None] = lambda: None,
 ) -> Points:
-    """Encode recordings and pool each over stretches of about `seconds`.
+    """Encode recordings and pool the latents of each over stretches of about `seconds`.
 
-    Padding and silent places are left out: a flow makes a standard normal of silence whoever is
-    silent, so that pooling over it would tell how much of it there is.
+    Padding and silence are left out: a flow encodes silence as standard normal noise, whoever is
+    silent, so that pooling over it would measure how much of it there is.
 
     Args:
-        flow: any flow on audio.
-        recordings: with labels.
-        seconds: of a stretch; a recording shorter than one and a half is one stretch.
-        report: receives a line for what is left out: what cannot be read, is silent or too short,
-            and singers with too few recordings.
+        flow: a flow on audio.
+        recordings: recordings with labels.
+        seconds: length of a stretch; a recording shorter than one and a half is one stretch.
+        report: receives a line for each recording that cannot be read, is silent or too short, and
+            for each singer with too few recordings.
         done: called after every recording.
 
     Raises:
-        DataError: too few are left, or a latent is not finite.
+        DataError: too few recordings are left, or a latent is not finite.
     """
-    rows: list[tuple[Recording, np.ndarray, float, np.ndarray]] = []
+    stretches: list[_Stretch] = []
     for recording in recordings:
         try:
-            audio = recording.read()
-            pooled = _stretches(flow, audio, seconds, recording.id)
+            stretches += _stretches(flow, recording, seconds)
         except DataError as error:
             report(f"Left out: {error}")
-        else:
-            rows += [(recording, *parts) for parts in pooled]
         done()
-    rows = _enough(rows, report)
-    values, loudness, spectra = (np.stack([row[k] for row in rows]) for k in (1, 2, 3))
+    stretches = _of_known_singers(stretches, report)
+    values = np.stack([stretch.values for stretch in stretches])
     if not np.isfinite(values).all():
-        bad = next(row[0].id for row in rows if not np.isfinite(row[1]).all())
+        bad = next(s.recording.id for s in stretches if not np.isfinite(s.values).all())
         raise DataError(
             f"{bad}: Expected finite latents. Received: NaN or infinite; run python3 -m singlow "
             "check on the run, or use an earlier --epoch."
         )
-    shapes = flow.bijection.latent_shape((1, flow.multiple, flow.channels))
-    channels = [shape[-1] for shape in (shapes if isinstance(shapes, list) else [shapes])]
+    channels = [shape[-1] for shape in flow.latent_shapes(1, flow.multiple)]
     names = {
-        key: np.array([_printable(getattr(row[0], key)) for row in rows])
+        f"{key}s": np.array([shown(getattr(s.recording, key)) for s in stretches])
         for key in ("id", "origin", "singer", "style")
     }
-    return Points(
-        values,
-        [
-            (level, statistic)
-            for level, count in enumerate(channels)
-            for statistic in STATISTICS
-            for _ in range(count)
-        ],
-        loudness[:, None],
-        spectra,
-        **{f"{key}s": found for key, found in names.items()},
-    )
+    blocks = [
+        (level, statistic)
+        for level, count in enumerate(channels)
+        for statistic in STATISTICS
+        for _ in range(count)
+    ]
+    loudness = np.array([[stretch.loudness] for stretch in stretches])
+    spectra = np.stack([stretch.spectrum for stretch in stretches])
+    return Points(values, blocks, loudness, spectra, **names)
 
 
-def _stretches(
-    flow: Any, audio: np.ndarray, seconds: float, name: str
-) -> list[tuple[np.ndarray, float, np.ndarray]]:
-    """Pooled latents, level in dB and spectrum of every stretch with sound in it."""
+def _stretches(flow: "Flow", recording: Recording, seconds: float) -> list[_Stretch]:
+    """The stretches of a recording that are not silent.
+
+    Raises:
+        DataError: the recording cannot be read, is too short or has too little sound.
+    """
+    audio, rate = recording.read(), flow.signal.sample_rate
     shortest = LEAST_FRAMES * flow.multiple
     if len(audio) < shortest:
         raise DataError(
-            f"{name}: too short: {len(audio)} samples, expected at least {shortest} at "
-            f"{flow.sample_rate} Hz."
+            f"{recording.id}: too short: {len(audio)} samples, expected at least {shortest} at "
+            f"{rate} Hz."
         )
-    count = max(1, min(round(len(audio) / (seconds * flow.sample_rate)), len(audio) // shortest))
+    count = max(1, min(round(len(audio) / (seconds * rate)), len(audio) // shortest))
     bounds = [len(audio) * k // count for k in range(count + 1)]
-    power = smooth_power(audio, flow.sample_rate // 50)
+    power = smooth_power(audio, rate // 50)
     if power.max() < SILENCE:
-        raise DataError(f"{name}: has no sound: nowhere above {10 * np.log10(SILENCE):.0f} dBFS.")
+        raise DataError(f"{recording.id}: has no sound above {10 * np.log10(SILENCE):.0f} dBFS.")
     quiet = power.max() * 10 ** (-QUIET / 10)
-    sounds, found = power > quiet, []
+    sounds, kept = power > quiet, []
     latents = encode_song(flow, audio).latents
     padded = -(-len(audio) // flow.multiple) * flow.multiple
     for start, stop in itertools.pairwise(bounds):
         sound = audio[start:stop]
-        heard = [_frames(sounds, start, stop, padded, len(z)) for z in latents]
-        if min(map(len, heard)) < LEAST_FRAMES // 2 or root_mean_square(sound) ** 2 <= quiet:
+        frames = [_sounding_frames(sounds, start, stop, padded, len(z)) for z in latents]
+        if min(map(len, frames)) < LEAST_FRAMES // 2 or root_mean_square(sound) ** 2 <= quiet:
             continue
-        pooled = [pool(z[frames]) for z, frames in zip(latents, heard, strict=True)]
-        level = 20 * np.log10(root_mean_square(sound[sounds[start:stop]]))
-        found.append((np.concatenate(pooled), level, mean_spectrum(sound.mean(axis=1))))
-    if not found:
-        raise DataError(f"{name}: has too little sound to be pooled.")
-    return found
+        values = np.concatenate([pool(z[own]) for z, own in zip(latents, frames, strict=True)])
+        loudness = 20 * np.log10(root_mean_square(sound[sounds[start:stop]]))
+        spectrum = mean_spectrum(to_channels(sound, 1)[:, 0])
+        kept.append(_Stretch(recording, values, loudness, spectrum))
+    if not kept:
+        raise DataError(f"{recording.id}: has too little sound for pooling.")
+    return kept
 
 
-def _frames(sounds: np.ndarray, start: int, stop: int, padded: int, count: int) -> np.ndarray:
-    """Which of `count` frames over `padded` samples have a middle that sounds in a stretch."""
+def _sounding_frames(
+    sounds: np.ndarray, start: int, stop: int, padded: int, count: int
+) -> np.ndarray:
+    """Indices of the frames, `count` over `padded` samples, whose middles sound in a stretch."""
     middles = (2 * np.arange(count) + 1) * padded // (2 * count)
     within = np.flatnonzero((middles >= start) & (middles < stop))
     return within[sounds[middles[within]]]
 
 
 def mean_spectrum(sound: np.ndarray) -> np.ndarray:
-    """Mean power of sound `(time,)` in 32 bands of equal width, dB."""
+    """Mean power of sound `(time,)` in 32 bands of equal width, dB: `(32,)`."""
     size = 8 * _BANDS
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, (0, size)), size)[:: size // 2]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size)))).mean(axis=0)
     return 10 * np.log10(power[1:].reshape(_BANDS, -1).mean(axis=1) + 1e-12)
 
 
-def _enough(rows: list[tuple], report: Callable[[str], None]) -> list[tuple]:
-    """The points of singers with enough recordings."""
-    pairs = {(row[0].singer, row[0].origin) for row in rows}
+def _of_known_singers(stretches: list[_Stretch], report: Report) -> list[_Stretch]:
+    """The stretches of singers with enough recordings.
+
+    Raises:
+        DataError: there are too few such singers.
+    """
+    pairs = {(stretch.recording.singer, stretch.recording.origin) for stretch in stretches}
     counts = Counter(singer for singer, _ in pairs)
     few = sorted(singer for singer, count in counts.items() if count < LEAST_RECORDINGS)
     if len(counts) - len(few) < LEAST_SINGERS:
-        told = ", ".join(f"{singer} {counts[singer]}" for singer in sorted(counts)[:8]) or "none"
+        listed = ", ".join(f"{shown(s)} {counts[s]}" for s in sorted(counts)[:8]) or "none"
         raise DataError(
             f"Expected at least {LEAST_SINGERS} singers of {LEAST_RECORDINGS} recordings each. "
-            f"Received: {told}. Add recordings, in a folder a singer or as SINGER=FILE."
+            f"Received: {listed}. Add recordings, in a folder for each singer or as SINGER=FILE."
         )
     for singer in few:
         report(
-            f"Left out: singer {singer}: {counts[singer]} recording(s), expected at least "
+            f"Left out: singer {shown(singer)}: {counts[singer]} recording(s), expected at least "
             f"{LEAST_RECORDINGS}."
         )
-    return [row for row in rows if row[0].singer not in few]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return [stretch for stretch in stretches if stretch.recording.singer not in few]

@@ -1,8 +1,8 @@
-"""How well labels can be told by a linear probe that never sees what it is tried on.
+"""How well a linear probe predicts labels of points that it was not fitted to.
 
-A probe is a linear discriminant with Ledoit and Wolf's shrunk covariance and equal priors; its
-accuracy is balanced, the mean over labels of the share that is named rightly, so that chance is one
-in the number of labels whatever their counts.
+A probe is a linear discriminant with Ledoit and Wolf's shrunk covariance and equal priors. Its
+accuracy is balanced: the mean over labels of the share of points that are predicted correctly.
+Chance is then one in the number of labels, whatever their counts.
 
 References:
     Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004,
@@ -15,16 +15,23 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-Fold = np.ndarray  # which points are held out
-FOLDS, COMBINATIONS, GROUPINGS = 5, 20, 100
+Fold = np.ndarray
+"""Which points are held out, `(points,)` bool."""
+
+FOLDS, COMBINATIONS = 5, 20
 
 
 class Discriminant:
-    """Linear discriminants of standardised points: `w_c = S^-1 m_c`, S shrunk and within labels.
+    """Linear discriminants of standardised points, `w_c = S^-1 m_c`.
+
+    `m_c` is the mean of the points with label c, and S the shrunk covariance within labels.
 
     Args:
-        seen: `(points, features)`.
-        labels: of the points.
+        seen: points to fit to, `(points, features)`.
+        labels: label of each point, `(points,)`.
+
+    Attributes:
+        labels: the distinct labels, sorted.
     """
 
     def __init__(self, seen: np.ndarray, labels: np.ndarray) -> None:
@@ -48,65 +55,78 @@ class Discriminant:
     def _standardised(self, points: np.ndarray) -> np.ndarray:
         return (points - self._mean) / self._deviation
 
-    def name(self, points: np.ndarray) -> np.ndarray:
-        """The likeliest label of each of `(points, features)`."""
+    def predict(self, points: np.ndarray) -> np.ndarray:
+        """The likeliest label of each of the points `(points, features)`."""
         scores = self._standardised(points) @ self._weights - self._offsets
         return self.labels[scores.argmax(axis=1)]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """`(points, labels - 1 or features)`: where labels differ most first, in deviations."""
+        """The points `(points, features)` along the directions in which labels differ most.
+
+        Returns:
+            `(points, min(labels - 1, features))`, in standard deviations within labels.
+        """
         return self._standardised(points) @ self._axes
 
 
-def balanced_accuracy(labels: np.ndarray, named: np.ndarray) -> float:
-    """The mean over labels of the share of its points that is named rightly."""
-    return float(np.mean([np.mean(named[labels == label] == label) for label in np.unique(labels)]))
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean over labels of the share of their points that are predicted correctly."""
+    shares = [np.mean(predicted[labels == label] == label) for label in np.unique(labels)]
+    return float(np.mean(shares))
 
 
-def tell_singers(
+def singer_accuracy(
     values: np.ndarray, singers: np.ndarray, origins: np.ndarray, seed: int, centred: bool = False
 ) -> float:
-    """Accuracy for singers, whole recordings held out.
+    """Balanced accuracy for singers, with whole recordings held out.
 
     Args:
         values: `(points, features)`.
-        singers: of the points.
-        origins: the recordings they are of; all points of one are on one side.
-        seed: of the folds.
-        centred: take each singer's mean away first, measured on the recordings seen.
+        singers: singer of each point.
+        origins: recording of each point; all points of one are on one side.
+        seed: random seed of the folds.
+        centred: whether to subtract each singer's mean first, measured on the recordings that the
+            probe is fitted to.
     """
-    truth, named = [], []
+    truth, predicted = [], []
     for held in recording_folds(singers, origins, seed):
         x = centre(values, singers, ~held) if centred else values
         truth.append(singers[held])
-        named.append(Discriminant(x[~held], singers[~held]).name(x[held]))
-    return balanced_accuracy(np.concatenate(truth), np.concatenate(named))
+        predicted.append(Discriminant(x[~held], singers[~held]).predict(x[held]))
+    return balanced_accuracy(np.concatenate(truth), np.concatenate(predicted))
 
 
-def tell_styles(
+def style_accuracy(
     values: np.ndarray, styles: np.ndarray, singers: np.ndarray, seed: int, centred: bool = False
 ) -> float:
-    """Accuracy for styles, whole singers held out.
+    """Balanced accuracy for styles, with whole singers held out.
 
     Args:
         values: `(points, features)`.
-        styles: of the points.
-        singers: of the points.
-        seed: of the folds.
-        centred: take each singer's mean away first, the held-out singers' too: it needs no style.
+        styles: style of each point.
+        singers: singer of each point.
+        seed: random seed of the folds.
+        centred: whether to subtract each singer's mean first, also that of held-out singers, which
+            no style is needed for.
     """
     x = centre(values, singers) if centred else values
-    truth, named = [], []
+    truth, predicted = [], []
     for held in singer_folds(styles, singers, seed):
         truth.append(styles[held])
-        named.append(Discriminant(x[~held], styles[~held]).name(x[held]))
-    return balanced_accuracy(np.concatenate(truth), np.concatenate(named))
+        predicted.append(Discriminant(x[~held], styles[~held]).predict(x[held]))
+    return balanced_accuracy(np.concatenate(truth), np.concatenate(predicted))
 
 
 def centre(
     values: np.ndarray, singers: np.ndarray, measured: np.ndarray | None = None
 ) -> np.ndarray:
-    """Points less the mean of their singer's points, or of those `measured`."""
+    """Subtract each singer's mean.
+
+    Args:
+        values: `(points, features)`.
+        singers: singer of each point.
+        measured: which points the means are taken over, `(points,)` bool; all when None.
+    """
     result = values.copy()
     for singer in np.unique(singers):
         own = singers == singer
@@ -115,22 +135,22 @@ def centre(
 
 
 def recording_folds(singers: np.ndarray, origins: np.ndarray, seed: int) -> Iterator[Fold]:
-    """Up to five folds, in each some recordings of every singer held out."""
+    """Up to five folds, each of which holds out some recordings of every singer."""
     rng = np.random.default_rng(seed)
     fold = {}
-    dealt = {singer: np.unique(origins[singers == singer]) for singer in np.unique(singers)}
-    count = min(FOLDS, min(map(len, dealt.values())))
-    for singer, own in dealt.items():
+    recordings = {singer: np.unique(origins[singers == singer]) for singer in np.unique(singers)}
+    count = min(FOLDS, min(map(len, recordings.values())))
+    for singer, own in recordings.items():
         fold |= {(singer, origin): k % count for k, origin in enumerate(rng.permutation(own))}
-    turns = np.array([fold[pair] for pair in zip(singers, origins, strict=True)])
-    yield from (turns == k for k in range(count))
+    folds = np.array([fold[pair] for pair in zip(singers, origins, strict=True)])
+    yield from (folds == k for k in range(count))
 
 
 def singer_folds(styles: np.ndarray, singers: np.ndarray, seed: int = 0) -> Iterator[Fold]:
-    """Folds in which whole singers are held out.
+    """Folds that hold out whole singers.
 
-    Where every singer has one style, one singer of each style is held out in turn, in up to twenty
-    combinations; elsewhere one singer, or a tenth of them.
+    If every singer has one style, a fold holds out one singer of each style, in up to twenty
+    combinations. Otherwise it holds out one singer, or a tenth of them.
     """
     rng = np.random.default_rng(seed)
     names = np.unique(singers)
@@ -155,17 +175,20 @@ def nested(styles: np.ndarray, singers: np.ndarray) -> bool:
 
 
 def testable(styles: np.ndarray, singers: np.ndarray) -> bool:
-    """Whether styles can be told with whole singers held out: each needs two singers."""
+    """Whether styles can be probed with whole singers held out: each style needs two singers."""
     counts = [len(np.unique(singers[styles == style])) for style in np.unique(styles)]
     return len(counts) > 1 and min(counts) > 1 and any(True for _ in singer_folds(styles, singers))
 
 
 def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of `(b - a) / max(a, b)`: a the mean distance to one's own label, b to the nearest.
+    """The mean over points of `(b - a) / max(a, b)`.
+
+    a is a point's mean distance to the other points with its label, b that to the points with the
+    nearest other label.
 
     Args:
         distances: `(points, points)`.
-        labels: of the points; one that stands alone counts 0.
+        labels: label of each point; a point that is the only one with its label counts as 0.
 
     References:
         Rousseeuw, Silhouettes, 1987, https://doi.org/10.1016/0377-0427(87)90125-7
@@ -185,7 +208,7 @@ def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
 def shuffled_singers(
     singers: np.ndarray, origins: np.ndarray, count: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Singers dealt anew to the recordings, `count` times."""
+    """Yield the singers of the points, assigned to the recordings at random, `count` times."""
     rng = np.random.default_rng(seed)
     _, first, codes = np.unique(origins, return_index=True, return_inverse=True)
     for _ in range(count):
@@ -195,39 +218,41 @@ def shuffled_singers(
 def shuffled_styles(
     styles: np.ndarray, singers: np.ndarray, origins: np.ndarray, count: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Styles dealt anew: to the singers where each has one, else to a singer's own recordings.
+    """Yield the styles of the points, assigned at random, at most `count` times.
 
-    Few singers can be parted among the styles in few ways; then every other way comes once.
+    If every singer has one style, styles are assigned to singers. With few singers there are few
+    assignments; each other one then comes once. Otherwise styles are assigned to the recordings of
+    each singer.
     """
     rng = np.random.default_rng(seed)
     if not nested(styles, singers):
         keys = np.array([f"{s}\n{o}" for s, o in zip(singers, origins, strict=True)])
         _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
         for _ in range(count):
-            dealt = styles[first].copy()
+            shuffled = styles[first].copy()
             for singer in np.unique(singers):
                 own = np.flatnonzero(singers[first] == singer)
-                dealt[own] = rng.permutation(dealt[own])
-            yield dealt[codes]
+                shuffled[own] = rng.permutation(shuffled[own])
+            yield shuffled[codes]
         return
     _, first, codes = np.unique(singers, return_index=True, return_inverse=True)
-    for dealt in _groupings(styles[first], count, rng):
-        yield dealt[codes]
+    for shuffled in _groupings(styles[first], count, rng):
+        yield shuffled[codes]
 
 
 def _groupings(styles: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Other ways to part singers among styles; renamed styles part them the same way."""
+    """Yield other groupings of singers by styles; renamed styles give the same grouping."""
     seen = {_partition(styles)}
     for _ in range(20 * count):
-        dealt = rng.permutation(styles)
-        if (parted := _partition(dealt)) not in seen:
-            seen.add(parted)
-            yield dealt
+        shuffled = rng.permutation(styles)
+        if (partition := _partition(shuffled)) not in seen:
+            seen.add(partition)
+            yield shuffled
         if len(seen) > count:
             return
 
 
 def _partition(labels: np.ndarray) -> tuple[int, ...]:
-    """Which labels are equal, whatever they are called."""
+    """Labels as numbers in the order of their appearance."""
     order: dict[str, int] = {}
     return tuple(order.setdefault(label, len(order)) for label in labels.tolist())

@@ -1,118 +1,193 @@
-"""Pooled latents on a plane: principal components, linear discriminants, t-SNE."""
+"""Whether a run's latents separate singers or styles: figures, a picture, and TensorBoard files."""
 
-import dataclasses
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
-from singlow.latents import probe
-from singlow.latents.pool import Points
-from singlow.latents.separation import standardised
+from singlow.data.feed.recordings import (
+    Recording,
+    find_recordings,
+    label,
+    read_recordings,
+    spread,
+    texts_as_styles,
+)
+from singlow.data.store.dataset import INFO, SPLITS
+from singlow.errors import UsageError, warn
+from singlow.files import write_text
+from singlow.latents.planes import draw_planes, project_points
+from singlow.latents.pool import Points, pool_recordings
+from singlow.latents.probe import centre
+from singlow.latents.separation import Separation, separate, standardised
+from singlow.pictures import write_picture
+from singlow.progress import Report, progress
+from singlow.runs.data import prepare_data
+from singlow.runs.events import EventLog
+from singlow.runs.opening import open_run, require_no_inputs
 
-_LARGEST = 50  # dimensions that t-SNE is given
-_PERPLEXITY = 30.0
+if TYPE_CHECKING:
+    from singlow.runs.opening import TrainedRun
+
+PathLike = str | os.PathLike
+PICTURE, FIGURES = "latents.png", "figures.json"
+CONFIG, METADATA = "projector_config.pbtxt", "metadata.tsv"
+MOST, SHORTEST, LONGEST = 20000, 0.1, 3600.0  # recordings; seconds of a stretch
 
 
-@dataclasses.dataclass(frozen=True)
-class Plane:
-    """Points on a plane.
+@dataclass(frozen=True)
+class Projected:
+    """The result of `project`.
 
     Attributes:
-        name: of the method.
-        xy: `(points, 2)`.
-        axes: what stands along each.
-        unseen: which points a map that was fitted to labels has not seen; None where no labels
-            were used.
-        kin: what was parted into seen and unseen: recordings or singers.
+        title: what was projected, in words.
+        points: the pooled latents.
+        separation: how well they separate singers and styles.
+        picture: the file with the picture.
+        figures: the file with the figures, JSON.
     """
 
-    name: str
-    xy: np.ndarray
-    axes: tuple[str, str]
-    unseen: np.ndarray | None = None
-    kin: str = ""
+    title: str
+    points: Points
+    separation: Separation
+    picture: Path
+    figures: Path
 
 
-@dataclasses.dataclass(frozen=True)
-class Projection:
-    """The same points on several planes.
+def project(
+    run: "TrainedRun | PathLike",
+    clips: Sequence[str] = (),
+    output: PathLike | None = None,
+    labels: str | None = None,
+    split: str = "all",
+    limit: int = 1000,
+    seconds: float = 5.0,
+    seed: int = 0,
+    data_dir: PathLike | None = None,
+    report: Report = warn,
+) -> Projected:
+    """Measure whether a run's latents separate singers or styles; write figures and a picture.
 
-    Attributes:
-        pca: two principal components.
-        tsne: neighbourhoods.
-        lda: discriminants of "singer" and, where styles are known, of "style".
-    """
-
-    pca: Plane
-    tsne: Plane
-    lda: dict[str, Plane]
-
-
-def project(points: Points, centred: bool = False, seed: int = 0) -> Projection:
-    """PCA, LDA and t-SNE of standardised points.
-
-    LDA is fitted to half of the recordings (of the singers, for styles) and drawn for all: in many
-    dimensions the half that it was fitted to is always told apart, the other half only if there is
-    something to tell.
+    The folder can also be opened by TensorBoard, whose projector shows the points.
 
     Args:
-        points: of two singers or more.
-        centred: take each singer's mean away first.
-        seed: of the halves, and of t-SNE.
+        run: a trained run, its name under checkpoints/ or its path.
+        clips: recordings or folders of them, with the layouts of training data and `LABEL=SRC`; or
+            one folder with `dataset_info.json`. The run's own data when empty.
+        output: a folder; `latents` in the run's folder of logs when None.
+        labels: a pattern that reads labels from file names, such as `"{style}_{singer}_{take}"`.
+        split: which of the run's own data: "all", "train" or "validation".
+        limit: the largest number of recordings; they are spread evenly over the singers.
+        seconds: length of the stretches over which latents are pooled.
+        seed: random seed for choosing recordings, and of folds and shuffles.
+        data_dir: where records of the run's data are kept; beside the recordings when None.
+        report: receives a line about each recording or singer that is left out.
 
-    References:
-        van der Maaten and Hinton, Visualizing Data using t-SNE, 2008,
-        https://jmlr.org/papers/v9/vandermaaten08a.html
+    Raises:
+        UsageError: an argument is out of its range, or the run has inputs.
+        DataError: there are too few recordings, or they cannot be used.
     """
-    x = standardised(probe.centre(points.values, points.singers) if centred else points.values)
-    main = PCA(min(_LARGEST, *x.shape), random_state=seed).fit(x)
-    scores = main.transform(x)
-    axes = [f"component {k + 1} ({100 * main.explained_variance_ratio_[k]:.0f} %)" for k in (0, 1)]
-    perplexity = min(_PERPLEXITY, (len(x) - 1) / 3)
-    with threadpool_limits(1):  # its threads wait for each other in loops that starve them
-        near = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(scores)
-    kinds = ["singer", "style"] if points.styled else ["singer"]
-    return Projection(
-        Plane("PCA", scores[:, :2], tuple(axes)),
-        Plane("t-SNE", near, ("", "")),
-        {kind: _discriminants(points, x, scores[:, 0], kind, seed) for kind in kinds},
-    )
-
-
-def _discriminants(
-    points: Points, x: np.ndarray, component: np.ndarray, kind: str, seed: int
-) -> Plane:
-    labels = points.singers if kind == "singer" else points.styles
-    if kind == "style" and probe.testable(points.styles, points.singers):
-        unseen, kin = _half_of_singers(points, seed), "singers"
+    check_options(clips, split, limit, seconds, seed)
+    opened = open_run(run)
+    require_no_inputs(opened, "use a run without inputs")
+    folder = Path(output) if output is not None else default_folder(opened.run.logs)
+    if clips:
+        recordings = _given(opened, clips, report)
     else:
-        unseen, kin = _half_of_recordings(points, seed), "recordings"
-    found = probe.Discriminant(x[~unseen], labels[~unseen]).project(x)
-    if found.shape[1] > 1:
-        return Plane("LDA", found[:, :2], ("discriminant 1", "discriminant 2"), unseen, kin)
-    both = np.stack([found[:, 0], component], axis=1)
-    return Plane("LDA", both, ("discriminant 1", "component 1"), unseen, kin)
+        config = prepare_data(opened.config, data_dir and Path(data_dir))
+        splits = SPLITS if split == "all" else (split,)
+        recordings = read_recordings(config["data"]["directory"], splits)
+    recordings = texts_as_styles(recordings if labels is None else label(recordings, labels))
+    chosen = spread(recordings, limit, seed)
+    with progress("Encoding", len(chosen)) as advance:
+        points = pool_recordings(opened.coder, chosen, seconds, report, advance)
+    separation = separate(points, seed)
+    title = (
+        f"Pooled latents of {opened.name}, epoch {opened.checkpoint.epoch}: "
+        f"{len(set(points.ids))} recordings, {len(set(points.singers))} singers"
+    )
+    picture, figures = folder / PICTURE, folder / FIGURES
+    drawn = _draw(points, separation, title, seed)
+    write_picture(picture, drawn)
+    write_text(figures, json.dumps({"title": title, **separation.as_dict()}, indent=1) + "\n")
+    centred = centre(points.values, points.singers)
+    tensors = {"latents": points.values, "latents_without_singers_means": centred}
+    write_projector(folder, points, {name: standardised(x) for name, x in tensors.items()})
+    # TensorBoard looks for the projector's files in folders with events.
+    with contextlib.closing(EventLog(folder)) as log:
+        log.image("latents", drawn, opened.checkpoint.epoch)
+        log.text("answer", separation.answer(), opened.checkpoint.epoch)
+    return Projected(title, points, separation, picture, figures)
 
 
-def _half_of_recordings(points: Points, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    unseen = np.zeros(len(points), bool)
-    for singer in np.unique(points.singers):
-        own = rng.permutation(np.unique(points.origins[points.singers == singer]))
-        unseen |= np.isin(points.origins, own[len(own) // 2 :])
-    return unseen
+def check_options(clips: Sequence[str], split: str, limit: int, seconds: float, seed: int) -> None:
+    """Refuse options that `project` does not take.
+
+    Raises:
+        UsageError: one is out of its range.
+    """
+    if split not in ("all", *SPLITS):
+        raise UsageError(f"Expected split in all, {', '.join(SPLITS)}. Received: {split}.")
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"Expected limit from 1 to {MOST}. Received: {limit}.")
+    if not SHORTEST <= seconds <= LONGEST:
+        raise UsageError(f"Expected seconds from {SHORTEST:g} to {LONGEST:g}. Received: {seconds}.")
+    if seed < 0:
+        raise UsageError(f"Expected seed of at least 0. Received: {seed}.")
+    if clips and split != "all":
+        raise UsageError("Expected split without CLIPS: it divides the run's own data.")
 
 
-def _half_of_singers(points: Points, seed: int) -> np.ndarray:
-    """Half of each style's singers, where each has one; else of all."""
-    rng = np.random.default_rng(seed)
-    if not probe.nested(points.styles, points.singers):
-        names = rng.permutation(np.unique(points.singers))
-        return np.isin(points.singers, names[(len(names) + 1) // 2 :])
-    unseen = np.zeros(len(points), bool)
-    for style in np.unique(points.styles):
-        own = rng.permutation(np.unique(points.singers[points.styles == style]))
-        unseen |= np.isin(points.singers, own[(len(own) + 1) // 2 :])
-    return unseen
+def default_folder(logs: Path) -> Path:
+    """The folder that `project` writes to in a run's folder of logs."""
+    return logs / "latents"
+
+
+def _given(run: "TrainedRun", clips: Sequence[str], report: Report) -> list[Recording]:
+    """The recordings in files, folders or a dataset, at the rate and channels of a run."""
+    rate, channels = run.flow.signal.sample_rate, run.flow.signal.channels
+    if len(clips) == 1 and (Path(clips[0]) / INFO).is_file():
+        from singlow.data.prepare.build import prepare
+
+        return read_recordings(prepare(clips[0], sample_rate=rate, channels=channels))
+    return find_recordings(clips, rate, channels, report)
+
+
+def _draw(points: Points, separation: Separation, title: str, seed: int) -> np.ndarray:
+    crossed = points.styled and not separation.nested
+    centred = project_points(points, True, seed) if crossed else None
+    return draw_planes(points, project_points(points, seed=seed), centred, title)
+
+
+def write_projector(folder: Path, points: Points, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write the files of TensorBoard's projector: its configuration, labels and tensors.
+
+    Keras's `embeddings_freq` writes nothing that TensorBoard shows under Keras 3
+    (https://github.com/keras-team/keras/issues/20210). Paths are relative to the configuration, as
+    TensorBoard requires since 2.21.
+
+    Args:
+        folder: a folder with events, in the one that is given to `tensorboard --logdir` or itself.
+        points: points with their labels.
+        tensors: `(points, features)` by a name of letters, digits and `_`.
+    """
+    columns = {"singer": points.singers, "style": points.styles, "recording": points.ids}
+    lines = ["\t".join(columns), *("\t".join(row) for row in zip(*columns.values(), strict=True))]
+    write_text(folder / METADATA, "\n".join(lines) + "\n")
+    entries = []
+    for name, values in tensors.items():
+        rows = ("\t".join(f"{value:.6g}" for value in row) for row in values)
+        write_text(folder / f"{name}.tsv", "\n".join(rows) + "\n")
+        entries.append(
+            "embeddings {\n"
+            f'  tensor_name: "{name}"\n'
+            f'  tensor_path: "{name}.tsv"\n'
+            f'  metadata_path: "{METADATA}"\n'
+            "}\n"
+        )
+    write_text(folder / CONFIG, "".join(entries))

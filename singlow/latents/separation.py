@@ -1,4 +1,4 @@
-"""Whether a latent space separates singers, styles, both or neither: figures beside chance."""
+"""Whether a latent space separates singers, styles, both or neither, with figures and chance."""
 
 import dataclasses
 import math
@@ -12,19 +12,19 @@ from singlow.latents import probe
 from singlow.latents.pool import STATISTICS, Points
 
 SHUFFLES = 50
-FEW = 19  # shuffles below which 95 % of them are all of them
-_CLEARLY = 0.1  # of the way from chance to perfection
+FEW = 19  # with fewer shuffles the 95 % limit is their largest figure
+_CLEARLY = 0.1  # share of the distance from chance to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure beside what the same measurement gives when labels are dealt anew.
+    """A figure with what the same measurement gives for shuffled labels.
 
     Attributes:
         value: an accuracy from 0 to 1, or a silhouette from -1 to 1.
         chance: one in the number of labels for an accuracy, the mean of the shuffles otherwise.
-        limit: 95 % of the shuffles stay at or below it.
-        shuffles: how many there were; few singers can be parted in few ways.
+        limit: the figure that 95 % of the shuffles do not exceed.
+        shuffles: number of shuffles; few singers have few different ones.
     """
 
     value: float
@@ -33,14 +33,14 @@ class Figure:
     shuffles: int
 
     @property
-    def told(self) -> bool:
-        """Whether the value is beyond the shuffles, and beyond chance."""
+    def significant(self) -> bool:
+        """Whether the value exceeds both the limit of the shuffles and chance."""
         return self.value > max(self.limit, self.chance)
 
     @property
     def share(self) -> float:
-        """Of the way from chance to perfection; 0 where nothing is told."""
-        return (self.value - self.chance) / (1 - self.chance) if self.told else 0.0
+        """The share of the distance from chance to 1; 0 if the value is not significant."""
+        return (self.value - self.chance) / (1 - self.chance) if self.significant else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Kind:
     """The figures of one kind of labels.
 
     Attributes:
-        labels: how many there are.
-        accuracy: of a linear probe, None where none can be held out honestly.
-        silhouette: of the standardised points.
-        accuracy_centred: the same with each singer's mean taken away.
-        silhouette_centred: likewise.
+        labels: number of labels.
+        accuracy: accuracy of a linear probe; None where nothing can be held out.
+        silhouette: silhouette of the standardised points.
+        accuracy_centred: the accuracy after each singer's mean is subtracted.
+        silhouette_centred: the silhouette after each singer's mean is subtracted.
     """
 
     labels: int
@@ -64,14 +64,14 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Separation:
-    """What `separate` measured.
+    """The result of `separate`.
 
     Attributes:
-        singer: figures for singers, whole recordings held out.
-        style: figures for styles, whole singers held out; None without two styles.
-        nested: whether every singer has one style, so that a singer's mean holds it.
-        parts: accuracies for singer and style by what they are told from: a level's means, its log
-            variances; and, for comparison, the sound's level and its mean spectrum.
+        singer: figures for singers, with whole recordings held out.
+        style: figures for styles, with whole singers held out; None without two styles.
+        nested: whether every singer has one style, so that a singer's mean contains the style.
+        parts: accuracies for singer and style from some features alone: the means or log variances
+            of a level; for comparison, the loudness and the mean spectrum of the sound.
     """
 
     singer: Kind
@@ -80,35 +80,35 @@ class Separation:
     parts: dict[str, tuple[float, float | None]]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the answer in words."""
+        """The figures for JSON, with the answer in words."""
         return {"answer": self.answer(), **dataclasses.asdict(self)}
 
     def answer(self) -> str:
-        """Does this latent space separate singers, or styles? In plain sentences."""
+        """Whether this latent space separates singers or styles, in sentences."""
         return " ".join(_sentences(self))
 
 
 def separate(points: Points, seed: int = 0, shuffles: int = SHUFFLES) -> Separation:
-    """Measure how well singers and styles can be told apart in pooled latents.
+    """Measure how well singers and styles are separated in pooled latents.
 
-    Singers are told with whole recordings held out, styles with whole singers held out. A singer's
-    mean is taken away as measured on the recordings seen when singers are told (a linear probe then
-    has nothing left to tell them by: the figure is a check), on all of the singer's points when
-    styles are.
+    A probe for singers is tested on recordings, a probe for styles on singers that it was not
+    fitted to. For the centred figures each singer's mean is subtracted: for singers, the mean of
+    the recordings that the probe is fitted to, which leaves nothing linear (the figure is a check);
+    for styles, the mean of all points of the singer.
 
     Args:
-        points: of two singers or more.
-        seed: of folds and shuffles.
-        shuffles: how often labels are dealt anew.
+        points: points of at least two singers.
+        seed: random seed of folds and shuffles.
+        shuffles: number of times that labels are shuffled.
     """
     singers, styles, origins = points.singers, points.styles, points.origins
     testable = points.styled and probe.testable(styles, singers)
 
     def singer_accuracy(labels: np.ndarray, x: np.ndarray, centred: bool = False) -> float:
-        return probe.tell_singers(x, labels, origins, seed, centred)
+        return probe.singer_accuracy(x, labels, origins, seed, centred)
 
     def style_accuracy(labels: np.ndarray, x: np.ndarray, centred: bool = False) -> float:
-        return probe.tell_styles(x, labels, singers, seed, centred)
+        return probe.style_accuracy(x, labels, singers, seed, centred)
 
     singer = _kind(
         points.values,
@@ -137,11 +137,11 @@ def separate(points: Points, seed: int = 0, shuffles: int = SHUFFLES) -> Separat
 
 
 def _parts(points: Points) -> Iterable[tuple[str, np.ndarray]]:
-    for level in range(points.levels):
+    for level in range(points.num_levels):
         for statistic in STATISTICS:
-            name = statistic if points.levels == 1 else f"level {level}: {statistic}"
+            name = statistic if points.num_levels == 1 else f"level {level}: {statistic}"
             yield name, points.block(level, statistic)
-    yield "the sound's level alone", points.loudness
+    yield "the sound's loudness alone", points.loudness
     yield "the sound's mean spectrum", points.spectrum
 
 
@@ -157,80 +157,90 @@ def _kind(
     for centred in (False, True):
         x = probe.centre(values, singers) if centred else values
         distances = squareform(pdist(standardised(x)))
-        told = None
+        probed = None
         if accuracy is not None:
-            measured = (accuracy(dealt, values, centred) for dealt in shuffled())
-            told = _figure(accuracy(labels, values, centred), measured, chance)
-        alike = (probe.silhouette(distances, dealt) for dealt in shuffled())
-        figures += [told, _figure(probe.silhouette(distances, labels), alike)]
+            others = (accuracy(other, values, centred) for other in shuffled())
+            probed = figure_of(accuracy(labels, values, centred), others, chance)
+        others = (probe.silhouette(distances, other) for other in shuffled())
+        figures += [probed, figure_of(probe.silhouette(distances, labels), others)]
     return Kind(len(np.unique(labels)), *figures)
 
 
-def _figure(value: float, shuffled: Iterable[float], chance: float | None = None) -> Figure:
+def figure_of(value: float, shuffled: Iterable[float], chance: float | None = None) -> Figure:
+    """Compare a figure with those of shuffled labels.
+
+    The limit is the `ceil(0.95 (n + 1))`-th smallest of n shuffled figures, at most the largest: if
+    labels mean nothing, all `n + 1` figures are equally likely in any order, and one in twenty
+    exceeds it.
+
+    Args:
+        value: the figure of the true labels.
+        shuffled: figures of shuffled labels.
+        chance: the figure that chance gives; the mean of the shuffles when None.
+    """
     others = np.sort(list(shuffled))
     if not len(others):
         return Figure(value, 0.0 if chance is None else chance, 1.0, 0)
-    rank = min(len(others), math.ceil(0.95 * (len(others) + 1)))  # as if the value were one of them
+    rank = min(len(others), math.ceil(0.95 * (len(others) + 1)))
     chance = float(others.mean()) if chance is None else chance
     return Figure(value, chance, float(others[rank - 1]), len(others))
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
-    """Every feature with mean 0 and variance 1; one that never changes is 0."""
+    """Scale features `(points, features)` to mean 0 and variance 1; constant ones become 0."""
     deviation = values.std(axis=0)
     return (values - values.mean(axis=0)) / np.where(deviation < 1e-9, 1.0, deviation)
 
 
-def _sentences(found: Separation) -> Iterable[str]:
-    singer, style = found.singer.accuracy, found.style and found.style.accuracy
-    names_singer = f"names the singer of an unheard recording {_percent(singer)}"
+def _sentences(result: Separation) -> Iterable[str]:
+    singer, style = result.singer.accuracy, result.style and result.style.accuracy
+    names_singer = f"predicts the singer of a held-out recording {_percent(singer)}"
     if style is None:
-        verb = "separates" if singer.told else "does not separate"
+        verb = "separates" if singer.significant else "does not separate"
         yield f"This latent space {verb} singers: a linear probe {names_singer}."
-        if found.style is None:
-            yield "No two styles are known of these recordings, so nothing is said of styles."
+        if result.style is None:
+            yield "Fewer than two styles are known, so styles were not tested."
         else:
             yield (
-                "Styles cannot be told with whole singers held out, for which each needs two "
-                "singers, so nothing is said of them."
+                "Styles were not tested: with whole singers held out, each style needs two singers."
             )
         return
-    if singer.told and style.told:
+    if singer.significant and style.significant:
         lead = singer.share - style.share
         first, second = ("singers", "styles") if lead > 0 else ("styles", "singers")
-        how = f"{first} more clearly than {second}"
-        verdict = f"separates {how if abs(lead) > _CLEARLY else 'singers and styles alike'}"
-    elif singer.told or style.told:
-        first, second = ("singers", "styles") if singer.told else ("styles", "singers")
+        clearly = f"{first} more clearly than {second}"
+        verdict = f"separates {clearly if abs(lead) > _CLEARLY else 'singers and styles alike'}"
+    elif singer.significant or style.significant:
+        first, second = ("singers", "styles") if singer.significant else ("styles", "singers")
         verdict = f"separates {first}, not {second}"
     else:
         verdict = "separates neither singers nor styles"
     yield (
-        f"This latent space {verdict}: a linear probe {names_singer}, and the style of an unheard "
+        f"This latent space {verdict}: a linear probe {names_singer}, and the style of a held-out "
         f"singer {_percent(style)}."
     )
-    if found.nested:
+    if result.nested:
         yield (
-            "Every singer has one style here, so that a singer's mean holds it: with the mean "
-            "taken away there is nothing left to tell either by."
+            "Every singer has one style here, so a singer's mean contains it: without the mean "
+            "neither can be predicted."
         )
     else:
-        yield _without_singers(style, found.style.accuracy_centred)
+        yield _without_singers(style, result.style.accuracy_centred)
     if style.shuffles < FEW:
         yield (
-            f"These singers can be parted among the styles in only {style.shuffles} other way(s), "
-            "so that what is said of styles is weak evidence."
+            f"There are only {style.shuffles} other way(s) to assign the styles to the singers, so "
+            "the evidence on styles is weak."
         )
 
 
 def _without_singers(before: Figure, after: Figure) -> str:
     change = after.value - before.value
     if abs(change) <= _CLEARLY * (1 - before.chance):
-        meaning = "who sings matters little to it"
+        meaning = "the singers make little difference to styles"
     else:
-        meaning = "who sings hides it" if change > 0 else "who sings told much of it"
+        meaning = "the singers hide the styles" if change > 0 else "the styles follow the singers"
     return (
-        f"With each singer's mean taken away the style is told {100 * after.value:.0f} % "
+        f"With each singer's mean subtracted the style is predicted {100 * after.value:.0f} % "
         f"of the time instead: {meaning}."
     )
 
