@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlow.audio import load_audio, snr_db
+from singlow.audio import load_audio, quantize, snr_db
 from singlow.errors import DataError
 from singlow.latents.codes import read_song, write_song
+from singlow.runs.run import find
 from tests import songs
 from tests.songs import coloured_noise, singlow, trained
 
@@ -51,19 +52,19 @@ def original(path):
 
 
 @pytest.mark.parametrize("length", [1, 15, 32, 4801, 30000])
-def test_encode_and_decode_give_a_song_back(place, length):
+def test_decode_restores_what_was_encoded(place, length):
     soundfile.write(place / "a.wav", coloured_noise(6, 2.0)[:length], 16000, subtype="FLOAT")
     assert singlow(["encode", "t", "a.wav", "-o", "a.npz"], place).code == 0
-    said = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
-    assert said.code == 0, said.err
-    assert said.err == ""
+    outcome = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
     back, rate = soundfile.read(place / "b.wav", always_2d=True)
     assert (rate, back.shape) == (16000, (length, 1))
     assert snr_db(original(place / "a.wav"), back) >= 80
 
 
 @pytest.mark.parametrize("gain", [0.001, 60.0])
-def test_quiet_songs_and_those_beyond_full_scale_survive(place, gain):
+def test_quiet_songs_and_songs_beyond_full_scale_are_restored(place, gain):
     audio = gain * coloured_noise(7, 0.5)
     soundfile.write(place / "a.wav", audio, 16000, subtype="FLOAT")
     assert singlow(["encode", "t", "a.wav", "-o", "a.npz"], place).code == 0
@@ -71,7 +72,25 @@ def test_quiet_songs_and_those_beyond_full_scale_survive(place, gain):
     assert snr_db(original(place / "a.wav"), load_audio(place / "b.wav")[0]) >= 80
 
 
-def test_resampled_stereo(song, place):
+def test_songs_with_channels_out_of_phase_are_restored(place):
+    x = coloured_noise(6, 0.5)
+    soundfile.write(place / "a.wav", np.hstack([x, -x]), 16000, subtype="FLOAT")
+    for call in (["encode", "t", "a.wav", "-o", "a.npz"], ["decode", "t", "a.npz", "-o", "b.wav"]):
+        assert singlow(call, place).code == 0
+    assert snr_db(x, load_audio(place / "b.wav")[0]) >= 80
+
+
+def test_floats_in_the_range_of_integers_are_scaled(place):
+    x = coloured_noise(6, 0.5)
+    soundfile.write(place / "a.wav", 32768 * x, 16000, subtype="FLOAT")
+    outcome = singlow(["encode", "t", "a.wav", "-o", "a.npz"], place)
+    assert outcome.code == 0
+    assert "a.wav" in outcome.err
+    assert singlow(["decode", "t", "a.npz", "-o", "b.wav"], place).code == 0
+    assert snr_db(x, load_audio(place / "b.wav")[0]) >= 80
+
+
+def test_songs_of_another_rate_are_restored_in_mono(song, place):
     assert singlow(["encode", "t", song, "-o", "song.npz"], place).code == 0
     assert singlow(["decode", "t", "song.npz", "-o", "back.wav"], place).code == 0
     back = load_audio(place / "back.wav")[0]
@@ -79,15 +98,15 @@ def test_resampled_stereo(song, place):
     assert snr_db(original(song), back) >= 80
 
 
-def test_folders_and_several_files(song, place):
+def test_folders_and_several_files_are_encoded(song, place):
     (place / "in" / "deep").mkdir(parents=True)
     shutil.copy(song, place / "in" / "one.wav")
     shutil.copy(song, place / "in" / "deep" / "two.wav")
     (place / "in" / "bad.wav").write_bytes(b"RIFF nothing")
-    said = singlow(["encode", "t", "in", song, "-o", "out"], place)
-    assert said.code == 3
-    assert "bad.wav" in said.err
-    assert "1 of 4 files" in said.err
+    outcome = singlow(["encode", "t", "in", song, "-o", "out"], place)
+    assert outcome.code == 3
+    assert "bad.wav" in outcome.err
+    assert "1 of 4 files" in outcome.err
     found = {str(p.relative_to(place / "out")) for p in (place / "out").rglob("*.npz")}
     assert found == {"one.npz", "deep/two.npz", "song.npz"}
     assert singlow(["decode", "t", "out", "-o", "back"], place).code == 0
@@ -103,35 +122,35 @@ def test_a_folder_gives_the_files_that_training_reads(song, place):
     (place / "in" / "linked").symlink_to(place / "away")
     (place / "in" / "more" / "loop").symlink_to(place / "in")
     os.mkfifo(place / "in" / "pipe.wav")
-    said = singlow(["encode", "t", "in", "-o", "out"], place)
-    assert said.code == 0, said.err
+    outcome = singlow(["encode", "t", "in", "-o", "out"], place)
+    assert outcome.code == 0, outcome.err
     found = {str(p.relative_to(place / "out")) for p in (place / "out").rglob("*.npz")}
     assert found == {"one.npz", "more/two.npz", "linked/four.npz"}
 
 
-def test_latents_of_other_weights_are_a_warning(song, place):
+def test_latents_of_other_weights_cause_a_warning(song, place):
     assert singlow(["encode", "t", song, "-o", "a.npz", "--epoch", "1"], place).code == 0
-    said = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
-    assert said.code == 0
-    assert "was encoded by epoch 1 of run 't'" in said.err
+    outcome = singlow(["decode", "t", "a.npz", "-o", "b.wav"], place)
+    assert outcome.code == 0
+    assert "was encoded by epoch 1 of run 't'" in outcome.err
     assert singlow(["decode", "t", "a.npz", "-o", "b.wav", "--epoch", "1"], place).err == ""
 
 
 def test_inputs_are_never_overwritten(song, place):
     assert singlow(["encode", "t", song, "-o", "song.npz"], place).code == 0
     shutil.copy(place / "song.npz", place / "same.wav")
-    said = singlow(["decode", "t", "same.wav", "-o", "same.wav"], place)
-    assert said.code == 2
-    assert "is the input itself" in said.err
+    outcome = singlow(["decode", "t", "same.wav", "-o", "same.wav"], place)
+    assert outcome.code == 2
+    assert "is the input itself" in outcome.err
     (place / "a.npz").write_bytes((place / "song.npz").read_bytes())
     (place / "b.wav").symlink_to("a.npz")
     (place / "b.npz").symlink_to("song.npz")
-    said = singlow(["decode", "t", "a.npz", "b.npz", "-o", "."], place)
-    assert said.code == 2
-    assert "b.wav: is the input itself" in said.err
+    outcome = singlow(["decode", "t", "a.npz", "b.npz", "-o", "."], place)
+    assert outcome.code == 2
+    assert "b.wav: is the input itself" in outcome.err
 
 
-class TestLatentsThatAreWrong:
+class TestMalformedLatents:
     @pytest.fixture
     def arrays(self, encoded, place):
         shutil.copy(encoded, place / "a.npz")
@@ -160,18 +179,18 @@ class TestLatentsThatAreWrong:
             ("run", np.array("x" * 5000)),
         ],
     )
-    def test_are_refused_by_name(self, arrays, place, key, value):
+    def test_they_are_refused_with_their_name(self, arrays, place, key, value):
         arrays.pop(key, None)
         if value is not None:
             arrays[key] = value
         np.savez(place / "bad.npz", **arrays)
-        said = singlow(["decode", "t", "bad.npz", "-o", "b.wav"], place)
-        assert said.code == 3, said.err
-        assert "bad.npz" in said.err
-        assert len(said.err.strip().splitlines()) == 1
+        outcome = singlow(["decode", "t", "bad.npz", "-o", "b.wav"], place)
+        assert outcome.code == 3, outcome.err
+        assert "bad.npz" in outcome.err
+        assert len(outcome.err.strip().splitlines()) == 1
         assert not (place / "b.wav").exists()
 
-    def test_files_that_are_no_archives(self, arrays, place):
+    def test_files_that_are_not_archives_are_refused(self, arrays, place):
         content = (place / "a.npz").read_bytes()
         for number, bad in enumerate((b"", b"nonsense", content[:-100], content[100:])):
             path = place / f"{number}.npz"
@@ -179,7 +198,7 @@ class TestLatentsThatAreWrong:
             with pytest.raises(DataError, match=f"{number}.npz"):
                 read_song(path)
 
-    def test_files_that_break_while_they_are_read(self, arrays, place):
+    def test_archives_that_break_during_reading_are_refused(self, arrays, place):
         content = (place / "a.npz").read_bytes()
         with zipfile.ZipFile(place / "a.npz") as archive:
             first = archive.infolist()[0].header_offset
@@ -189,26 +208,26 @@ class TestLatentsThatAreWrong:
         np.savez_compressed(place / "packed.npz", **arrays)
         packed = bytearray((place / "packed.npz").read_bytes())
         packed[len(packed) // 2] ^= 255
-        promised = io.BytesIO()
+        huge = io.BytesIO()
         header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 1)}
-        np.lib.format.write_array_header_1_0(promised, header)
-        (place / "promise.npz").write_bytes(b"")
-        with zipfile.ZipFile(place / "promise.npz", "w") as archive:
-            archive.writestr("z_0.npy", promised.getvalue())
+        np.lib.format.write_array_header_1_0(huge, header)
+        (place / "huge.npz").write_bytes(b"")
+        with zipfile.ZipFile(place / "huge.npz", "w") as archive:
+            archive.writestr("z_0.npy", huge.getvalue())
         (place / "encrypted.npz").write_bytes(encrypted)
         (place / "packed.npz").write_bytes(packed)
         (place / "folder.npz").mkdir()
-        for name in ("encrypted", "packed", "promise", "folder", "missing"):
+        for name in ("encrypted", "packed", "huge", "folder", "missing"):
             with pytest.raises(DataError, match=f"{name}.npz: not a file of latents"):
                 read_song(place / f"{name}.npz")
 
-    def test_the_name_of_a_run_is_shown_without_its_controls(self, arrays, place):
+    def test_control_characters_in_the_name_of_a_run_are_escaped(self, arrays, place):
         arrays |= {"run": np.array("\x1b[2Jx"), "fingerprint": np.array("another")}
         np.savez(place / "odd.npz", **arrays)
-        said = singlow(["decode", "t", "odd.npz", "-o", "b.wav"], place)
-        assert said.code == 0
-        assert "\\x1b[2Jx" in said.err
-        assert "\x1b" not in said.err
+        outcome = singlow(["decode", "t", "odd.npz", "-o", "b.wav"], place)
+        assert outcome.code == 0
+        assert "\\x1b[2Jx" in outcome.err
+        assert "\x1b" not in outcome.err
 
     def test_latents_that_are_not_finite_are_not_written(self, arrays, place):
         song = read_song(place / "a.npz")
@@ -217,7 +236,7 @@ class TestLatentsThatAreWrong:
             write_song(place / "bad.npz", song)
         assert not list(place.glob("*bad*"))
 
-    def test_archives_that_expand(self, place):
+    def test_archives_that_expand_are_refused(self, place):
         path = place / "bomb.npz"
         np.savez_compressed(path, z_0=np.zeros((1 << 25, 1), np.float32))
         with pytest.raises(DataError, match="expands"):
@@ -225,8 +244,8 @@ class TestLatentsThatAreWrong:
 
 
 def test_sample(place):
-    said = singlow(["sample", "t", "-o", "new", "--count", "2", "--seconds", "0.5"], place)
-    assert said.code == 0, said.err
+    outcome = singlow(["sample", "t", "-o", "new", "--count", "2", "--seconds", "0.5"], place)
+    assert outcome.code == 0, outcome.err
     paths = sorted((place / "new").iterdir())
     assert [p.name for p in paths] == ["t-t0.7-seed0.wav", "t-t0.7-seed1.wav"]
     clips = [soundfile.read(p)[0] for p in paths]
@@ -237,6 +256,19 @@ def test_sample(place):
     calm = [*one, "--temperature", "0.1", "-o", "calm.wav"]
     assert singlow(["sample", "t", *calm], place).code == 0
     assert np.std(soundfile.read(place / "calm.wav")[0]) < np.std(clips[1])
+
+
+def test_sample_writes_decoded_noise_times_the_temperature(place):
+    call = ["sample", "t", "--count", "1", "--seconds", "0.1", "--temperature", "0.5"]
+    assert singlow([*call, "--seed", "3", "-o", "x.wav"], place).code == 0
+    run = find("t", place / "checkpoints")
+    weights = run.checkpoint("newest").manifest["sha256"]["model.safetensors"]
+    flow = songs.LOADED[weights, str(run.config["arguments"]), "float32"]
+    rng = np.random.default_rng(3)
+    z = [0.5 * rng.standard_normal(shape) for shape in flow.latent_shapes(1, 1600)]
+    x = np.asarray(flow.for_inference().decode(z))[0]
+    written = soundfile.read(place / "x.wav", dtype="int16", always_2d=True)[0]
+    assert np.abs(written - quantize(x).astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize(
