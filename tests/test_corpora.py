@@ -336,12 +336,12 @@ def test_tables_name_files_in_composed_or_decomposed_form(tmp_path):
 
 
 def test_many_equal_ids_are_numbered_in_linear_time(tmp_path):
-    (touch(tmp_path, "a.wav") / "manifest.csv").write_text("path\n" + "a.wav\n" * 30_000)
-    start = time.monotonic()
+    (touch(tmp_path, "a.wav") / "manifest.csv").write_text("path\n" + "a.wav\n" * 10_000)
+    start = time.process_time()
     clips, _ = find_clips([tmp_path])
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 5
     assert [clip.id for clip in clips[:3]] == ["a.wav", "a.wav#2", "a.wav#3"]
-    assert clips[-1].id == "a.wav#30000"
+    assert clips[-1].id == "a.wav#10000"
 
 
 def test_every_file_with_audio_is_found_whatever_its_suffix(tmp_path):
@@ -449,6 +449,7 @@ def test_one_long_song_is_held_out_by_segments_with_a_gap(seconds, seed):
     assert sum(c.stop - c.start for c in train) > 0.6 * frames
     gap = min(rate, rate * min(seconds, 60) // 25)
     for kept in train:
+        assert kept.stop - kept.start >= min(rate // 2, frames // 20)
         assert 0 <= kept.start < kept.stop <= frames
         for apart in held:
             assert apart.stop + gap <= kept.start or kept.stop + gap <= apart.start

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from singlow.data.prepare import decoders
+from singlow.data.prepare import decoders, worker
 from singlow.errors import EnvironmentFault
 from tests.datasets import build, corpus, shard_bytes
 from tests.sounds import save, song
@@ -31,6 +31,11 @@ def test_memory_is_limited_for_one_file_alone(tmp_path, monkeypatch):
     (entry,) = build(source, tmp_path / "out")["rejected"]
     assert entry["path"] == "a/long.flac"
     assert "memory" in entry["reason"]
+
+
+def test_limits_of_a_worker():
+    assert (worker.MEMORY, worker.CPU_SECONDS, worker.SILENCE) == (4 << 30, 1800, -60.0)
+    assert decoders.PATIENCE == 10.0
 
 
 def test_a_hang_and_a_crash_cost_one_file_each(tmp_path, monkeypatch):

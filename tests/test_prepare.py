@@ -194,6 +194,8 @@ def test_the_builtin_corpus(tmp_path):
     out = prepare("builtin", data_dir=tmp_path, report=lambda _: None)
     info = json.loads((out / "dataset_info.json").read_text())
     assert len(info["singers"]) == 4
+    assert sum(part["clips"] for part in info["splits"].values()) == 48
+    assert info["splits"]["train"]["shards"][0]["name"] == "train.tfrecord-00000-of-00008"
     assert {record["style"] for shard in out.glob("train.*") for record in read_shard(shard)} == {
         b"human",
         b"virtual",

@@ -165,9 +165,9 @@ def test_a_long_foreign_stretch_is_passed_quickly(filler, tmp_path):
     path, payloads = shard(tmp_path / "a")
     body, second = path.read_bytes(), index_shard(path)[0][1].offset
     path.write_bytes(body[:second] + filler * ((4 << 20) // len(filler)) + body[second:])
-    start = time.monotonic()
+    start = time.process_time()
     assert recovered(path) == payloads
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def headers(count: int, size: int) -> bytes:
@@ -184,9 +184,9 @@ def test_damage_that_looks_like_headers_is_passed_in_linear_time(tmp_path):
         foreign = headers(count, 13 * count + 1000)
         rest = body[second:] + bytes(13 * count)
         path.write_bytes(body[:second] + foreign + rest)
-        start = time.monotonic()
+        start = time.process_time()
         assert recovered(path) == payloads
-        seconds.append(time.monotonic() - start)
+        seconds.append(time.process_time() - start)
     assert seconds[1] < 1.5
     assert seconds[1] < 8 * seconds[0] + 0.1
 
@@ -196,9 +196,9 @@ def test_many_small_damages_are_passed_in_linear_time(tmp_path):
     small = frame(b"payload")
     bad = headers(1, 1 << 20) + b"no record"
     path.write_bytes(2000 * (small + bad) + small + bytes(1 << 20))
-    start = time.monotonic()
+    start = time.process_time()
     assert recovered(path) == 2001 * [b"payload"]
-    assert time.monotonic() - start < 4
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.parametrize("length", [1, 200, 256, 257, 70_000, (1 << 20) + 3])
