@@ -116,7 +116,7 @@ class PositionalAffine(InvertibleLayer):
         return z * ops.exp(log_scale) + shift, sum_frames(log_scale, frame_mask)
 
     def _at_positions(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        position = ops.arange(ops.shape(x)[1]) % self.period
+        position = ops.arange(ops.shape(x)[1], dtype="int32") % self.period
         shift = ops.take(self.shift, position, axis=0) + ops.zeros_like(x)
         return shift, bound(ops.take(self.log_scale, position, axis=0)) + ops.zeros_like(x)
 

@@ -66,7 +66,7 @@ def in_tiles(
 
     total = 0.0 * count_frames(seen)
     like = narrow[:, :tile]
-    (log_det,), (tiles,) = scan(turn, [total], [ops.arange(count)], count, [like])
+    (log_det,), (tiles,) = scan(turn, [total], [ops.arange(count, dtype="int32")], count, [like])
     joined = ops.reshape(
         ops.transpose(tiles, (1, 0, 2, 3)),
         (_size(seen, 0), count * tile, moved.shape[-1]),
