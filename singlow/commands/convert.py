@@ -54,7 +54,7 @@ def convert(
     """
     if hop is not None and frames == "whole":
         raise UsageError("Expected --frames overlap-add with --hop. Received: whole recordings.")
-    found = inputs(files, SUFFIXES)
+    sources = inputs(files, SUFFIXES)
     _check_apart(files, output)
     trained = open_run(run, epoch)
     speakers_of(trained)
@@ -62,7 +62,7 @@ def convert(
         hop = check_hop(hop, window_length(trained.config, trained.flow))
     converter = Converter(trained, target, source, hop)
     single = one_file(files) and target != ALL
-    results = _results(found, list(converter.targets), output, single)
+    results = _results(sources, list(converter.targets), output, single)
     work = {
         path: [to for to, result in by_target.items() if not converter.is_current(path, to, result)]
         for path, by_target in results.items()
@@ -102,7 +102,7 @@ def _check_apart(files: tuple[Path, ...], output: Path) -> None:
 
 
 def _results(
-    found: Sequence[tuple[Path, Path]], targets: Sequence[str], output: Path, single: bool
+    sources: Sequence[tuple[Path, Path]], targets: Sequence[str], output: Path, single: bool
 ) -> dict[Path, dict[str, Path]]:
     """Return the files of the results by recording and target.
 
@@ -113,11 +113,11 @@ def _results(
     if single and output.suffix and not output.is_dir():
         if output.suffix.lower() != ".wav":
             raise UsageError(f"Expected -o with the suffix .wav. Received: {output}.")
-        pairs = [(found[0][0], {targets[0]: output})]
+        pairs = [(sources[0][0], {targets[0]: output})]
     else:
         pairs = [
             (path, {to: output / name.parent / _file_name(name, to) for to in targets})
-            for path, name in found
+            for path, name in sources
         ]
     check_results([(path, result) for path, by_target in pairs for result in by_target.values()])
     return dict(pairs)

@@ -34,8 +34,8 @@ def encode(
     from singlow.latents.codes import encode as encode_recording
     from singlow.latents.codes import write_song
 
-    found = inputs(files, SUFFIXES)
-    results = outputs(found, output, ".npz", one_file(files))
+    sources = inputs(files, SUFFIXES)
+    results = outputs(sources, output, ".npz", one_file(files))
     trained = open_run(run, epoch)
     _check_speaker(trained, speaker, AUTO)
 
@@ -45,7 +45,7 @@ def encode(
             print(f"{escape(str(source))}: {identity}.")
         write_song(result, song)
 
-    each([(source, result) for (source, _), result in zip(found, results, strict=True)], work)
+    each([(source, result) for (source, _), result in zip(sources, results, strict=True)], work)
 
 
 def decode(
@@ -69,8 +69,8 @@ def decode(
     from singlow.latents.codes import read_song
     from singlow.voices.convert import burst_note
 
-    found = inputs(files, frozenset({".npz"}))
-    results = outputs(found, output, ".wav", one_file(files))
+    sources = inputs(files, frozenset({".npz"}))
+    results = outputs(sources, output, ".wav", one_file(files))
     trained = open_run(run, epoch)
     _check_speaker(trained, speaker)
 
@@ -88,7 +88,7 @@ def decode(
         # 16 bits would lose quiet recordings and clip those beyond full scale, as decoded mp3 is.
         write_audio(result, audio, song.sample_rate, subtype="FLOAT")
 
-    each([(source, result) for (source, _), result in zip(found, results, strict=True)], work)
+    each([(source, result) for (source, _), result in zip(sources, results, strict=True)], work)
 
 
 def _check_speaker(trained: TrainedRun, speaker: str | None, *words: str) -> None:

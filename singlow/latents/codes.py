@@ -68,7 +68,7 @@ class Song:
         run: name of the run that encoded it.
         epoch: of the checkpoint.
         fingerprint: of the checkpoint's weights.
-        speaker: name of the speaker under whom it was encoded; "" for a flow without speakers.
+        speaker: name of the speaker given to the flow; "" for a flow without speakers.
         embedding: of the speaker, `(embedding_size,)`.
         gain: factor by which the recording was multiplied before it was encoded.
     """
@@ -135,8 +135,8 @@ def decode(
     Args:
         run: the run that encoded them, or its name.
         song: the latents.
-        speaker: for a run with speakers, the name of the speaker of the result; the speaker under
-            whom the recording was encoded, which restores it, when `None`.
+        speaker: for a run with speakers, the name of the speaker of the result; when `None`, the
+            speaker that it was encoded with, which restores the recording.
 
     Returns:
         The audio `(time, channels)` float32, and the share of its samples that were clipped because

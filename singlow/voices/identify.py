@@ -1,4 +1,4 @@
-"""The speaker under whom a recording is likeliest, by exact likelihoods."""
+"""Identification of speakers by exact likelihoods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Identity:
 
     A posterior from the likelihood of a whole recording is 1.000 for any lead, because it treats
     tens of thousands of samples as independent evidence. Excerpts are counted instead: each votes
-    for the speaker under whom it is likeliest.
+    for the speaker that makes it likeliest.
 
     Attributes:
         name: the speaker with the highest sum of log-likelihoods over all excerpts.
@@ -83,7 +83,7 @@ def identify(
     sample_rate: int | None = None,
     among: Mapping[str, Inputs] | None = None,
 ) -> Identity:
-    """Find the speaker of a run under whom a recording is likeliest.
+    """Find the speaker of a run that makes a recording likeliest.
 
     Args:
         run: a run with speakers, or its name.
