@@ -1,5 +1,6 @@
-"""What is told of a migration: the figures, the page, the verb."""
+"""The report of a migration: figures, baseline, page and verb."""
 
+import dataclasses
 import io
 import re
 from base64 import b64decode
@@ -8,13 +9,17 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib import image
+from rich.console import Console
 
-from singlow.audio import load_audio
+from singlow.audio import load_audio, snr_db
 from singlow.choir import corpus
 from singlow.evaluation import originals
-from singlow.evaluation.migration import STRENGTHS, measure_migration, steps
-from singlow.evaluation.migration_page import write_page
+from singlow.evaluation.figures import mean_estimate
+from singlow.evaluation.migration import STRENGTHS, Baseline, measure_migration, steps
+from singlow.evaluation.migration_report import BASELINE, tables, write_page
 from singlow.evaluation.originals import builtin_originals, dataset_originals
+from singlow.evaluation.styles import Classifier
+from singlow.latents.pool import mean_spectrum
 from tests.pages import Page
 from tests.songs import coloured_noise, singlow, trained
 
@@ -24,33 +29,35 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def clips():
     """Songs, and originals of both styles."""
-    found = list(corpus.clips(3, 5, 2.0))
+    drawn = list(corpus.clips(3, 5, 2.0))
     named = {
-        style: [(c.id, c.audio.astype(np.float32) / 32768) for c in found if c.style == style]
+        style: [(c.id, c.audio.astype(np.float32) / 32768) for c in drawn if c.style == style]
         for style in ("virtual", "human")
     }
-    return named["virtual"][:1], named["virtual"][1:], named["human"]
+    return named["virtual"][:2], named["virtual"][2:], named["human"]
 
 
 @pytest.fixture(scope="module")
 def report(clips):
-    """Of a migration that adds noise: the more, the more like breath."""
+    """The report of a migration that adds noise, which sounds like breath."""
 
     def breathe(audio, strength):
         noise = np.random.default_rng(0).standard_normal(audio.shape)
         return (audio + 0.003 * strength * noise).astype(np.float32)
 
     counted = []
-    made = measure_migration(breathe, *clips, RATE, 1.0, 2, lambda: counted.append(1))
-    assert len(counted) == steps(*map(len, clips), 2) == 6
-    return made
+    report = measure_migration(breathe, *clips, RATE, 1.0, 2, lambda: counted.append(1))
+    assert len(counted) == steps(*map(len, clips), 2) == 8
+    about = ("A <paragraph> on [red]bo and \x1b.",)
+    return dataclasses.replace(report, title="<a> to [/b] & c", about=about)
 
 
 def test_what_moved_and_what_did_not(report):
-    (song,) = report.songs
-    assert set(song.positions) == set(STRENGTHS)
+    song = report.songs[0]
+    assert set(song.positions) == set(song.baseline) == set(STRENGTHS)
     assert report.moved(0.0) == 0
-    assert report.position(1.0) == song.positions[1.0] != song.positions[0.0]
+    assert report.position(1.0) == np.mean([s.positions[1.0] for s in report.songs])
+    assert report.position(1.0) != report.position(0.0)
     assert song.after.voice.breath > song.before.voice.breath + 3
     assert song.pitch > 0.9
     assert song.cents < 10
@@ -62,15 +69,16 @@ def test_what_moved_and_what_did_not(report):
 
 
 def test_the_page_holds_all_it_needs(report):
-    text = write_page(report, "<a> to b & c", ["A <paragraph>."], RATE)
+    text = write_page(report, RATE)
     page = Page(text)
     assert {"html", "title", "table", "audio", "img"} <= page.seen
     assert all(source.startswith("data:") for source in page.sources)
     assert not re.search(r"https?://|<script|@import", text)
-    assert "&lt;a&gt; to b &amp; c" in text
+    assert "&lt;a&gt; to [/b] &amp; c" in text
+    assert r"A <paragraph> on [red]bo and \x1b." in page.text
     sounds = [source for source in page.sources if source.startswith("data:audio/wav")]
     pictures = [source for source in page.sources if source.startswith("data:image/png")]
-    assert (len(sounds), len(pictures)) == (2, 3)
+    assert (len(sounds), len(pictures)) == (4, 5)
     before, rate = soundfile.read(io.BytesIO(b64decode(sounds[0].partition(",")[2])))
     assert rate == RATE
     np.testing.assert_allclose(before, report.songs[0].before.audio, atol=1e-4)
@@ -78,6 +86,59 @@ def test_the_page_holds_all_it_needs(report):
         drawn = image.imread(io.BytesIO(b64decode(picture.partition(",")[2])))
         assert drawn.shape[:2] == (320, drawn.shape[1])
         assert drawn[..., :3].std() > 0.02
+
+
+def test_scores_have_intervals_and_a_baseline_on_the_page_and_in_the_table(report):
+    score, baseline = report.score(1.0), report.baseline_score(1.0)
+    assert score == mean_estimate([s.positions[1.0] for s in report.songs])
+    assert baseline == mean_estimate([s.baseline[1.0] for s in report.songs])
+    assert score.low < score.value < score.high
+    lead = report.lead(1.0)
+    assert lead.value == pytest.approx(score.value - baseline.value)
+    file = io.StringIO()
+    Console(file=file, width=200).print(*tables(report))
+    page = Page(write_page(report, RATE)).text
+    for text in (file.getvalue(), page):
+        assert BASELINE in text
+        assert "migration less baseline" in text
+        for estimate in (score, baseline, lead):
+            assert estimate.shown("{:.2f}") in text
+    assert "<a> to [/b] & c, strength 1" in file.getvalue()
+
+
+class TestBaseline:
+    """Static equalisation and noise, which knows no voice."""
+
+    def test_strength_0_is_the_song(self, clips):
+        songs, source, target = ([audio[:, 0] for _, audio in side] for side in clips)
+        baseline = Baseline(source, target, RATE)
+        assert snr_db(songs[0], baseline(songs[0], 0.0)) > 100
+        assert len(baseline(songs[0][:12345], 1.0)) == 12345
+        rms = [np.sqrt(np.square(x).mean()) for x in (songs[0], baseline(songs[0], 1.0))]
+        assert rms[0] == pytest.approx(rms[1], rel=1e-5)
+
+    def test_noise_with_another_spectrum_is_carried_to_the_target(self):
+        white = [coloured_noise(seed, 2.0)[:, 0] for seed in range(6)]
+        bright = [np.diff(audio, prepend=0).astype(np.float32) for audio in white]
+        baseline = Baseline(white[:3], bright[:3], RATE)
+        moved = mean_spectrum(baseline(white[4], 1.0))
+        before, wanted = mean_spectrum(white[4]), mean_spectrum(bright[4])
+        before, wanted, moved = (x - x.mean() for x in (before, wanted, moved))
+        assert np.abs(moved - wanted).max() < 0.2 * np.abs(before - wanted).max()
+
+    def test_it_moves_far_towards_human_singers(self):
+        """A classifier's score of 0.64 at strength 1 says nothing about voices."""
+        sides = (lambda *names, n=n: n in names for n in ("virtual", "human"))
+        songs, *originals = builtin_originals(*sides, RATE, 1)
+        sounds = [[audio[:, 0] for _, audio in side] for side in originals]
+        baseline, classifier = Baseline(*sounds, RATE), Classifier(*sounds, RATE)
+        scores = {
+            s: np.mean([classifier.position(baseline(audio[:, 0], s)) for _, audio in songs])
+            for s in (0.0, 0.5, 1.0)
+        }
+        assert scores[0.0] < 0.1
+        assert scores[0.0] < scores[0.5] < scores[1.0]
+        assert scores[1.0] == pytest.approx(0.64, abs=0.04)
 
 
 def test_builtin_originals_are_not_those_that_runs_are_trained_on(monkeypatch):
@@ -116,7 +177,7 @@ def test_the_verb_on_real_recordings(place, monkeypatch):
     arguments = ["evaluate", "t", "--migration", "--from", "ada", "--to", "bo", "-o", "x/page.html"]
     said = singlow([*arguments, "--strength", "0.5"], place)
     assert said.code == 0, said.err
-    for words in ("ada to bo, strength 0.5", "score", "breath", "x/page.html"):
+    for words in ("ada to bo, strength 0.5", "score", BASELINE, "±", "breath", "x/page.html"):
         assert words in said.out
     page = (place / "x/page.html").read_text("utf-8")
     assert page.count("<audio") == 2
@@ -130,7 +191,7 @@ def test_the_verb_on_real_recordings(place, monkeypatch):
         (["--migration", "--from", "ada", "--to", "caruso"], 2, "Received: caruso"),
         (["--migration", "--from", "ada", "--to", "bo"], 3, "at least 4 clips"),
         (["--migration", "--from", "ada", "--to", "ada"], 3, "share clips"),
-        (["--migration", "--strength", "inf"], 2, "--strength"),
+        (["--migration", "--strength", "inf"], 2, "strength from 0 to 10"),
         (["--migration", "-o", "page.pdf"], 2, "suffix .html"),
         (["--to", "bo"], 2, "Expected --migration with --to"),
     ],
@@ -174,7 +235,7 @@ def test_sample_around_a_song(place):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["interpolate", "t", "a.wav", "a.wav", "--steps", "1", "-o", "x"], "--steps from 2"),
+        (["interpolate", "t", "a.wav", "a.wav", "--steps", "1", "-o", "x"], "steps from 2"),
         (["interpolate", "t", "a.wav", "missing.wav", "-o", "x"], "missing.wav"),
         (["interpolate", "t", "a.wav", ".", "-o", "x"], "Received: a folder"),
         (["interpolate", "t", "a.wav", "a.wav"], "--output"),
