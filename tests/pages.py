@@ -1,4 +1,4 @@
-"""Pages, read as a browser reads them."""
+"""HTML pages, parsed as a browser parses them."""
 
 import html.parser
 
@@ -6,13 +6,13 @@ _VOID = ("meta", "img", "input")
 
 
 class Page(html.parser.HTMLParser):
-    """Tags that are opened and closed in order, and what they refer to.
+    """The tags of a page, which must be closed in order, and what they refer to.
 
     Attributes:
-        seen: names of tags.
-        sources: what `src` and `href` say.
-        names: of inputs.
-        text: everything that is shown, scripts included.
+        seen: names of the tags.
+        sources: values of `src` and `href`.
+        names: names of the inputs.
+        text: all text, scripts included.
     """
 
     def __init__(self, page):

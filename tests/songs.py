@@ -17,7 +17,7 @@ import soundfile
 
 
 def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
-    """Noise that a flow can learn something about, `(time, channels)`."""
+    """Coloured noise, which a flow can learn to predict, `(time, channels)`."""
     white = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels))
     kernel = 0.9 ** np.arange(60)
     coloured = [np.convolve(white[:, c], kernel)[: len(white)] for c in range(channels)]
@@ -52,7 +52,7 @@ TINY_BLOW = [
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -85,7 +85,7 @@ def train(arguments: list[str], directory: Path) -> Outcome:
     return command(script.main, arguments, directory)
 
 
-LOADED = {}  # flows by what they were loaded from
+LOADED = {}  # flows by weights, arguments and type
 
 
 def singlow(arguments: list[str], directory: Path) -> Outcome:
@@ -109,11 +109,11 @@ def singlow(arguments: list[str], directory: Path) -> Outcome:
 
 @functools.cache
 def trained() -> tuple[Path, Outcome]:
-    """A folder with `songs/`, the run `t` of two levels trained on them, and what was said."""
+    """A folder with `songs/`, the run `t` of two levels trained on them, and its output."""
     folder = Path(tempfile.mkdtemp(prefix="singlow-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_songs(folder / "songs", rate=22050, channels=2)
     more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3", "--dataset", "songs"]
-    said = train([*SMALL, *more, "--run", "t"], folder)
-    assert said.code == 0, said.err
-    return folder, said
+    outcome = train([*SMALL, *more, "--run", "t"], folder)
+    assert outcome.code == 0, outcome.err
+    return folder, outcome

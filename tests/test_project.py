@@ -23,7 +23,7 @@ from tests.songs import coloured_noise, singlow, trained
 
 
 def write_voices(folder, takes=5, singers=("ada", "bo"), seconds=0.4):
-    """Singers whose noise has another colour each, sung loud and soft."""
+    """Write singers, each with noise of another colour, loud and soft."""
     for number, singer in enumerate(singers):
         (folder / singer).mkdir(parents=True)
         for take in range(takes):
@@ -49,7 +49,7 @@ def flow():
     return open_run(str(trained()[0] / "checkpoints" / "t")).flow
 
 
-def test_one_call_answers(place):
+def test_the_verb_prints_the_answer_and_writes_figures_and_a_picture(place):
     said = singlow(["project", "t", "voices", "--labels", "{style}-{take}"], place)
     assert said.code == 0, said.err
     assert "This latent space separates singers" in said.out
@@ -100,6 +100,31 @@ def test_tensorboard_shows_the_projector(place):
         assert len(lines) == 11
 
 
+def test_the_library_returns_what_the_verb_prints(place):
+    from singlow.latents.project import project
+
+    lines = []
+    soundfile.write(place / "voices/ada/still.wav", np.zeros((8000, 1)), 16000)
+    run = str(place / "checkpoints/t")
+    result = project(run, [str(place / "voices")], place / "out", report=lines.append)
+    assert result.separation.singer.accuracy.significant
+    assert json.loads(result.figures.read_text())["answer"] == result.separation.answer()
+    assert image.imread(result.picture).ndim == 3
+    assert len(result.points) == 10
+    assert any("still.wav" in line for line in lines)
+
+
+def test_names_are_printed_as_they_are(place):
+    """Markup in a name is not interpreted, and control characters are escaped."""
+    (place / "voices/ada").rename(place / "voices/[red]ada")
+    (place / "voices/bo").rename(place / "voices/bo\x1b]0;x\x07")
+    said = singlow(["project", "t", "voices", "-o", "out"], place)
+    assert said.code == 0, said.err
+    assert r"Singers: [red]ada, bo\x1b]0;x\x07." in said.out
+    assert "\x1b" not in said.out + said.err
+    assert "\x1b" not in (place / "out/metadata.tsv").read_text()
+
+
 def test_the_runs_own_data_are_the_default(place):
     said = singlow(["project", "t", "--data_dir", place / "data"], place)
     assert said.code == 3
@@ -107,20 +132,20 @@ def test_the_runs_own_data_are_the_default(place):
     assert "at least 2 singers of 4 recordings each. Received: ada 3, bo 3" in said.err
 
 
-class TestWhatCannotBeUsed:
+class TestUnusableRecordings:
     def test_one_singer(self, place):
         said = singlow(["project", "t", "voices/ada"], place)
         assert said.code == 3
         assert "Expected at least 2 singers of 4 recordings each. Received: ada 5." in said.err
 
-    def test_singers_of_few_recordings_are_left_out_by_name(self, place):
+    def test_singers_with_few_recordings_are_reported(self, place):
         (place / "voices/cy").mkdir()
         soundfile.write(place / "voices/cy/0.wav", coloured_noise(1, 0.4), 16000)
         said = singlow(["project", "t", "voices"], place)
         assert said.code == 0
         assert "Left out: singer cy: 1 recording(s), expected at least 4." in said.err
 
-    def test_what_has_no_sound_or_no_length_is_left_out_by_name(self, place):
+    def test_recordings_without_sound_or_length_are_reported(self, place):
         soundfile.write(place / "voices/ada/still.wav", np.zeros((8000, 1)), 16000)
         soundfile.write(place / "voices/ada/short.wav", coloured_noise(1, 0.005), 16000)
         (place / "voices/bo/bad.wav").write_bytes(b"RIFF nothing")
@@ -138,9 +163,9 @@ class TestWhatCannotBeUsed:
             (["voices", "--labels", "{take}"], 2, "{singer}, {style} or both"),
             (["voices", "--labels", "{style}+{take}"], 3, "does not fit --labels"),
             (["voices", "--split", "train"], 2, "without CLIPS"),
-            (["voices", "--limit", "0"], 2, "--limit from 1"),
-            (["voices", "--seconds", "0"], 2, "--seconds from 0.1"),
-            (["voices", "--seed", "-1"], 2, "--seed of at least 0"),
+            (["voices", "--limit", "0"], 2, "limit from 1"),
+            (["voices", "--seconds", "0"], 2, "seconds from 0.1"),
+            (["voices", "--seed", "-1"], 2, "seed of at least 0"),
             (["voices", "-o", "voices/ada/loud-1.wav"], 2, "a folder"),
         ],
     )
@@ -151,7 +176,7 @@ class TestWhatCannotBeUsed:
         assert said.err.count("\n") == 1
 
 
-def test_pooling_leaves_the_padding_out_and_parts_long_recordings(tmp_path):
+def test_pooling_leaves_padding_out_and_divides_long_recordings(tmp_path):
     write_voices(tmp_path / "v", takes=4, seconds=0.4001)
     found = find_recordings([str(tmp_path / "v")], 16000, 1)
     lines = []
@@ -159,7 +184,7 @@ def test_pooling_leaves_the_padding_out_and_parts_long_recordings(tmp_path):
     assert len(points) == 8 * 4
     assert len(set(points.origins)) == 8
     assert lines == []
-    assert points.levels == 2
+    assert points.num_levels == 2
     one = pool_recordings(flow(), found, 5.0)
     latents = encode_song(flow(), found[0].read()).latents
     length = len(found[0].read())

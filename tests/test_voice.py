@@ -1,4 +1,4 @@
-"""Measures of a voice, against singers of whom everything is known."""
+"""Measures of a voice, against synthetic singers whose parameters are known."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ NOTES = (Note("", 0, 0.2), Note("a", 57, 1.6), Note("", 0, 0.2))
 
 @pytest.fixture(scope="module")
 def still():
-    """Bruno without anything that moves."""
+    """Bruno without vibrato, drift, jitter and breath."""
     return replace(
         SINGERS["bruno"],
         vibrato_depth=0.0, drift=0.0, intonation=0.0, scoop=0.0, jitter=0.0, shimmer=0.0,
@@ -65,7 +65,7 @@ def test_vibrato_is_found_with_its_rate_and_depth():
     assert np.isnan(measures.vibrato(np.full(100, np.nan))).all()
 
 
-def test_jitter_is_told_in_proportion(still, steady):
+def test_jitter_is_proportional(still, steady):
     _, f0, _ = steady
     small, large = (
         measures.jitter(sung(replace(still, jitter=amount))[0], RATE, f0)
@@ -75,7 +75,7 @@ def test_jitter_is_told_in_proportion(still, steady):
     assert large / small == pytest.approx(3, rel=0.3)
 
 
-def test_breath_is_told_in_decibels(still, steady):
+def test_breath_is_in_decibels(still, steady):
     _, f0, _ = steady
     quiet, loud = (
         measures.breath(sung(replace(still, breath=amount))[0], RATE, f0)
@@ -100,13 +100,13 @@ def test_correlation_of_pitch():
     assert np.isnan(measures.pitch_deviation(f0, np.full(100, np.nan)))
 
 
-def test_cepstral_distance_does_not_hear_level(steady):
+def test_cepstral_distance_ignores_loudness(steady):
     audio, _, _ = steady
     loud, soft = (measures.mel_cepstra(measures.mel_spectrum(g * audio, RATE)) for g in (1.0, 0.3))
-    heard = measures.sounding(measures.mel_spectrum(audio, RATE))
-    assert measures.cepstral_distance(loud[heard], soft[heard]) < 0.1
+    sounding = measures.sounding(measures.mel_spectrum(audio, RATE))
+    assert measures.cepstral_distance(loud[sounding], soft[sounding]) < 0.1
     bright = measures.mel_spectrum(np.diff(audio, prepend=0), RATE)
-    assert measures.cepstral_distance(loud[heard], measures.mel_cepstra(bright)[heard]) > 3
+    assert measures.cepstral_distance(loud[sounding], measures.mel_cepstra(bright)[sounding]) > 3
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def groups():
     ]
 
 
-def test_classifier_tells_the_styles_apart(groups):
+def test_classifier_separates_the_styles(groups):
     virtual, human = groups
     classifier = Classifier(virtual[1:], human[1:], RATE)
     assert classifier.accuracy > 0.7
