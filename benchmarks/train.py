@@ -236,7 +236,7 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     from keras import ops
 
     from singlow.audio import snr_db
-    from singlow.training.state import compile_flow
+    from singlow.training.optimizer import compile_flow
 
     if case.bfloat16 and keras.backend.backend() == "jax" and accelerator() is None:
         return None
