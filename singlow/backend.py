@@ -1,13 +1,17 @@
-"""Keras on its backend: imported without noise, with an error that names what to install."""
+"""Keras on its backend: imported without noise, and what the results of this machine depend on."""
 
 import contextlib
 import os
+import platform
+import re
 import sys
 from collections.abc import Iterator
 
 from singlow.errors import EnvironmentFault, UsageError
 
 BACKENDS = ("tensorflow", "jax")
+_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
 def start_backend() -> str:
@@ -42,6 +46,11 @@ def _import_keras(name: str) -> None:
         raise EnvironmentFault(
             f"Keras on {name} cannot be imported ({error}). Run: pip3 install {packages}; then "
             "python3 -m singlow doctor lists what else is missing."
+        ) from error
+    except ValueError as error:  # a value in keras.json
+        home = os.environ.get("KERAS_HOME", "~/.keras")
+        raise EnvironmentFault(
+            f"Keras cannot be imported ({error}). Correct or remove {home}/keras.json."
         ) from error
 
 
@@ -78,3 +87,45 @@ def require_one_replica() -> None:
             "Expected one device: singlow does not train under tf.distribute. "
             f"Received: {strategy}. Leave its scope out."
         )
+
+
+def describe_machine() -> dict[str, str | int]:
+    """What the rounding of results depends on, beside versions; Keras must have been imported.
+
+    Two machines with the same description give the same bits on a CPU.
+    """
+    name = os.environ["KERAS_BACKEND"]
+    device = _device(name)
+    machine: dict[str, str | int] = {"backend": name, "device": device}
+    if device != "cpu":
+        return machine
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    machine |= {"instructions": _instructions(), "cores": len(cores)}
+    machine |= {key.lower(): os.environ[key] for key in _THREADS if key in os.environ}
+    if name == "tensorflow":
+        machine["onednn"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
+    return machine
+
+
+def _device(name: str) -> str:
+    """`"cpu"`, or the kind of the accelerator that Keras computes on."""
+    if name == "jax":
+        import jax
+
+        return "cpu" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(devices[0]) if devices else {}
+    return details.get("device_name", "gpu") if devices else "cpu"
+
+
+def _instructions() -> str:
+    """The widest vector instructions of this CPU where the system lists them, or its kind."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = re.search(r"^(flags|Features)\s*:(.*)$", file.read(), re.MULTILINE)
+    except OSError:
+        flags = None
+    known = flags[2].split() if flags else []
+    return next((name for name in _INSTRUCTIONS if name in known), platform.machine())

@@ -1,10 +1,13 @@
-"""The guarded optimizer: refusal, averages, the schedule; on the backend that is running."""
+"""The guarded optimizer, its schedule and the constants of a run, on the backend that runs."""
+
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
-from singlow.training.optimizer import GuardedAdam, WarmUp
+from singlow.errors import UsageError
+from singlow.training.optimizer import GuardedAdam, WarmUp, compile_flow
 
 COMPILED = keras.backend.backend() == "jax"
 to_numpy = keras.ops.convert_to_numpy
@@ -117,6 +120,20 @@ def test_the_norm_is_the_one_before_clipping():
     assert float(to_numpy(optimizer.gradient_norm)) == pytest.approx(50.0)
 
 
+def test_an_accumulated_gradient_is_clipped_by_its_own_norm():
+    """A small last mini-batch after a large one must not leave their mean unclipped."""
+    options = {"global_clipnorm": 1.0, "gradient_accumulation_steps": 2}
+    guarded = GuardedAdam(1e-2, epsilon=1.0, **options, name="adam")
+    plain = keras.optimizers.Adam(1e-2, epsilon=1.0, **options, name="plain")
+    variables = [keras.Variable(np.zeros(2, "float32")) for _ in range(2)]
+    for gradient in ([30.0, 40.0], [0.3, 0.4], [0.0, 2.0], [0.0, 4.0]):
+        for optimizer, variable in zip((guarded, plain), variables, strict=True):
+            tensor = keras.ops.convert_to_tensor(np.array(gradient, "float32"))
+            optimizer.apply([tensor], [variable])
+    np.testing.assert_allclose(*(to_numpy(v) for v in variables), rtol=1e-5)
+    assert float(to_numpy(guarded.gradient_norm)) == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_the_norm_does_not_overflow_where_gradients_do_not(dtype):
     optimizer = GuardedAdam(1e-2, name="adam")
@@ -152,7 +169,7 @@ def test_it_may_be_built_before_fit(poisoned):
     assert int(to_numpy(model.optimizer.iterations)) == 2
 
 
-def test_schedule_follows_its_formula_and_ignores_the_length_of_training():
+def test_the_schedule_follows_its_formula():
     schedule = WarmUp(2e-3, warmup_steps=10, decay_steps=50)
     for t in (0, 4, 9, 10, 50, 1000):
         expected = 2e-3 * min((t + 1) / 10, 1) / np.sqrt(1 + t / 50)
@@ -163,9 +180,50 @@ def test_schedule_follows_its_formula_and_ignores_the_length_of_training():
         WarmUp(-1)
 
 
-def test_optimizer_survives_its_config():
+def test_an_optimizer_is_restored_from_its_config():
     optimizer = GuardedAdam(WarmUp(1e-3), use_ema=True, global_clipnorm=5.0, name="adam")
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, GuardedAdam)
     assert again.global_clipnorm == 5.0
     assert again.use_ema
+
+
+def test_the_constants_of_a_run():
+    """These numbers are part of what a preset is: a change makes another run."""
+    compiled = {}
+    variable = keras.Variable(np.zeros(3, "float32"), name="weight")
+    flow = SimpleNamespace(
+        trainable_variables=[variable],
+        get_config=dict,
+        compile=lambda optimizer, jit_compile: compiled.update(optimizer=optimizer),
+    )
+    compile_flow(flow, {"learning_rate": 3e-3, "warmup_steps": 100, "decay_steps": 1000})
+    optimizer = compiled["optimizer"]
+    assert type(optimizer) is GuardedAdam
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.999)
+    assert (optimizer.global_clipnorm, optimizer.clipnorm, optimizer.clipvalue) == (
+        10.0,
+        None,
+        None,
+    )
+    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-7)
+    assert (optimizer.weight_decay, optimizer.amsgrad, optimizer.anneals) == (None, False, False)
+    rates = {0: 3e-5, 49: 1.4646e-3, 99: 2.8617e-3, 1000: 2.1213e-3, 11000: 8.6603e-4}
+    for step, rate in rates.items():
+        assert float(optimizer._learning_rate(step)) == pytest.approx(rate, rel=1e-4)
+
+
+@pytest.mark.skipif(COMPILED, reason="strategies are TensorFlow's")
+def test_a_strategy_is_refused_in_one_line():
+    import tensorflow as tf
+
+    from singlow.models.singlow import SinGlow
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        for create in (
+            lambda: GuardedAdam(1e-3),
+            lambda: SinGlow.from_preset("singlow_tiny", k_glow=1, l_glow=1, width=4),
+        ):
+            with pytest.raises(UsageError, match=r"does not train under tf\.distribute") as error:
+                create()
+            assert "\n" not in str(error.value)

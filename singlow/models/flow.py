@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from singlow.backend import require_one_replica
 from singlow.bijections.base import InvertibleLayer, deserialize, serialize
 from singlow.bijections.conditions import Condition
 from singlow.inputs import EMBEDDING, MASK, Input, input_names
@@ -83,6 +84,7 @@ class Flow(keras.Model):
         monitor: str | None = None,
         **kwargs: Any,
     ) -> None:
+        require_one_replica()
         super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
         self.bijection = _REPLACEMENT.get() or bijection
         self.signal = Audio() if signal is None else signal

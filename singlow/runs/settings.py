@@ -238,6 +238,31 @@ def versions() -> dict[str, str]:
     return known
 
 
+def changes_since(config: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
+    """A line about what the rounding of results depends on, and differs from when a run began.
+
+    Args:
+        config: settings of the run; runs of earlier versions do not describe the machine.
+        machine: description of this machine.
+
+    Returns:
+        The line, or "" if nothing differs.
+    """
+    then = {**config.get("versions", {}), **config.get("machine", {})}
+    now = {**versions(), **machine}
+    differing = [
+        f"{key} {then.get(key, 'none')} then and {now.get(key, 'none')} now"
+        for key in {**then, **now}
+        if then.get(key) != now.get(key) and ("machine" in config or key not in machine)
+    ]
+    if not differing:
+        return ""
+    return (
+        f"This run began on another set-up: {', '.join(differing)}. Its weights will differ by "
+        "rounding from those of an unbroken run."
+    )
+
+
 def _check_precision(config: Mapping[str, Any]) -> None:
     if config["arguments"].get("precision") != "bfloat16":
         return
@@ -287,6 +312,11 @@ def read_config(path: Path) -> dict[str, Any]:
         training = _checked_training(config["training"])
     except UsageError as error:
         raise DataError(f"{path}: {error}") from None
+    for key in ("versions", "machine"):
+        if not isinstance(config.get(key, {}), dict):
+            raise DataError(
+                f"{path}: Expected {key} to be a dict. Received: {str(config[key])[:40]}."
+            )
     arguments = {FLAGS.get(key, key): value for key, value in config["arguments"].items()}
     return {**config, "arguments": arguments, "data": data, "training": training}
 

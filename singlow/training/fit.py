@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from singlow.backend import describe_machine
 from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from singlow.runs.data import open_windows, prepare_data, window_length
 from singlow.runs.opening import TrainedRun, build_flow, open_run, plain_keras
 from singlow.runs.run import Run, locate
-from singlow.runs.settings import Request, resolve
+from singlow.runs.settings import Request, changes_since, resolve
 
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
@@ -94,6 +95,8 @@ def train(
         report=print,
     )
     config, flow = with_all_arguments(config, flow)
+    if not place.exists or fresh:
+        config["machine"] = describe_machine()
     windows = open_windows(config, flow)
     report.introduce(flow, place, config, *windows)
     with place.begin(config, fresh):
@@ -189,16 +192,19 @@ def fit(
         flow.adapt(large_batch(train))
     with plain_keras():
         compile_flow(flow, training)
-    done, history = 0, []
+    done, history, changes = 0, [], ""
     if newest is not None:
         restore(flow, newest)
         done, history = newest.epoch, list(newest.history)
         print(f"Going on with {run.name} after epoch {done}.")
+        changes = changes_since(config, describe_machine())
     patience = callbacks.Patience(training["patience"], history)
     plateau = callbacks.Plateau(training["plateau"], training["restarts"], history)
     if done >= training["epochs"] or patience.exhausted or plateau.exhausted:
         print(f"{run.name} has been trained for {done} epochs; --epochs N lengthens it.")
         return
+    if changes:
+        print(changes)
     interactive = sys.stdout.isatty() or "ipykernel" in sys.modules
     with (
         _stoppable(run, training["epochs"]),
