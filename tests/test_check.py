@@ -9,6 +9,8 @@ from keras import ops
 
 from singlow.bijections import ActNorm, AffineCoupling, Chain, InvertibleConv, Squeezed
 from singlow.commands import check as command
+from singlow.commands.places import only_run
+from singlow.errors import UsageError
 from singlow.inputs import MASK, Input
 from singlow.models import Flow, Gaussian, Paper, Preset, registry, settings_of
 from singlow.networks import ConvNet
@@ -74,6 +76,17 @@ def test_a_registered_model_with_a_sequence_and_a_prior_with_means_passes(reader
     assert "a synthetic clip" in outcome.out
     assert "All within their limits." in outcome.out
     assert np.isfinite(reader.config["training"]["window_size"])
+
+
+def test_the_run_may_be_left_out_where_it_is_the_only_one(reader, tmp_path):
+    assert only_run(None, tmp_path / "checkpoints") == "r"
+    assert only_run("x", tmp_path / "checkpoints") == "x"
+    with pytest.raises(UsageError, match="Known runs: none"):
+        only_run(None, tmp_path)
+    (tmp_path / "checkpoints" / "s").mkdir()
+    (tmp_path / "checkpoints" / "s" / "config.json").touch()
+    with pytest.raises(UsageError, match=r"Expected RUN, .* Known runs: r, s"):
+        only_run(None, tmp_path / "checkpoints")
 
 
 def test_its_latents_are_drawn_around_the_means_of_the_prior(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from singlow.commands.places import Epoch, RunName
+from singlow.commands.places import Epoch, OnlyRun, only_run
 from singlow.errors import SinglowError, UsageError
 from singlow.runs.opening import open_run
 
@@ -25,7 +25,7 @@ _DIMENSIONS = 192  # of the piece on which the log-determinant is measured, if p
 Batch = dict[str, np.ndarray]
 
 
-def check(run: RunName, epoch: Epoch = "newest") -> None:
+def check(run: OnlyRun = None, epoch: Epoch = "newest") -> None:
     """Measure x -> z -> x, z -> x -> z and the log-determinant of a run; fail if one is wrong.
 
     x -> z -> x fails above an error of 1e-4 or below a ratio of 80 dB. z -> x -> z starts from
@@ -34,7 +34,7 @@ def check(run: RunName, epoch: Epoch = "newest") -> None:
     log-determinant is compared with that of the Jacobian over several frames.
 
     Args:
-        run: Name under checkpoints/, or a path.
+        run: Name under checkpoints/, or a path; by default the only run there.
         epoch: Which checkpoint.
     """
     from singlow.backend import start_backend
@@ -46,7 +46,7 @@ def check(run: RunName, epoch: Epoch = "newest") -> None:
         )
     from singlow.runs.opening import load_flow
 
-    opened = open_run(run, epoch)
+    opened = open_run(only_run(run), epoch)
     exact = load_flow(opened.config, opened.checkpoint, "float64")
     batch, source = _batch(opened)
     print(f"{opened.run.name}, epoch {opened.checkpoint.epoch}, on {source}.")

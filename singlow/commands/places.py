@@ -10,13 +10,31 @@ import tyro
 from singlow.data.sources.layouts import find_files
 from singlow.errors import DataError, UsageError
 from singlow.files import require_writable
+from singlow.names import shown
 from singlow.progress import progress
+from singlow.runs.opening import CHECKPOINTS
 from singlow.streams import escape, one_line
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+OnlyRun = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")]
 Files = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
 Epoch = Annotated[str, tyro.conf.arg(metavar="newest|best|N")]
+
+
+def only_run(run: str | None, checkpoints: Path = CHECKPOINTS) -> str:
+    """The run that a verb uses: `run`, or by default the only one under checkpoints/.
+
+    Raises:
+        UsageError: `run` is `None`, and there is no run or more than one; they are listed.
+    """
+    if run is not None:
+        return run
+    names = sorted(path.parent.name for path in checkpoints.glob("*/config.json"))
+    if len(names) == 1:
+        return names[0]
+    known = ", ".join(map(shown, names)) or "none; singlow train makes one"
+    raise UsageError(f"Expected RUN, the name of a run. Received: none. Known runs: {known}.")
 
 
 def inputs(paths: tuple[Path, ...], suffixes: Collection[str]) -> list[tuple[Path, Path]]:

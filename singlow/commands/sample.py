@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from singlow.audio import write_audio
-from singlow.commands.places import Epoch, Output, RunName, check_place
+from singlow.commands.places import Epoch, OnlyRun, Output, check_place, only_run
 from singlow.errors import UsageError
 from singlow.names import escape
 from singlow.runs.opening import open_run
@@ -16,7 +16,7 @@ Speaker = Annotated[str | None, arg(metavar="SPEAKER")]
 
 
 def sample(
-    run: RunName,
+    run: OnlyRun = None,
     output: Output = Path("samples"),
     count: Annotated[int, arg(metavar="INT")] = 3,
     seconds: Annotated[float | None, arg(metavar="FLOAT")] = None,
@@ -29,7 +29,7 @@ def sample(
     """Draw clips from a run, or variations of a recording.
 
     Args:
-        run: name under checkpoints/, or a path.
+        run: name under checkpoints/, or a path; by default the only run there.
         output: a file for one clip, otherwise a folder.
         count: number of clips.
         seconds: length of each clip (2; with --around, the length of the recording).
@@ -59,7 +59,7 @@ def sample(
     if single and count != 1:
         raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
     check_place(output if single else output / "clip.wav", () if around is None else (around,))
-    trained = open_run(run, epoch)
+    trained = open_run(only_run(run), epoch)
     signal = trained.flow.signal
     if single and output.suffix.lower() != signal.suffix:
         raise UsageError(f"Expected -o FOLDER, or a name with {signal.suffix}. Received: {output}.")
