@@ -17,7 +17,9 @@ _HOMES = {
     "convert": "voices.convert",
     "enroll": "voices.enroll",
     "migrate": "latents.migrate",
-    "evaluate": "evaluation.likelihood",
+    "interpolate": "latents.interpolate",
+    "project": "latents.project",
+    "evaluate": "evaluation.evaluate",
     # Models.
     "Flow": "models",
     "SinGlow": "models",
