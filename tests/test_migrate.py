@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from singlow.latents.features import (
 from singlow.latents.interpolate import around, between, towards
 from singlow.latents.methods import METHODS, move, slerp, transport, transport_maps
 from singlow.latents.migrate import add_change, changed_blocks, migrate_audio, migrate_song
+from tests.datasets import write_noise
 from tests.songs import coloured_noise, singlow, trained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -368,6 +370,44 @@ class TestFeaturesKept:
         SingerFeatures(flow, data, tmp_path / "kept", "two")["ada"]
         assert path.read_bytes() != written
 
+    def test_sizes_are_checked_before_memory_is_taken(self, sides, channels, tmp_path):
+        """A file of a stranger's run that expands to 2 GB, and one that is large itself."""
+        path = tmp_path / "a.npz"
+        write_features(path, sides[0], "mark")
+        assert read_features(path, "mark", channels) is not None
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        size = path.stat().st_size
+        for write in (np.savez_compressed, np.savez):
+            write(path, **{**arrays, "second_0": np.zeros((9, 600, 600), complex)})
+            tracemalloc.start()
+            assert read_features(path, "mark", channels) is None
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 4 * size + (1 << 20)
+
+    def test_of_another_flow_are_measured_again(self, sides, channels, tmp_path):
+        path = tmp_path / "a.npz"
+        write_features(path, sides[0], "mark")
+        assert read_features(path, "mark", channels) is not None
+        assert read_features(path, "mark", [*channels, channels[-1]]) is None
+        assert read_features(path, "mark", channels[:1]) is None
+        assert read_features(path, "mark", [2 * channels[0], *channels[1:]]) is None
+
+    def test_of_names_that_are_no_text_or_composed_otherwise(self, flow, tmp_path):
+        names = ("\udc89\udcb9", "Zoé")
+        data = write_noise(
+            tmp_path / "data", {"train": [16000] * 4, "validation": [16000]}, singers=names
+        )
+        known = SingerFeatures(flow, data, tmp_path / "kept", "mark")
+        for name, typed in ((names[0], r"\x89\xb9"), (names[1], "Zoe\u0301")):
+            assert known[typed] is known[name]
+            assert known[typed].clips == len(known.clips(typed)) == 2
+        with pytest.raises(
+            UsageError, match=r"in Zoé, \\x89\\xb9. Received: Zoo. Did you mean Zoé"
+        ):
+            known["Zoo"]
+
     def test_are_used_where_they_cannot_be_kept(self, flow, tmp_path):
         from singlow.runs.run import find
 
@@ -394,6 +434,44 @@ def test_the_verb(place):
     assert singlow([*arguments[:-1], "ada", "-o", "same.wav"], place).code == 0
     assert load_audio(place / "same.wav")[0].tobytes() == song.tobytes()
     assert len(list((trained()[0] / "checkpoints/t/features").glob("*.npz"))) == 2
+
+
+def test_the_library_writes_what_the_verb_writes(place, monkeypatch):
+    import singlow as package
+    from singlow.latents.migrate import migrate
+    from singlow.runs.opening import open_run
+
+    monkeypatch.chdir(place)
+    said = singlow(
+        ["migrate", "t", "song.wav", "--from", "ada", "--to", "bo", "-o", "v.wav"], place
+    )
+    assert said.code == 0, said.err
+    run = open_run("t")
+    written = migrate(run, "song.wav", source="ada", target="bo", output="l.wav")
+    assert written == [Path("l.wav")]
+    assert load_audio("l.wav")[0].tobytes() == load_audio("v.wav")[0].tobytes()
+    soundfile.write("other.wav", coloured_noise(6, 0.5), 16000)
+    results = migrate(run, ["song.wav", "other.wav"], "ada", "bo", strength=0.5, output="out")
+    assert results == [Path("out/song.wav"), Path("out/other.wav")]
+    assert all(path.is_file() for path in results)
+    with pytest.raises(UsageError, match="is the song itself"):
+        migrate(run, "song.wav", "ada", "bo", output="song.wav")
+    with pytest.raises(UsageError, match="different names"):
+        migrate(run, ["song.wav", "out/song.wav"], "ada", "bo", output="out")
+    with pytest.raises(UsageError, match="strength from 0 to 10"):
+        migrate(run, "song.wav", "ada", "bo", strength=11)
+    assert package.migrate is migrate
+
+
+@pytest.mark.parametrize("sign", [0.0, -1.0])
+def test_silent_channels_stay_silent_and_opposite_ones_opposite(place, sign):
+    song = coloured_noise(5, 1.0, 16000)
+    soundfile.write(place / "s.wav", np.concatenate([song, sign * song], axis=1), 16000, "FLOAT")
+    said = singlow(["migrate", "t", "s.wav", "--from", "ada", "--to", "bo", "-o", "m.wav"], place)
+    assert said.code == 0, said.err
+    moved, _ = load_audio(place / "m.wav")
+    assert np.abs(moved[:, 0] - song[:, 0]).max() > 1e-3
+    np.testing.assert_array_equal(moved[:, 1], sign * moved[:, 0])
 
 
 @pytest.mark.slow
@@ -471,8 +549,6 @@ def test_mistakes_are_one_line(place, arguments, code, words):
 
 
 def test_silent_songs_and_too_few_clips(place, flow, tmp_path):
-    from tests.datasets import write_noise
-
     soundfile.write(place / "silent.wav", np.zeros(16000), 16000)
     said = singlow(["migrate", "t", "silent.wav", "-o", "x", "--reference", "song.wav"], place)
     assert said.code == 3

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from singlow.audio import load_audio, snr_db
 from singlow.choir import corpus
+from singlow.errors import UsageError
 from singlow.evaluation import originals
 from singlow.evaluation.figures import mean_estimate
 from singlow.evaluation.migration import STRENGTHS, Baseline, measure_migration, steps
@@ -182,6 +183,26 @@ def test_the_verb_on_real_recordings(place, monkeypatch):
     page = (place / "x/page.html").read_text("utf-8")
     assert page.count("<audio") == 2
     assert "strength 0.5" in page
+
+
+def test_evaluate_from_the_library(place, monkeypatch):
+    import singlow as package
+    from singlow.evaluation.likelihood import FLAC, GAUSSIAN
+
+    monkeypatch.setattr(originals, "_PIECE", 0.2)
+    run = package.open_run("t", checkpoints=place / "checkpoints")
+    measured = package.evaluate(run)
+    assert list(measured) == ["", "ada", "bo"]
+    assert measured[""].clips == measured["ada"].clips + measured["bo"].clips
+    assert {FLAC, GAUSSIAN} <= set(measured[""].others)
+    sides = {"source": "ada", "target": "bo"}
+    report = package.evaluate(run, "migration", **sides, output=place / "page.html")
+    assert report.title == "ada to bo"
+    assert report.title in (place / "page.html").read_text("utf-8")
+    with pytest.raises(UsageError, match="input speaker"):
+        package.evaluate(run, "conversion")
+    with pytest.raises(UsageError, match="likelihood, migration or conversion"):
+        package.evaluate(run, "beauty")
 
 
 @pytest.mark.parametrize(
