@@ -1,1 +1,1 @@
-"""Voices: who a recording sounds like, another voice for it, and new voices for a trained run."""
+"""Runs with speakers: conversion of voices, identification of speakers, and new voices."""

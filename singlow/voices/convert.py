@@ -150,7 +150,7 @@ def convert(
     """
     run = open_run(run)
     target = speakers_of(run).find(target)
-    (conversion,) = Converter(run, target, source, hop)(recording, sample_rate)
+    (conversion,) = Converter(run, target, source, hop)(recording, sample_rate, [target])
     return conversion
 
 
@@ -303,7 +303,7 @@ def convert_recording(
     Raises:
         DataError: the recording is silent or too short, or a result is not finite.
     """
-    ceiling = max(1.0, float(np.abs(audio).max(initial=0)))
+    ceiling = max(1.0, _peak(audio))
     if before is not None:
         audio = audio / np.float32(before.scale)
     sounding = sounding_channels(audio)
@@ -357,12 +357,17 @@ def _as_loud(
     if not rms > 0:
         raise DataError("Expected a conversion with sound. Received: silence.")
     result *= np.float32(root_mean_square(audio[:, sounding]) / rms)
-    complete = audio.astype(np.float32)
+    complete = audio.astype(np.float32)  # with the silent channels
     complete[:, sounding] = result
-    scale = min(1.0, ceiling / float(np.abs(complete).max()))
-    kept = len(tail) and sample_rate == flow.signal.sample_rate and np.abs(tail).max() <= _BURST
-    rms = root_mean_square(y)
-    return Converted(complete * np.float32(scale), rms, scale, burst, tail if kept else None)
+    scale = min(1.0, ceiling / _peak(complete))
+    complete *= np.float32(scale)
+    kept = len(tail) and sample_rate == flow.signal.sample_rate and _peak(tail) <= _BURST
+    return Converted(complete, root_mean_square(y), scale, burst, tail if kept else None)
+
+
+def _peak(audio: np.ndarray) -> float:
+    """Return the largest magnitude without a copy of the audio; NaN if a sample is NaN."""
+    return float(np.maximum(audio.max(initial=0), -audio.min(initial=0)))
 
 
 def limit_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
@@ -376,7 +381,7 @@ def limit_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
             "Expected a finite conversion. Received: NaN or infinite samples; choose another "
             "speaker as the source, or an earlier --epoch."
         )
-    if not np.abs(y).max() > _BURST:
+    if not _peak(y) > _BURST:
         return y, 0.0
     return np.clip(y, -1, 1), float((np.abs(y) > 1).mean())
 

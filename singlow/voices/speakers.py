@@ -1,7 +1,7 @@
 """The speakers of a run: those it was trained on, and voices enrolled since."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,15 @@ from singlow.runs.opening import TrainedRun, require_input
 from singlow.voices.enrolled import FOLDER, SUFFIX, Voice, read_voice, voice_name, voice_path
 
 ALL, AUTO = RESERVED  # as a target, every speaker; as a source, the likeliest one
-SPEAKER = "speaker"  # the input of a flow that voices are given to
+SPEAKER = "speaker"  # the input of a flow
 
 
-class Speakers(Mapping[str, dict[str, np.ndarray]]):
-    """The inputs that make a flow use a speaker's voice, by name.
+class Speakers:
+    """The speakers of a run by name.
 
-    The values are the inputs of one item, `{"speaker_embedding": (1, embedding_size)}`. A name is
-    found in composed or decomposed form, and as it is printed; see `singlow.names.find_name`.
+    `speakers[name]` is `{"speaker_embedding": (1, embedding_size)}`, the inputs of one item. Names
+    are compared as `singlow.names.find_name` does: accents may be composed or decomposed, and a
+    name may be typed as it is printed.
 
     Args:
         names: of the speakers trained on, in the order of `table`.
@@ -61,12 +62,6 @@ class Speakers(Mapping[str, dict[str, np.ndarray]]):
                 "--fresh to fit it to these."
             )
         return speaker_inputs(voice.embedding)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     @property
     def names(self) -> list[str]:
