@@ -1,4 +1,4 @@
-"""Speakers that cost nothing: pulses and noise through each one's own formants."""
+"""Synthetic speakers: pulses and noise through formants of their own."""
 
 import numpy as np
 from scipy.signal import lfilter
@@ -14,7 +14,7 @@ SPEAKERS = {
 
 
 def speak(speaker: str, seed: int, seconds: float = 0.4) -> np.ndarray:
-    """A clip of a speaker with a pitch of its own, `(time,)`."""
+    """Return a clip of a speaker, `(time,)`; its pitch depends on the seed."""
     rng = np.random.default_rng((seed, *map(ord, speaker)))
     pitch, formants = SPEAKERS[speaker]
     time = np.arange(round(seconds * RATE)) / RATE
@@ -28,6 +28,6 @@ def speak(speaker: str, seed: int, seconds: float = 0.4) -> np.ndarray:
 
 
 def utterances(count: int, first: int = 0) -> list[Utterance]:
-    """So many clips of every speaker."""
+    """Return `count` clips of each speaker."""
     numbers = range(first, first + count)
     return [Utterance(f"{s}-{k}", s, speak(s, k)) for s in SPEAKERS for k in numbers]
