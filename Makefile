@@ -1,11 +1,11 @@
-# make train: hear something. make test: check everything. make help: the rest.
+# make train: train and write samples. make test: run all checks. make help: list all targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 PARALLEL = -n $(JOBS) --dist loadscope --no-loadscope-reorder
 QUICK := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-	--xla_cpu_parallel_codegen_split_count=1  # compiles a third faster, runs slower
+	--xla_cpu_parallel_codegen_split_count=1  # compiles a third faster, and runs slower
 CORE := tests/conformance tests/test_flow.py tests/test_optimizer.py \
 	tests/test_blow.py::test_fit_learns_who_speaks \
 	tests/test_blow.py::test_a_conversion_is_another_sound_and_can_be_undone
