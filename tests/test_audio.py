@@ -1,5 +1,7 @@
 """Decoding, converting, writing and cutting audio."""
 
+import dataclasses
+import os
 import re
 import tracemalloc
 
@@ -13,7 +15,7 @@ from singlow import audio as sound
 from singlow.audio import decoding
 from singlow.audio.frames import cut, overlap_add
 from singlow.errors import DataError
-from tests.sounds import FORMATS, save, song
+from tests.sounds import FORMATS, save, song, wave_bytes
 
 LOSSLESS = dict.fromkeys(("wav", "flac", "aiff", "rf64", "caf", "au"), 2 ** (-15)) | {"w64": 2**-23}
 
@@ -85,6 +87,23 @@ def test_channels_of_opposite_polarity_do_not_cancel(noise, tmp_path):
     assert "out of phase" in lines[0]
     change = song(0.5, seed=1)
     assert np.array_equal(mixdown.spread(change), np.concatenate([change, -change], axis=1))
+
+
+@pytest.mark.parametrize(("right", "used"), [(-1.1, 0), (-0.9, 0), (-2.0, 1), (-0.5, 0)])
+def test_the_first_of_the_loud_channels_decides_the_polarity(right, used, tmp_path):
+    left = song(0.5)
+    stereo = np.concatenate([left, np.float32(right) * left], axis=1)
+    mono, mixdown, _ = load_mono(tmp_path / "a.wav", stereo)
+    assert np.array_equal(mono, stereo[:, used : used + 1])
+    assert mixdown.signs == ((1, -1), (-1, 1))[used]
+
+
+def test_a_quiet_channel_counts(tmp_path):
+    """It is 30 dB below the other one."""
+    stereo = np.concatenate([song(0.5), 0.03 * song(0.5, seed=1)], axis=1).astype(np.float32)
+    mono, mixdown, lines = load_mono(tmp_path / "a.wav", stereo)
+    assert np.allclose(mono[:, 0], stereo.mean(axis=1), atol=1e-7)
+    assert (mixdown.signs, lines) == ((1, 1), [])
 
 
 @pytest.mark.parametrize("channels", [2, 8])
@@ -201,6 +220,34 @@ def test_decoded_audio_has_a_limit_whatever_the_size_of_the_file(tmp_path, monke
     assert len(sound.load_audio(path)[0]) == 32000
     with pytest.raises(sound.AudioError, match="too long"):
         sound.load_audio(path, 22050)
+
+
+@pytest.mark.parametrize(
+    ("size", "limit"),
+    [(0, 256 << 20), (540_000, 256 << 20), (4 << 20, 1 << 30), (1 << 30, 2 << 30)],
+)
+def test_decoded_bytes_that_a_file_of_some_size_may_need(size, limit, tmp_path):
+    with (tmp_path / "a.flac").open("wb") as file:
+        file.truncate(size)
+    assert decoding._byte_limit(tmp_path / "a.flac") == limit
+
+
+def test_a_recording_of_more_than_four_hours_is_refused(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wave_bytes(b"", size=5 * 3600 * 4000, rate=4000, bits=8))
+    os.truncate(path, 44 + 5 * 3600 * 4000)  # sparse
+    with pytest.raises(sound.AudioError, match=r"5\.0 hours of audio, expected at most 4"):
+        sound.load_audio(path)
+
+
+@pytest.mark.parametrize(("more", "word"), [(1, "truncated"), (-1, "damaged")])
+def test_the_decoder_is_compared_with_the_container(more, word, tmp_path, monkeypatch):
+    path = save(tmp_path / "a.au", song(0.3))
+    right = decoding.inspect(path)
+    wrong = dataclasses.replace(right, frames=right.frames + more)
+    monkeypatch.setattr(decoding, "inspect", lambda *_: wrong)
+    with pytest.raises(sound.AudioError, match=f"{word}: expected {4800 + more} samples"):
+        sound.load_audio(path)
 
 
 @pytest.mark.parametrize("shape", [(2, 16000), (1, 16000, 1), (100, 0), ()])
