@@ -15,6 +15,8 @@ from singlow.runs.opening import build_flow, load_flow
 from singlow.runs.run import locate
 from singlow.training.callbacks import Patience
 from singlow.training.optimizer import GuardedAdam, capture, compile_flow, restore
+from tests.datasets import write_noise
+from tests.runs import CONFIG
 from tests.songs import TINY, train, trained, write_songs
 
 SHORT = [*TINY, "--steps_per_epoch", "4", "--dataset", "songs", "--run", "t"]
@@ -244,3 +246,28 @@ def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
     assert {"loss", "val_loss", "learning_rate"} <= history.keys()
     assert path.is_file()
     np.testing.assert_allclose(history["val_loss"], history["val_bits_per_sample"], rtol=1e-6)
+
+
+def test_two_seeds_share_no_draw(tmp_path):
+    """Weights, order, dequantisation noise and samples of neighbouring seeds are independent."""
+    folder = write_noise(tmp_path / "data", {"train": [4000] * 3, "validation": [2000]})
+    noise, names = [], []
+    for seed in (0, 1):
+        windows = Windows(folder, "train", 512, 4, seed)
+        batches = [windows.batch(step)["x"][:, :64, 0] * 32768.0 for step in range(8)]
+        noise.append(np.concatenate([x - np.floor(x) for x in batches]))
+        names.append([windows.clip_names(step) for step in range(8)])
+    assert names[0] != names[1]
+    distance = np.abs(noise[0][:, None] - noise[1][None])
+    assert distance.max(axis=-1).min() > 0.1  # of any two windows
+
+    config = {**CONFIG, "arguments": {"k_glow": 1, "l_glow": 1, "width": 4}}
+    flows = [
+        build_flow({**config, "training": {**config["training"], "seed": seed}}) for seed in (0, 1)
+    ]
+    for first, second in zip(*(flow.get_weights() for flow in flows), strict=True):
+        drawn = np.setdiff1d(first, (0.0, 1.0))
+        if len(drawn) > 3:
+            assert not np.isin(drawn, second).any()
+    x, y = (np.asarray(flows[0].sample(count=3, length=64, seed=seed)[0]) for seed in (0, 1))
+    assert np.abs(x[:, None] - y[None]).max(axis=(2, 3)).min() > 0.01

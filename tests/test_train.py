@@ -4,12 +4,15 @@ import errno
 import json
 import math
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+import singlow
+from singlow.errors import SinglowError
 from singlow.runs.run import locate
 from tests.songs import TINY, train, trained, write_songs
 
@@ -151,6 +154,32 @@ def test_a_run_goes_on_is_lengthened_and_refuses_other_settings(copied):
     assert other.code == 2
     assert "k_glow is 1, given 3" in other.err
     assert other.err.count("\n") == 1
+
+
+def test_the_library_function_returns_the_run(copied):
+    places = {"checkpoints": copied / "checkpoints", "logs": copied / "logs"}
+    outcome = []
+
+    def work():
+        outcome.append(singlow.train(run="t", epochs=2, **places))
+
+    thread = threading.Thread(target=work)  # which may not handle signals
+    thread.start()
+    thread.join()
+    (trained_run,) = outcome
+    assert trained_run.checkpoint.epoch == 2
+    assert singlow.open_run("t", checkpoints=places["checkpoints"]).fingerprint == (
+        trained_run.fingerprint
+    )
+    x = trained_run.coder.sample(count=2, length=100, seed=0)[0]
+    assert x.shape == (2, 100, 1)
+    for arguments, message in (
+        ({"epoch": 3}, r"Received: epoch\. Did you mean epochs\?"),
+        ({"arguments": {"widht": 3}}, r"Received: widht\. Did you mean width\?"),
+        ({"layout": "blow"}, "layout is auto, given blow"),
+    ):
+        with pytest.raises(SinglowError, match=message):
+            singlow.train(run="t", **places, **arguments)
 
 
 def test_fresh_moves_the_old_run_aside(copied):

@@ -380,6 +380,12 @@ def refuse_differences(name: str, config: Mapping[str, Any], request: Request) -
         ("layout", config["data"].get("layout", "auto"), request.layout),
     ]
     pairs = [pair for pair in pairs if pair[2] is not None]
+    unknown = sorted(set(request.arguments) - set(config["arguments"]))
+    if unknown:
+        raise UsageError(
+            f"Expected arguments of {config['model']}: {', '.join(config['arguments'])}. "
+            f"Received: {', '.join(unknown)}.{suggest(unknown[0], config['arguments'])}"
+        )
     for part in ("arguments", "training"):
         wanted = getattr(request, part)
         pairs += [(key, config[part].get(key), value) for key, value in wanted.items()]
