@@ -28,7 +28,7 @@ class Bursting:
         return y
 
 
-@pytest.mark.parametrize(("peak", "burst"), [(1e6, 4 / 4000), (3.0, 0.0)])
+@pytest.mark.parametrize(("peak", "burst"), [(1e6, 4 / 4000), (4.1, 4 / 4000), (3.9, 0.0)])
 def test_a_burst_is_clipped_and_the_rest_keeps_its_loudness(peak, burst):
     x = (0.1 * np.random.default_rng(0).standard_normal((4000, 1))).astype(np.float32)
     (result,) = convert_recording(Bursting(peak), x, RATE, ADA, [BO])

@@ -20,9 +20,10 @@ from singlow.latents.sample import sample
 from singlow.runs.opening import open_run
 from singlow.voices import convert as voices
 from singlow.voices import enroll as enrolling
+from singlow.voices import identify as identifying
 from singlow.voices.enrolled import Voice, read_voice, voice_name, voice_path, write_voice
 from singlow.voices.identify import Identity, identify, likeliest_speaker
-from singlow.voices.recordings import excerpts_of, loudness_gain
+from singlow.voices.recordings import excerpts_of, log_probs, loudness_gain, repeated
 from singlow.voices.speakers import Speakers, part_of_file_name, speaker_inputs, speakers_of
 from singlow.voices.tag import Tag, read_tag
 from tests import songs
@@ -238,6 +239,29 @@ class TestIdentification:
         excerpts = excerpts_of([loud, loud[:700], loud[:100], loud[: WINDOW + 100]], WINDOW, 8)
         assert excerpts.samples.tolist() == [WINDOW, WINDOW, WINDOW, 696, 96, WINDOW]
         assert not (excerpts.x[..., 0] * (1 - excerpts.frame_mask)).any()
+
+    @pytest.mark.parametrize(("loudness", "count"), [(0.12, 2), (0.08, 1)])
+    def test_excerpts_20_db_below_the_loudest_are_left_out(self, loudness, count):
+        loud = np.ones((WINDOW, 1), np.float32)
+        assert len(excerpts_of([loud, loudness * loud], WINDOW, 8)) == count
+
+    def test_likelihoods_of_many_pairs_are_those_of_each(self, run, speakers):
+        excerpts = excerpts_of([coloured_noise(1, 13 * WINDOW / RATE, RATE)], WINDOW, 8)
+        together = log_probs(run.flow, excerpts, speakers)
+        assert together.shape == (13, 3)
+        for column, inputs in enumerate(speakers):
+            batch = {"x": excerpts.x, **repeated(inputs, 13)}
+            apart = np.asarray(run.flow.log_prob(batch))
+            np.testing.assert_allclose(together[:, column], apart, rtol=1e-5)
+
+    @pytest.mark.parametrize(("known", "seconds"), [(3, 30), (16, 30), (32, 15), (1000, 8)])
+    def test_long_recordings_are_identified_by_their_start(self, run, monkeypatch, known, seconds):
+        monkeypatch.setattr(
+            identifying, "log_probs", lambda flow, x, speakers: np.zeros((len(x), len(speakers)))
+        )
+        names = {str(number): {} for number in range(known)}
+        x = coloured_noise(1, 60, RATE)
+        assert likeliest_speaker(run.flow, x, names, RATE).excerpts == seconds
 
 
 class TestConvertInALibrary:
@@ -574,6 +598,32 @@ class TestEnroll:
         assert fitted.start == 2
         log_prob = float(np.asarray(run.flow.log_prob({"x": excerpts.x[1:], **speakers[2]}))[0])
         assert fitted.before == pytest.approx(-log_prob / np.log(2) / WINDOW + 15, abs=1e-4)
+
+    def test_a_step_of_adam_moves_each_feature_by_the_learning_rate(self, run, monkeypatch):
+        monkeypatch.setattr(enrolling, "MOST_STEPS", 1)
+        monkeypatch.setattr(enrolling, "_EVERY", 1)
+        table = run.flow.embedding_table("speaker")
+        other = speaker_inputs(np.array([1.5, -2.0, 0.5, -0.5]))
+        fitted = enrolling.fit_embedding(
+            run.flow, excerpts_of([draw(run, other)], WINDOW, 8), table
+        )
+        assert (fitted.steps, fitted.after < fitted.before) == (1, True)
+        starts = [*table, table.mean(axis=0)]
+        np.testing.assert_allclose(np.abs(fitted.embedding - starts[fitted.start]), 0.03, rtol=1e-2)
+
+    def test_fitting_ends_80_steps_after_the_last_improvement(self, run, speakers, monkeypatch):
+        costs = [9.0, 8.0, 8.5, 8.0, 9.0, 8.1]  # the start, then every 20 steps
+        excerpts = excerpts_of([draw(run, speakers[0])], WINDOW, 8)
+
+        def measured(flow, excerpts, inputs):
+            count = len(list(inputs))
+            return np.full(count, 9.0) if count > 1 else np.array([costs.pop(0)])
+
+        monkeypatch.setattr(enrolling, "_costs", measured)
+        table = run.flow.embedding_table("speaker")
+        fitted = enrolling.fit_embedding(run.flow, excerpts, table)
+        assert (fitted.steps, fitted.before, fitted.after) == (100, 9.0, 8.0)
+        assert enrolling.MOST_STEPS == 1000
 
     def test_voices_are_fitted_to_arrays(self, place, run, speakers, monkeypatch):
         monkeypatch.setattr(enrolling, "MOST_STEPS", 1)
