@@ -7,11 +7,11 @@ import pytest
 import soundfile
 
 from singlow.audio import load_audio, snr_db
-from singlow.commands.migrate import attributes
 from singlow.evaluation.migration import STRENGTHS, measure_migration
 from singlow.evaluation.originals import builtin_originals
 from singlow.latents.codes import decode_song, encode_song
-from singlow.latents.migrate import migrate
+from singlow.latents.features import features_of_run
+from singlow.latents.migrate import migrate_audio
 from singlow.runs.data import prepare_data
 from singlow.runs.opening import open_run
 from tests.songs import singlow, train
@@ -47,10 +47,12 @@ def sounds():
 
 @pytest.fixture(scope="module")
 def report(opened, sounds):
-    known = attributes(opened)
+    known = features_of_run(opened, opened.config)
     virtual, human = known["virtual"], known["human"]
     return measure_migration(
-        lambda audio, share: migrate(opened.coder, audio, virtual, human, share), *sounds, 16000
+        lambda audio, share: migrate_audio(opened.coder, audio, virtual, human, share),
+        *sounds,
+        16000,
     )
 
 
@@ -66,6 +68,11 @@ def test_strength_1_is_half_of_the_way_and_more(report):
     assert report.moved(1.0) >= 0.5
     for song in report.songs:
         assert song.positions[1.0] - song.positions[0.0] > 0.3
+
+
+def test_the_score_exceeds_that_of_static_equalisation_and_noise(report):
+    assert report.lead(1.0).value > 0
+    assert report.score(1.0).low > 0
 
 
 def test_pitch_loudness_and_length_stay(report):

@@ -23,6 +23,7 @@ import soundfile
 
 from singlow.errors import DataError
 from singlow.evaluation.figures import Estimate, ratio_difference, ratio_estimate
+from singlow.names import shown
 from singlow.signals import Audio, Signal
 from singlow.tables import table as text_table
 
@@ -282,6 +283,6 @@ def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
         costs = [row.flow, *row.others.values()]
         cells = [cost.shown("{:.3f}") for cost in costs]
         cells += [difference.shown("{:+.3f}") for difference in row.differences.values()]
-        rows.append([group or "all", str(row.clips), *cells])
+        rows.append([shown(group) or "all", str(row.clips), *cells])
     caption = f"± half of a 95 % interval over clips; less: {name} less the codec"
     return text_table(f"Held-out {everything.unit}", head, rows, caption)
