@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 def folder(tmp_path_factory):
     """Where the default run is: the repository when somebody trained it there."""
     place = ROOT if (ROOT / "checkpoints" / RUN).is_dir() else tmp_path_factory.mktemp("default")
-    said = train([], place)  # nothing when it is done
-    assert said.code == 0, said.err
+    outcome = train([], place)  # nothing when it is done
+    assert outcome.code == 0, outcome.err
     return place
 
 
@@ -110,6 +110,6 @@ def test_strength_0_and_a_to_a_are_the_song(folder, sounds, tmp_path):
         )
     ):
         result = tmp_path / f"{number}.wav"
-        said = singlow(["migrate", RUN, tmp_path / "song.wav", *flags, "-o", result], folder)
-        assert said.code == 0, said.err
+        outcome = singlow(["migrate", RUN, tmp_path / "song.wav", *flags, "-o", result], folder)
+        assert outcome.code == 0, outcome.err
         assert load_audio(result)[0].tobytes() == song.tobytes()

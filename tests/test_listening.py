@@ -1,4 +1,4 @@
-"""The blind listening test: what the page asks, what its script saves, what is counted."""
+"""The blind listening test: its page, the votes that its script saves, and how they are counted."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.voices import RATE, utterances
 HOPS = ["hop 512", "</script><b>whole"]
 
 
-def made_report(names=HOPS, seed=0):
+def report_of(names=HOPS, seed=0):
     clips = utterances(2)
     samples = [
         Sample(clips[0], clips[k], clips[k + 1], dict.fromkeys(names, clips[k].audio))
@@ -36,15 +36,15 @@ def made_report(names=HOPS, seed=0):
 
 
 def test_of(text):
-    found = re.search(r'<script type="application/json" id="test">(.*?)</script>', text)
-    return json.loads(found[1])
+    match = re.search(r'<script type="application/json" id="test">(.*?)</script>', text)
+    return json.loads(match[1])
 
 
 test_of.__test__ = False
 
 
 def test_the_page_asks_blindly():
-    text = write_listening(made_report(), "<b> & c")
+    text = write_listening(report_of(), "<b> & c")
     page = Page(text)
     test = test_of(text)
     assert len(page.sources) == 2 * 5
@@ -64,10 +64,7 @@ def test_the_page_asks_blindly():
 
 def test_the_order_follows_the_seed():
     orders = [
-        [
-            trial["sounds"]
-            for trial in test_of(write_listening(made_report(seed=seed), ""))["trials"]
-        ]
+        [trial["sounds"] for trial in test_of(write_listening(report_of(seed=seed), ""))["trials"]]
         for seed in (0, 0, 1, 2)
     ]
     assert orders[0] == orders[1]
@@ -75,7 +72,7 @@ def test_the_order_follows_the_seed():
 
 
 def test_one_system_is_compared_with_the_source():
-    trial = test_of(write_listening(made_report(HOPS[:1]), ""))["trials"][0]
+    trial = test_of(write_listening(report_of(HOPS[:1]), ""))["trials"][0]
     assert {trial["sounds"][k] for k in trial["compared"]} == {HOPS[0], UNCONVERTED}
 
 
@@ -95,8 +92,8 @@ globalThis.document = {
   addEventListener() {},
 };
 globalThis.addEventListener = () => {};
-const given = JSON.parse(answers);
-globalThis.FormData = class { get(name) { return given[name] ?? null; } };
+const values = JSON.parse(answers);
+globalThis.FormData = class { get(name) { return values[name] ?? null; } };
 URL.createObjectURL = blob => { saved = blob; return "blob:"; };
 eval(scripts[1][2]);
 listeners.submit({preventDefault() {}});
@@ -105,8 +102,8 @@ saved.text().then(text => console.log(JSON.stringify([links, output.textContent,
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-def test_the_script_saves_what_was_answered(tmp_path):
-    text = write_listening(made_report(), "hops")
+def test_the_script_saves_the_answers(tmp_path):
+    text = write_listening(report_of(), "hops")
     first, second = test_of(text)["trials"]
     chosen, other = second["compared"]
     answers = {"listener": "é", "natural-1": str(chosen), "voice-0-1": "no", "voice-1-2": "yes"}
@@ -115,9 +112,9 @@ def test_the_script_saves_what_was_answered(tmp_path):
         capture_output=True, encoding="utf-8", timeout=30,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    links, said, votes = json.loads(done.stdout)
+    links, status, votes = json.loads(done.stdout)
     assert links == ["votes.json"]
-    assert said == "3 of 10 answered."
+    assert status == "3 of 10 answered."
     assert json.loads(votes)["listener"] == "é"
     (tmp_path / "votes.json").write_text(votes, "utf-8")
     totals = count_votes([tmp_path / "votes.json"])
@@ -147,11 +144,11 @@ def test_votes_are_counted_by_system(tmp_path):
     two = write_votes(tmp_path / "2.json", {**natural, "system": "b", "over": "a[/]"}, voice)
     totals = count_votes([one, two])
     assert totals == {"a[/]": Votes(3, 2, 2, 1), "b": Votes(0, 0, 2, 1)}
-    said = singlow(["votes", ".", "2.json"], tmp_path)
-    assert said.code == 0, said.err
-    assert "a[/]" in said.out
-    assert "2 of 3 (67%, 21% to 94%)" in said.out
-    assert "1 of 2 (50%, 9% to 91%)" in said.out
+    outcome = singlow(["votes", ".", "2.json"], tmp_path)
+    assert outcome.code == 0, outcome.err
+    assert "a[/]" in outcome.out
+    assert "2 of 3 (67%, 21% to 94%)" in outcome.out
+    assert "1 of 2 (50%, 9% to 91%)" in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -182,6 +179,6 @@ def test_other_files_are_refused(tmp_path, text):
 )
 def test_mistakes_are_one_line(tmp_path, arguments, code, words):
     write_votes(tmp_path / "empty.json")
-    said = singlow(arguments, tmp_path)
-    assert (said.code, len(said.err.strip().splitlines())) == (code, 1)
-    assert words in said.err
+    outcome = singlow(arguments, tmp_path)
+    assert (outcome.code, len(outcome.err.strip().splitlines())) == (code, 1)
+    assert words in outcome.err

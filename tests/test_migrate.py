@@ -1,4 +1,4 @@
-"""Feature migration: what moves is what should, and nothing else does."""
+"""Feature migration: what it moves, and what it keeps."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def flow():
 
 @pytest.fixture(scope="module")
 def sides(flow):
-    """Features of two colours of noise."""
+    """The features of noise of two colours."""
     dark = measure_features(flow, [coloured_noise(seed, 1.0) for seed in (1, 2)])
     bright = [np.diff(coloured_noise(seed, 1.0), axis=0) for seed in (3, 4)]
     return dark, measure_features(flow, bright)
@@ -85,7 +85,7 @@ def channels(flow):
 
 
 def mixed(seed, matrix, frames=60000):
-    """Noise whose channels are mixed with each other and with their past."""
+    """Noise whose channels depend on each other and on their past."""
     white = np.random.default_rng(seed).standard_normal((frames + 1, len(matrix)))
     return (white[1:] @ matrix + 0.5 * white[:-1] + seed).astype(np.float32)
 
@@ -119,8 +119,8 @@ def test_transport_gives_the_spectra_of_the_target():
     assert off < 0.15 * np.abs(before.spectra - wanted.spectra).max()
 
 
-def test_transport_is_the_shortest_way():
-    """Its maps are Hermitian and positive: the gradient of a convex function, as Monge's is."""
+def test_transport_moves_least():
+    """Its maps are Hermitian and positive: gradients of convex functions, as optimal maps are."""
     rng = np.random.default_rng(1)
     source, target = (
         level_of(mixed(seed, np.eye(4) + 0.3 * rng.standard_normal((4, 4)))) for seed in (1, 2)
@@ -169,14 +169,14 @@ def test_slerp_keeps_the_norm():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_strength_nothing_and_a_to_a_are_the_song_itself(flow, sides, method):
+def test_strength_0_and_equal_sides_are_the_song_itself(flow, sides, method):
     song = coloured_noise(9, 0.7, 22050, 2)
-    nothing = migrate_song(flow, song, 22050, *sides, strength=0.0, method=method)
+    still = migrate_song(flow, song, 22050, *sides, strength=0.0, method=method)
     same = migrate_song(flow, song, 22050, sides[0], sides[0], method=method)
-    assert nothing.tobytes() == same.tobytes() == song.tobytes()
+    assert still.tobytes() == same.tobytes() == song.tobytes()
 
 
-def test_a_little_strength_is_80_db_through_the_latents(flow, sides):
+def test_a_small_strength_restores_the_song_at_80_db(flow, sides):
     audio = coloured_noise(9, 0.7)
     barely = migrate_audio(flow, audio, *sides, strength=1e-9)
     assert barely.tobytes() != audio.tobytes()
@@ -191,8 +191,8 @@ def test_more_strength_moves_further(flow, sides, method):
     assert 0 < sizes[0] < sizes[1] < sizes[2]
 
 
-def test_latents_arrive_at_the_target(flow, sides):
-    """All but their level, which is the song's, where nothing of the change is held back."""
+def test_latents_reach_the_target(flow, sides):
+    """All but their loudness, which is the song's, before the low band of the change is reduced."""
     from singlow.latents.codes import encode_song
 
     def away(features):
@@ -208,7 +208,7 @@ def test_latents_arrive_at_the_target(flow, sides):
 
 
 def test_the_low_band_moves_little(flow, sides, monkeypatch):
-    """Where a voice has its harmonics, noise is heard as a rough pitch."""
+    """Where a voice has its harmonics, noise would be audible as a rough pitch."""
     audio = coloured_noise(9, 1.0)
     held = migrate_audio(flow, audio, *sides) - audio
     monkeypatch.setattr(migrate_module, "BELOW", 1.0)
@@ -228,7 +228,7 @@ def test_silence_stays_silent(flow, sides):
     assert not moved[8000:].any()
 
 
-def test_levels_that_are_not_named_stay(flow, sides):
+def test_other_levels_stay(flow, sides):
     from singlow.latents.codes import encode_song
 
     latents = encode_song(flow, coloured_noise(9, 0.7)).latents
@@ -268,7 +268,7 @@ def test_bursts_are_moved_less_and_the_rest_is_not(flow, sides, monkeypatch):
     decode = approach_module.decode_song
 
     def bursting(flow, song, inputs=None):
-        """A flow that answers with a burst where latents are not those of `audio`."""
+        """Decode with a burst where latents are not those of `audio`."""
         decoded = decode(flow, song, inputs).copy()
         part = slice(8000, 8200)
         far = np.abs(decoded[part] - audio[part]).max()
@@ -423,8 +423,8 @@ def test_the_verb(place):
     arguments = ["migrate", "t", "song.wav", "--from", "ada", "--to", "bo"]
     for strength in ("0", "1"):
         name = f"{strength}.wav"
-        said = singlow([*arguments, "--strength", strength, "-o", name], place)
-        assert said.code == 0, said.err
+        outcome = singlow([*arguments, "--strength", strength, "-o", name], place)
+        assert outcome.code == 0, outcome.err
     song, rate = load_audio(place / "song.wav")
     still, moved = (load_audio(place / f"{name}.wav")[0] for name in "01")
     assert still.tobytes() == song.tobytes()
@@ -442,10 +442,10 @@ def test_the_library_writes_what_the_verb_writes(place, monkeypatch):
     from singlow.runs.opening import open_run
 
     monkeypatch.chdir(place)
-    said = singlow(
+    outcome = singlow(
         ["migrate", "t", "song.wav", "--from", "ada", "--to", "bo", "-o", "v.wav"], place
     )
-    assert said.code == 0, said.err
+    assert outcome.code == 0, outcome.err
     run = open_run("t")
     written = migrate(run, "song.wav", source="ada", target="bo", output="l.wav")
     assert written == [Path("l.wav")]
@@ -467,8 +467,10 @@ def test_the_library_writes_what_the_verb_writes(place, monkeypatch):
 def test_silent_channels_stay_silent_and_opposite_ones_opposite(place, sign):
     song = coloured_noise(5, 1.0, 16000)
     soundfile.write(place / "s.wav", np.concatenate([song, sign * song], axis=1), 16000, "FLOAT")
-    said = singlow(["migrate", "t", "s.wav", "--from", "ada", "--to", "bo", "-o", "m.wav"], place)
-    assert said.code == 0, said.err
+    outcome = singlow(
+        ["migrate", "t", "s.wav", "--from", "ada", "--to", "bo", "-o", "m.wav"], place
+    )
+    assert outcome.code == 0, outcome.err
     moved, _ = load_audio(place / "m.wav")
     assert np.abs(moved[:, 0] - song[:, 0]).max() > 1e-3
     np.testing.assert_array_equal(moved[:, 1], sign * moved[:, 0])
@@ -490,25 +492,25 @@ def test_a_long_song_takes_30_mb_a_minute(place):
 def test_a_result_beyond_full_scale_is_a_warning(place):
     loud = coloured_noise(5, 1.0)
     soundfile.write(place / "loud.wav", 0.999 * loud / np.abs(loud).max(), 16000, "PCM_24")
-    said = singlow(
+    outcome = singlow(
         ["migrate", "t", "loud.wav", "--from", "ada", "--to", "bo", "--strength", "3", "-o", "a"],
         place,
     )
-    assert said.code == 0, said.err
+    assert outcome.code == 0, outcome.err
     peak = np.abs(load_audio(place / "a/loud.wav")[0]).max()
-    assert ("above full scale" in said.err) == (peak > 1)
+    assert ("above full scale" in outcome.err) == (peak > 1)
 
 
 def test_references_instead_of_names(place):
     ada, bo = (sorted((trained()[0] / "songs" / name).iterdir()) for name in ("ada", "bo"))
-    said = singlow(["migrate", "t", "song.wav", "-o", "a", "--reference", *bo], place)
-    assert said.code == 0, said.err
+    outcome = singlow(["migrate", "t", "song.wav", "-o", "a", "--reference", *bo], place)
+    assert outcome.code == 0, outcome.err
     more = ["--from", "ada", "--method", "moments", "--levels", "1", "-o", "b"]
-    said = singlow(["migrate", "t", "song.wav", *more, "--reference", *bo], place)
-    assert said.code == 0, said.err
+    outcome = singlow(["migrate", "t", "song.wav", *more, "--reference", *bo], place)
+    assert outcome.code == 0, outcome.err
     slerp = ["--method", "slerp", "--strength", "0.5", "-o", "c", "--reference", ada[0]]
-    said = singlow(["migrate", "t", "song.wav", *slerp], place)
-    assert said.code == 0, said.err
+    outcome = singlow(["migrate", "t", "song.wav", *slerp], place)
+    assert outcome.code == 0, outcome.err
     results = [load_audio(place / name / "song.wav")[0] for name in "abc"]
     assert len({result.tobytes() for result in results}) == 3
 
@@ -541,18 +543,18 @@ def test_mistakes_are_one_line(place, arguments, code, words):
     soundfile.write(place / "silent.wav", np.zeros(16000), 16000)
     soundfile.write(place / "short.wav", coloured_noise(1, 0.005), 16000)
     (place / "text.wav").write_text("not audio at all")
-    said = singlow(["migrate", "t", "song.wav", "-o", "out", *arguments], place)
-    assert said.code == code, said.err
-    assert words in said.err
-    assert len(said.err.strip().splitlines()) == 1
+    outcome = singlow(["migrate", "t", "song.wav", "-o", "out", *arguments], place)
+    assert outcome.code == code, outcome.err
+    assert words in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
     assert not (place / "out").exists()
 
 
 def test_silent_songs_and_too_few_clips(place, flow, tmp_path):
     soundfile.write(place / "silent.wav", np.zeros(16000), 16000)
-    said = singlow(["migrate", "t", "silent.wav", "-o", "x", "--reference", "song.wav"], place)
-    assert said.code == 3
-    assert "silent.wav: Expected a song with sound" in said.err
+    outcome = singlow(["migrate", "t", "silent.wav", "-o", "x", "--reference", "song.wav"], place)
+    assert outcome.code == 3
+    assert "silent.wav: Expected a song with sound" in outcome.err
     data = write_noise(tmp_path / "few", {"train": [16000], "validation": [16000]})
     with pytest.raises(Exception, match="s: Expected at least 2 training clips"):
         SingerFeatures(flow, data, tmp_path / "kept", "mark")["s"]
@@ -572,7 +574,7 @@ def test_a_change_is_added_in_blocks_of_any_size(rate):
 
 
 def test_resampled_songs_stay_in_time(flow):
-    """A click is where it was, whatever the rate."""
+    """A click keeps its place at any rate."""
     song = np.zeros((20000, 1), np.float32)
     song[10000] = 1
     for rate in (8000, 44100):

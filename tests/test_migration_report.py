@@ -176,10 +176,10 @@ def place(tmp_path):
 def test_the_verb_on_real_recordings(place, monkeypatch):
     monkeypatch.setattr(originals, "_PIECE", 0.2)
     arguments = ["evaluate", "t", "--migration", "--from", "ada", "--to", "bo", "-o", "x/page.html"]
-    said = singlow([*arguments, "--strength", "0.5"], place)
-    assert said.code == 0, said.err
+    outcome = singlow([*arguments, "--strength", "0.5"], place)
+    assert outcome.code == 0, outcome.err
     for words in ("ada to bo, strength 0.5", "score", BASELINE, "±", "breath", "x/page.html"):
-        assert words in said.out
+        assert words in outcome.out
     page = (place / "x/page.html").read_text("utf-8")
     assert page.count("<audio") == 2
     assert "strength 0.5" in page
@@ -218,17 +218,17 @@ def test_evaluate_from_the_library(place, monkeypatch):
     ],
 )
 def test_mistakes_of_evaluate_are_one_line(place, arguments, code, words):
-    said = singlow(["evaluate", "t", *arguments], place)
-    assert said.code == code, said.err
-    assert words in said.err
-    assert len(said.err.strip().splitlines()) == 1
+    outcome = singlow(["evaluate", "t", *arguments], place)
+    assert outcome.code == code, outcome.err
+    assert words in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
 
 
 def test_interpolate(place):
     for name, seed in (("a", 1), ("b", 2)):
         soundfile.write(place / f"{name}.wav", coloured_noise(seed, 0.5), RATE, subtype="FLOAT")
-    said = singlow(["interpolate", "t", "a.wav", "b.wav", "--steps", "3", "-o", "out"], place)
-    assert said.code == 0, said.err
+    outcome = singlow(["interpolate", "t", "a.wav", "b.wav", "--steps", "3", "-o", "out"], place)
+    assert outcome.code == 0, outcome.err
     paths = sorted((place / "out").iterdir())
     assert [p.name for p in paths] == ["000-a-b.wav", "001-a-b.wav", "002-a-b.wav"]
     sounds = [load_audio(path)[0] for path in paths]
@@ -240,8 +240,8 @@ def test_interpolate(place):
 def test_sample_around_a_song(place):
     soundfile.write(place / "a.wav", coloured_noise(1, 0.5, 22050), 22050)
     own = ["sample", "t", "--around", "a.wav", "--seed", "3"]
-    said = singlow([*own, "--temperature", "0.5", "--count", "2", "-o", "out"], place)
-    assert said.code == 0, said.err
+    outcome = singlow([*own, "--temperature", "0.5", "--count", "2", "-o", "out"], place)
+    assert outcome.code == 0, outcome.err
     paths = sorted((place / "out").iterdir())
     assert [p.name for p in paths] == ["a-t-t0.5-seed3.wav", "a-t-t0.5-seed4.wav"]
     drawn = [load_audio(path)[0] for path in paths]
@@ -267,7 +267,7 @@ def test_sample_around_a_song(place):
 )
 def test_mistakes_are_one_line(place, arguments, words):
     soundfile.write(place / "a.wav", coloured_noise(1, 0.3), RATE)
-    said = singlow(arguments, place)
-    assert said.code == 2, said.err
-    assert words in said.err
-    assert len(said.err.strip().splitlines()) == 1
+    outcome = singlow(arguments, place)
+    assert outcome.code == 2, outcome.err
+    assert words in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1

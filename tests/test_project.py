@@ -50,16 +50,16 @@ def flow():
 
 
 def test_the_verb_prints_the_answer_and_writes_figures_and_a_picture(place):
-    said = singlow(["project", "t", "voices", "--labels", "{style}-{take}"], place)
-    assert said.code == 0, said.err
-    assert "This latent space separates singers" in said.out
-    assert "Singers: ada, bo.\nStyles: loud, soft." in said.out
-    assert "chance" in said.out
+    outcome = singlow(["project", "t", "voices", "--labels", "{style}-{take}"], place)
+    assert outcome.code == 0, outcome.err
+    assert "This latent space separates singers" in outcome.out
+    assert "Singers: ada, bo.\nStyles: loud, soft." in outcome.out
+    assert "chance" in outcome.out
     folder = place / "logs/t/latents"
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["singer"]["accuracy"]["value"] == 1.0
     assert figures["singer"]["accuracy"]["chance"] == 0.5
-    assert figures["answer"] in said.out
+    assert figures["answer"] in outcome.out
     assert image.imread(folder / "latents.png").std() > 0.05
     again = singlow(["project", "t", "voices", "--labels", "{style}-{take}", "-o", "out"], place)
     assert again.code == 0, again.err
@@ -118,43 +118,43 @@ def test_names_are_printed_as_they_are(place):
     """Markup in a name is not interpreted, and control characters are escaped."""
     (place / "voices/ada").rename(place / "voices/[red]ada")
     (place / "voices/bo").rename(place / "voices/bo\x1b]0;x\x07")
-    said = singlow(["project", "t", "voices", "-o", "out"], place)
-    assert said.code == 0, said.err
-    assert r"Singers: [red]ada, bo\x1b]0;x\x07." in said.out
-    assert "\x1b" not in said.out + said.err
+    outcome = singlow(["project", "t", "voices", "-o", "out"], place)
+    assert outcome.code == 0, outcome.err
+    assert r"Singers: [red]ada, bo\x1b]0;x\x07." in outcome.out
+    assert "\x1b" not in outcome.out + outcome.err
     assert "\x1b" not in (place / "out/metadata.tsv").read_text()
 
 
 def test_the_runs_own_data_are_the_default(place):
-    said = singlow(["project", "t", "--data_dir", place / "data"], place)
-    assert said.code == 3
-    assert said.err.count("\n") == 1
-    assert "at least 2 singers of 4 recordings each. Received: ada 3, bo 3" in said.err
+    outcome = singlow(["project", "t", "--data_dir", place / "data"], place)
+    assert outcome.code == 3
+    assert outcome.err.count("\n") == 1
+    assert "at least 2 singers of 4 recordings each. Received: ada 3, bo 3" in outcome.err
 
 
 class TestUnusableRecordings:
     def test_one_singer(self, place):
-        said = singlow(["project", "t", "voices/ada"], place)
-        assert said.code == 3
-        assert "Expected at least 2 singers of 4 recordings each. Received: ada 5." in said.err
+        outcome = singlow(["project", "t", "voices/ada"], place)
+        assert outcome.code == 3
+        assert "Expected at least 2 singers of 4 recordings each. Received: ada 5." in outcome.err
 
     def test_singers_with_few_recordings_are_reported(self, place):
         (place / "voices/cy").mkdir()
         soundfile.write(place / "voices/cy/0.wav", coloured_noise(1, 0.4), 16000)
-        said = singlow(["project", "t", "voices"], place)
-        assert said.code == 0
-        assert "Left out: singer cy: 1 recording(s), expected at least 4." in said.err
+        outcome = singlow(["project", "t", "voices"], place)
+        assert outcome.code == 0
+        assert "Left out: singer cy: 1 recording(s), expected at least 4." in outcome.err
 
     def test_recordings_without_sound_or_length_are_reported(self, place):
         soundfile.write(place / "voices/ada/still.wav", np.zeros((8000, 1)), 16000)
         soundfile.write(place / "voices/ada/short.wav", coloured_noise(1, 0.005), 16000)
         (place / "voices/bo/bad.wav").write_bytes(b"RIFF nothing")
-        said = singlow(["project", "t", "voices"], place)
-        assert said.code == 0
-        assert "still.wav: silent" in said.err
-        assert "short: too short: 80 samples, expected at least" in said.err
-        assert "bad.wav" in said.err
-        assert ": 10 recordings, 2 singers." in said.out
+        outcome = singlow(["project", "t", "voices"], place)
+        assert outcome.code == 0
+        assert "still.wav: silent" in outcome.err
+        assert "short: too short: 80 samples, expected at least" in outcome.err
+        assert "bad.wav" in outcome.err
+        assert ": 10 recordings, 2 singers." in outcome.out
 
     @pytest.mark.parametrize(
         ("flags", "code", "words"),
@@ -170,10 +170,10 @@ class TestUnusableRecordings:
         ],
     )
     def test_mistakes_are_one_line(self, place, flags, code, words):
-        said = singlow(["project", "t", *flags], place)
-        assert said.code == code
-        assert words in said.err
-        assert said.err.count("\n") == 1
+        outcome = singlow(["project", "t", *flags], place)
+        assert outcome.code == code
+        assert words in outcome.err
+        assert outcome.err.count("\n") == 1
 
 
 def test_pooling_leaves_padding_out_and_divides_long_recordings(tmp_path):

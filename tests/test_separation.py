@@ -24,10 +24,10 @@ def points(by_singer=0.0, by_style=0.0, singers=6, styles=3, stretches=1, featur
                 move = moves["singer"][singer] + moves["style"][style]
                 rows += [rng.standard_normal(features) + move] * stretches
                 names += [(f"s{singer}", f"t{style}", f"{singer}-{style}-{take}")] * stretches
-    return made(np.array(rows), *np.array(names).T)
+    return points_of(np.array(rows), *np.array(names).T)
 
 
-def made(values, singers, styles, origins):
+def points_of(values, singers, styles, origins):
     half = values.shape[1] // 2
     blocks = [(0, "mean")] * half + [(0, "log variance")] * (values.shape[1] - half)
     return Points(values, blocks, values[:, :1], values[:, :4], origins, origins, singers, styles)
@@ -42,7 +42,7 @@ def made(values, singers, styles, origins):
         (0.0, 0.0, "separates neither singers nor styles"),
     ],
 )
-def test_the_answer_is_what_the_points_were_made_of(by_singer, by_style, words):
+def test_the_answer_names_what_moved_the_points(by_singer, by_style, words):
     result = separate(points(by_singer, by_style, seed=2), shuffles=30)
     assert words in result.answer()
     assert result.singer.accuracy.significant == (by_singer > 0)
@@ -105,20 +105,20 @@ def test_stretches_of_one_recording_are_never_on_both_sides():
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_whole_singers_are_held_out_of_styles(nested):
-    held = points(singers=5, styles=2)
-    styles = np.where(np.isin(held.singers, ["s0", "s1"]), "a", "b") if nested else held.styles
-    folds = list(probe.singer_folds(styles, held.singers))
+    drawn = points(singers=5, styles=2)
+    styles = np.where(np.isin(drawn.singers, ["s0", "s1"]), "a", "b") if nested else drawn.styles
+    folds = list(probe.singer_folds(styles, drawn.singers))
     assert len(folds) == (6 if nested else 5)
     for fold in folds:
-        assert not set(held.singers[fold]) & set(held.singers[~fold])
+        assert not set(drawn.singers[fold]) & set(drawn.singers[~fold])
         assert set(styles[fold]) == set(styles[~fold]) == set(styles)
 
 
 def test_the_answer_states_that_every_singer_has_one_style():
-    made_of = points(by_singer=2.0, singers=4, styles=1)
-    styles = np.where(np.isin(made_of.singers, ["s0", "s1"]), "human", "virtual")
-    values = made_of.values + 8.0 * (styles == "human")[:, None]
-    result = separate(made(values, made_of.singers, styles, made_of.origins), shuffles=20)
+    noise = points(by_singer=2.0, singers=4, styles=1)
+    styles = np.where(np.isin(noise.singers, ["s0", "s1"]), "human", "virtual")
+    values = noise.values + 8.0 * (styles == "human")[:, None]
+    result = separate(points_of(values, noise.singers, styles, noise.origins), shuffles=20)
     assert result.nested
     assert result.style.accuracy.significant
     assert result.style.accuracy.shuffles == 2
@@ -128,30 +128,30 @@ def test_the_answer_states_that_every_singer_has_one_style():
 
 
 def test_a_style_of_one_singer_is_not_probed():
-    made_of = points(by_singer=2.0, singers=3, styles=1)
-    styles = np.where(made_of.singers == "s0", "virtual", "human")
-    result = separate(made(made_of.values, made_of.singers, styles, made_of.origins), shuffles=5)
+    noise = points(by_singer=2.0, singers=3, styles=1)
+    styles = np.where(noise.singers == "s0", "virtual", "human")
+    result = separate(points_of(noise.values, noise.singers, styles, noise.origins), shuffles=5)
     assert result.style.accuracy is None
     assert "each style needs two singers" in result.answer()
-    nobody = np.full(len(made_of), "")
-    result = separate(made(made_of.values, made_of.singers, nobody, made_of.origins), shuffles=5)
+    unknown = np.full(len(noise), "")
+    result = separate(points_of(noise.values, noise.singers, unknown, noise.origins), shuffles=5)
     assert result.style is None
     assert "Fewer than two styles are known" in result.answer()
 
 
 def test_silhouette_is_that_of_scikit_learn():
-    held = points(by_singer=1.0)
-    x = held.values
+    drawn = points(by_singer=1.0)
+    x = drawn.values
     distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
-    for labels in (held.singers, held.styles):
+    for labels in (drawn.singers, drawn.styles):
         assert probe.silhouette(distances, labels) == pytest.approx(silhouette_score(x, labels))
     alone = np.array(["a", *["b"] * (len(x) - 1)])
     assert probe.silhouette(distances, alone) == pytest.approx(silhouette_score(x, alone))
 
 
 def test_the_same_seed_gives_the_same_figures():
-    held = points(by_singer=0.5)
-    assert separate(held, 3, 5).as_dict() == separate(held, 3, 5).as_dict()
+    drawn = points(by_singer=0.5)
+    assert separate(drawn, 3, 5).as_dict() == separate(drawn, 3, 5).as_dict()
 
 
 def test_discriminants_show_points_that_they_were_not_fitted_to():
@@ -176,9 +176,9 @@ def test_discriminants_show_points_that_they_were_not_fitted_to():
 
 
 def test_pictures_take_any_names_and_numbers_of_singers():
-    held = points(singers=24, styles=2)
-    names = np.char.replace(held.singers, "s1", "_$\\frac{1$ 初音ミク " + "x" * 40)
-    named = made(held.values, names, held.styles, held.origins)
+    drawn = points(singers=24, styles=2)
+    names = np.char.replace(drawn.singers, "s1", "_$\\frac{1$ 初音ミク " + "x" * 40)
+    named = points_of(drawn.values, names, drawn.styles, drawn.origins)
     few = draw_planes(points(), project_points(points()), title="50 % of $x")
     many = draw_planes(named, project_points(named), project_points(named, centred=True))
     assert few.dtype == np.uint8

@@ -39,15 +39,14 @@ def introduce(
 
 def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None:
     """Print the likelihoods of a run, where it is, its samples, and how to look at it."""
-    from rich.console import Console
-
     from singlow.evaluation.likelihood import measure, table
+    from singlow.tables import print_tables
 
     run = trained.run
     measured = measure(trained.flow, train, held_out)
     samples = sorted((run.logs / "samples").glob(f"epoch-{trained.checkpoint.epoch:04d}-t*"))
     print()
-    Console(soft_wrap=not sys.stdout.isatty()).print(table({"": measured[""]}, run.name))
+    print_tables(table({"": measured[""]}, run.name))
     print(f"Run          {os.path.relpath(run.directory)}")
     print(f"TensorBoard  tensorboard --logdir {os.path.relpath(run.logs)}")
     suffix = trained.flow.signal.suffix
