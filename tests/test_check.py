@@ -14,6 +14,7 @@ from singlow.errors import UsageError
 from singlow.inputs import MASK, Input
 from singlow.models import Flow, Gaussian, Paper, Preset, registry, settings_of
 from singlow.networks import ConvNet
+from singlow.runs import opening
 from singlow.signals import Audio, Image
 from singlow.testing import nudge
 from tests.conftest import in_precision
@@ -109,6 +110,13 @@ def test_speakers_pass(tmp_path):
     blow_in(tmp_path)
     outcome = singlow(["check", "b"], tmp_path)
     assert outcome.code == 0, outcome.err + outcome.out
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_runs_do_not_follow_the_dtype_of_a_user(reader, dtype):
+    with in_precision("float64"):
+        flow = opening.load_flow(reader.config, reader.newest(), dtype)
+    assert {weight.dtype for weight in flow.trainable_variables} == {dtype}
 
 
 def test_records_of_another_form_are_refused(reader, tmp_path):

@@ -251,7 +251,7 @@ class TestDoctor:
             ('{"floatx": "float32", "backend": "tensorflow"}', "Keras's defaults", None),
             ('{"image_data_format": "channels_first"}', "image_data_format=channels_first", None),
             ('{"floatx": "float16", "backend": "jax"}', "backend=jax, floatx=float16", None),
-            ('{"floatx": "float64"}', "models are created in float64", None),
+            ('{"floatx": "float64"}', "floatx=float64", None),
             ('{"floatx": "half"}', "floatx is 'half'", "correct or remove"),
             ('{"epsilon": "small"}', "epsilon is 'small'", "correct or remove"),
             ("[]", "not a dictionary", "remove it"),

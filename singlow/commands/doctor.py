@@ -130,9 +130,7 @@ def _keras_settings() -> Finding:
     changed = [f"{key}={value}" for key, value in values.items() if value != _KERAS[key][0]]
     if not changed:
         return Finding(subject, f"{file}: Keras's defaults")
-    effect = "changes layers of your own; singlow does not follow it"
-    if values["floatx"] == "float64":
-        effect = "models are created in float64, and train at half the speed"
+    effect = "changes layers of your own; the commands do not follow it"
     return Finding(subject, f"{file}: {', '.join(changed)}: {effect}")
 
 

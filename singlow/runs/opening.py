@@ -127,11 +127,12 @@ def _with(run: TrainedRun) -> str:
     return f"with the input {names}" if names else "without inputs"
 
 
-def build_flow(config: Mapping[str, Any], **overrides: Any) -> "Flow":
+def build_flow(config: Mapping[str, Any], dtype: str = "float32", **overrides: Any) -> "Flow":
     """Create the flow of a run's settings with initial weights drawn by the run's seed.
 
     Args:
         config: settings of a run.
+        dtype: `"float32"`, or `"float64"` for a reference.
         overrides: constructor arguments to replace.
 
     Raises:
@@ -143,7 +144,7 @@ def build_flow(config: Mapping[str, Any], **overrides: Any) -> "Flow":
     from singlow.models.registry import build_model
 
     keras.utils.set_random_seed(int(config["training"]["seed"]))
-    with plain_keras():
+    with plain_keras(dtype):
         return build_model(config["model"], {**config["arguments"], **overrides})
 
 
@@ -163,8 +164,7 @@ def load_flow(config: Mapping[str, Any], checkpoint: Checkpoint, dtype: str = "f
     """
     start_backend()
     full = {"precision": "float32"} if "precision" in config["arguments"] else {}
-    with plain_keras(dtype):
-        flow = build_flow(config, **full)
+    flow = build_flow(config, dtype, **full)
     load_averages(flow, checkpoint)
     return flow
 
@@ -185,18 +185,16 @@ def load_averages(flow: "Flow", checkpoint: Checkpoint) -> None:
 
 
 @contextlib.contextmanager
-def plain_keras(dtype: str | None = None) -> Iterator[None]:
+def plain_keras(dtype: str = "float32") -> Iterator[None]:
     """Create layers independently of the user's Keras configuration, and restore it at the end.
 
     Args:
-        dtype: of the layers. By default it is float64 if that is the configuration's, otherwise
-            float32.
+        dtype: of the layers, `"float32"` or `"float64"`.
     """
     import keras
 
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     data_format = keras.config.image_data_format()
-    dtype = dtype or ("float64" if floatx == "float64" else "float32")
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
     keras.config.set_image_data_format("channels_last")
