@@ -1,4 +1,4 @@
-"""Named tensors in safetensors files: a full disk is an OSError, and what is read is checked."""
+"""Named tensors in safetensors files, which are checked before they are read."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,15 +27,19 @@ Description = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
-    """Write `tensors` to `path`, through to the disk; returns the file's SHA-256.
+    """Write tensors to a file, synchronise it with the disk, and return its SHA-256.
+
+    Args:
+        path: the safetensors file.
+        tensors: arrays by name.
 
     Raises:
-        OSError: the file could not be written, with its errno.
+        OSError: the file cannot be written; its errno is that of the system.
     """
     # `save_file` reports a full disk as an exception of its own, without the errno.
     from safetensors.numpy import save
 
-    # Of an array that is not C-contiguous `save` takes the bytes as they lie.
+    # `save` writes the memory of an array as it is, which must therefore be C-contiguous.
     content = save({name: np.asarray(array, order="C") for name, array in tensors.items()})
     with path.open("wb") as file:
         file.write(content)
@@ -45,21 +49,22 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def size_of(tensors: Mapping[str, np.ndarray]) -> int:
-    """Bytes that `write_tensors` would need, a little more than that."""
+    """An upper bound of the bytes that `write_tensors` writes."""
     return sum(array.nbytes + len(name) + 128 for name, array in tensors.items()) + 4096
 
 
 def read_tensors(path: Path, expected: Description) -> dict[str, np.ndarray]:
-    """The tensors of `path`, which must be those of `expected`: names, types and shapes.
+    """Read the tensors of a file, whose names, types and shapes must be the expected ones.
 
-    The header is compared before any tensor is read.
+    They are compared with the header before any tensor is read. Integers may have another width,
+    and are converted: backends count steps in integers of different widths.
 
     Args:
-        path: a safetensors file.
-        expected: what each name must be, as `(dtype, shape)`.
+        path: the safetensors file.
+        expected: type and shape of each tensor by name, as `(dtype, shape)`.
 
     Raises:
-        DataError: the file is damaged, or holds other tensors; the message names the first.
+        DataError: the file is damaged or holds other tensors; the message names the first.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -74,11 +79,47 @@ def read_tensors(path: Path, expected: Description) -> dict[str, np.ndarray]:
     }
 
 
+def described(variables: Mapping[str, Any]) -> Description:
+    """The types and shapes of variables by name."""
+    return {path: (str(v.dtype), tuple(v.shape)) for path, v in variables.items()}
+
+
+def _header(file: Any) -> Description:
+    description = {}
+    for name in file.keys():  # noqa: SIM118  (not a mapping)
+        part = file.get_slice(name)
+        description[name] = (_TYPES.get(part.get_dtype(), "unknown"), tuple(part.get_shape()))
+    return description
+
+
+def _compare(path: Path, received: Description, expected: Description) -> None:
+    """Compare the description of a file with the expected one.
+
+    Raises:
+        DataError: they differ.
+    """
+    missing = sorted(expected.keys() - received.keys())
+    extra = sorted(received.keys() - expected.keys())
+    if missing or extra:
+        lacks = [f"lacks {_listed(missing)}"] if missing else []
+        holds = [f"holds {_listed(extra)} that the model does not have"] if extra else []
+        raise DataError(
+            f"{path}: {' and '.join(lacks + holds)}; it was written by another model or version."
+        )
+    for name, (dtype, shape) in expected.items():
+        kind, size = received[name]
+        alike = kind == dtype or (_is_integer(kind) and _is_integer(dtype))
+        if not alike or size != shape:
+            raise DataError(
+                f"{path}: Expected {name} to be {dtype}{list(shape)}. Received: {kind}{list(size)}."
+            )
+
+
 def _converted(path: Path, name: str, tensor: np.ndarray, dtype: str) -> np.ndarray:
     """A tensor in the expected type, which for integers may have another width.
 
     Raises:
-        DataError: an integer does not fit.
+        DataError: an integer is too large.
     """
     if str(tensor.dtype) == dtype:
         return tensor
@@ -88,41 +129,10 @@ def _converted(path: Path, name: str, tensor: np.ndarray, dtype: str) -> np.ndar
     return tensor.astype(dtype)
 
 
-def _header(file: Any) -> Description:
-    described = {}
-    for name in file.keys():  # noqa: SIM118  (not a mapping)
-        part = file.get_slice(name)
-        described[name] = (_TYPES.get(part.get_dtype(), "unknown"), tuple(part.get_shape()))
-    return described
-
-
-def _compare(path: Path, found: Description, expected: Description) -> None:
-    missing = sorted(expected.keys() - found.keys())
-    extra = sorted(found.keys() - expected.keys())
-    if missing or extra:
-        lacks = [f"lacks {_some(missing)}"] if missing else []
-        holds = [f"holds {_some(extra)} that the model does not have"] if extra else []
-        raise DataError(
-            f"{path}: {' and '.join(lacks + holds)}; it was written by another model or version."
-        )
-    for name, (dtype, shape) in expected.items():
-        alike = _is_integer(dtype) and _is_integer(found[name][0])
-        if found[name] != (dtype, shape) and not (alike and found[name][1] == shape):
-            raise DataError(
-                f"{path}: Expected {name} to be {dtype}{list(shape)}. "
-                f"Received: {found[name][0]}{list(found[name][1])}."
-            )
-
-
 def _is_integer(dtype: str) -> bool:
     return dtype.startswith(("int", "uint"))
 
 
-def _some(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 2} more" if len(names) > 3 else ""
     return ", ".join(names[: 2 if more else 3]) + more
-
-
-def described(variables: Mapping[str, Any]) -> Description:
-    """Types and shapes of variables, by name."""
-    return {path: (str(v.dtype), tuple(v.shape)) for path, v in variables.items()}
