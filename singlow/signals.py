@@ -179,9 +179,10 @@ class Audio(Signal):
         write_audio(path, x, self.sample_rate)
 
     def picture(self, x: np.ndarray) -> np.ndarray:
+        from singlow.audio import to_channels
         from singlow.pictures import spectrogram
 
-        return spectrogram(x[:, 0], self.sample_rate)
+        return spectrogram(to_channels(np.asarray(x, np.float32), 1)[:, 0], self.sample_rate)
 
 
 @dataclass(frozen=True)
