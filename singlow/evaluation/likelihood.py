@@ -12,7 +12,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from singlow.data.feed.windows import Windows
     from singlow.models.flow import Flow
+
+Codec = Callable[[np.ndarray], int]
+"""From an int16 clip `(time, channels)` to its size in bits."""
 
 FLAC, WAVPACK, GAUSSIAN = "FLAC -8", "WavPack -hh -x6", "Gaussian"
 NO_WAVPACK = "WavPack's best mode is left out: the program wavpack is not in PATH."
@@ -65,7 +68,7 @@ class Gaussian:
         return cls(signal, mean, max(square / max(1, count) - mean**2, 0.0) + _noise(signal))
 
     def cost(self, clip: np.ndarray) -> float:
-        """The cost of a stored clip in the signal's unit, the expectation over its noise."""
+        """The expected cost of a stored clip over its noise, in the unit of the signal."""
         x = _centres(self.signal, clip)
         spread = float(np.square(x - self.mean).sum()) + x.size * _noise(self.signal)
         log_prob = -0.5 * (x.size * math.log(2 * math.pi * self.variance) + spread / self.variance)
@@ -83,7 +86,7 @@ def _noise(signal: Signal) -> float:
 
 
 def flac_bits(clip: np.ndarray, sample_rate: int) -> int:
-    """The size in bits of the frames of a clip as FLAC of level 8.
+    """The size in bits of a clip as FLAC of level 8, frames alone.
 
     Args:
         clip: int16 `(time, channels)`.
@@ -100,7 +103,7 @@ def flac_bits(clip: np.ndarray, sample_rate: int) -> int:
 
 
 def wavpack_bits(clip: np.ndarray, sample_rate: int) -> int:
-    """The size in bits of the blocks of a clip in WavPack's best mode, without optional parts.
+    """The size in bits of a clip in WavPack's best mode, without what decoding does not need.
 
     Args:
         clip: int16 `(time, channels)`.
@@ -135,7 +138,7 @@ def wavpack_bits(clip: np.ndarray, sample_rate: int) -> int:
 
 
 def _optional_bytes(block: bytes) -> int:
-    """How many bytes of a WavPack block decoding does not need, such as a copy of a wav header."""
+    """The bytes in a WavPack block that decoding does not need, such as a copy of a wav header."""
     total = position = 0
     while position < len(block):
         kind = block[position]
@@ -203,7 +206,7 @@ def measure(
     return {group: _summed(rows, signal.unit) for group, rows in groups.items()}
 
 
-def _codecs(signal: Signal, wavpack: bool | None) -> dict:
+def _codecs(signal: Signal, wavpack: bool | None) -> dict[str, Codec]:
     """Functions from a stored clip to its bits, by the name of the codec."""
     if not isinstance(signal, Audio):
         return {}
@@ -222,7 +225,7 @@ def _row(
     clip: tuple[str, np.ndarray],
     costs: Mapping[str, tuple[float, int]],
     gaussian: Gaussian,
-    codecs: Mapping,
+    codecs: Mapping[str, Codec],
 ) -> _Row:
     name, stored = clip
     others = {codec: float(bits(stored)) for codec, bits in codecs.items()}
@@ -284,5 +287,8 @@ def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
         cells = [cost.shown("{:.3f}") for cost in costs]
         cells += [difference.shown("{:+.3f}") for difference in row.differences.values()]
         rows.append([shown(group) or "all", str(row.clips), *cells])
-    caption = f"± half of a 95 % interval over clips; less: {name} less the codec"
+    caption = (
+        "± is half of a 95 % interval over clips. Codecs are charged their frames alone; "
+        f"less is the difference of {name} and a codec on the same clips."
+    )
     return text_table(f"Held-out {everything.unit}", head, rows, caption)

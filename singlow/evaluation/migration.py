@@ -33,21 +33,21 @@ Change = Callable[[np.ndarray, float], np.ndarray]
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 _BUILTIN = {"source": "virtual", "target": "human"}
-_QUIET = 0.2  # share of frames, the quietest in a band, whose power is taken for noise
-_LARGEST_GAIN = 30.0
-_SOUNDING = 35.0  # dB below the loudest frame, above which a frame sounds
+_QUIET = 0.2  # quantile of a band's power over frames that is taken for noise
+_LARGEST_GAIN = 30.0  # of the equalisation in a band
+_CLIPS = 40  # of either side, whose spectra are measured
 
 
 class Baseline:
     """A migration that knows no voice: static equalisation, and noise that follows the song.
 
-    With the mean power spectra S and T of source and target, and the noise spectra N_S and N_T, the
-    power relative to the frame's own that the quietest fifth of the frames have in a band,
+    S and T are the mean power spectra of source and target. N_S and N_T are their noise spectra:
+    the 20 % quantiles of each band's share of a frame's power. In every frame x of 32 ms
 
-        y = (T / S)^(strength / 2) x + strength sqrt(max(0, N_T - T / S N_S)) noise |x|
+        y = (T / S)^(strength / 2) x + strength sqrt(max(0, N_T - T / S N_S)) |x| noise
 
-    in every frame of 32 ms. The result has the loudness of `x`. It is what a classifier's score
-    must exceed before it says anything about voices.
+    and the result is scaled to the rms of the recording. A score says something about voices only
+    where it exceeds that of this baseline.
 
     Args:
         source: recordings `(time,)` of the source.
@@ -66,7 +66,7 @@ class Baseline:
         self._noise = noise[:, None]
 
     def __call__(self, audio: np.ndarray, strength: float) -> np.ndarray:
-        """Change a recording `(time,)`."""
+        """Migrate a recording `(time,)`."""
         spectrum = self._transform(audio)
         rng = np.random.default_rng(0)
         noise = rng.standard_normal((2, *spectrum.shape)) / np.sqrt(2)
@@ -86,10 +86,10 @@ class Baseline:
     def _spectra(self, clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The mean power spectrum, of sum 1, and the noise spectrum: `(bins,)` each."""
         powers = []
-        for audio in clips:
+        for audio in evenly(clips, _CLIPS):
             power = np.square(np.abs(self._transform(audio)))
             total = power.sum(axis=0)
-            powers.append(power[:, total > total.max() * 10 ** (-_SOUNDING / 10)])
+            powers.append(power[:, total > total.max() * 10 ** (-measures.SOUNDING / 10)])
         power = np.concatenate(powers, axis=1) + 1e-20
         mean = power.mean(axis=1)
         return mean / mean.sum(), np.quantile(power / power.sum(axis=0), _QUIET, axis=1)
