@@ -30,6 +30,7 @@ LAYERS = (  # from the top; a module imports from layers below its own alone
     {"streams"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+ROOMS = ("feed", "prepare", "sources", "store")  # of singlow.data, from the top
 FLOWS = {"flow", "coder"}  # names of parameters and attributes that are a `Flow`
 BANNED = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 HEAVY = {"keras", "tensorflow", "jax", "librosa", "matplotlib", "sklearn", "scipy"}
@@ -97,6 +98,13 @@ def test_arrows_of_single_files_point_down(path: Path):
         assert not any(name.startswith("singlow") for name in _imports(path))
     else:
         assert not _layers_above(_name(path), _imports(path))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_between_rooms_of_data_point_down(room: str):
+    above = tuple(f"singlow.data.{other}" for other in ROOMS[: ROOMS.index(room)])
+    for path in sorted((ROOT / "singlow" / "data" / room).rglob("*.py")):
+        assert not [name for name in _imports(path) if name.startswith(above)], path
 
 
 def test_every_module_has_its_layer():

@@ -47,7 +47,7 @@ def run_function(
     Args:
         function: Its parameters are the flags; its docstring is their help.
         arguments: Words of the command line; those of this process when `None`.
-        program: How the usage line calls the command; the name of the script when `None`.
+        program: Name of the command in the usage line; that of this process when `None`.
 
     Raises:
         UsageError: A flag is unknown or its value cannot be read.
@@ -61,7 +61,7 @@ def run_verb(
     """Run the verb that the first argument names, with the flags that follow it.
 
     Args:
-        verbs: For each verb its function, or where it is as `module:name`.
+        verbs: The function of each verb, or its place as `module:name`.
         description: Text of the help between the usage line and the list of verbs.
         arguments: Words of the command line; those of this process when `None`.
 
@@ -84,7 +84,7 @@ def run_verb(
 
 
 def program_name() -> str:
-    """How this process was started: `singlow`, `train.py`, ... or `python3 -m singlow`."""
+    """The command that started this process: `singlow`, `train.py` or `python3 -m singlow`."""
     name = PurePath(sys.argv[0] if sys.argv else "").name
     if name in ("train.py", "data_loader.py"):
         return name
@@ -100,7 +100,7 @@ def load_verb(verb: str | Verb) -> Verb:
 
 
 def flags_of(target: Any) -> list[str]:
-    """The flags, with two dashes and underscores, that a dataclass or a function declares."""
+    """Return the flags of a dataclass or a function, as `--sample_rate`."""
     flags = []
     hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
     hints.pop("return", None)
@@ -164,10 +164,8 @@ def _bound(function: Verb) -> Callable[..., Callable[[], None]]:
 
 def _expanded(value: Any) -> Any:
     """Replace `~` at the start of paths by the home folder, which a shell does not do in quotes."""
-    if isinstance(value, Path):
-        return value.expanduser()
-    if isinstance(value, str) and value.startswith(("~/", f"~{os.sep}")):
-        return os.path.expanduser(value)
+    if isinstance(value, str | Path) and f"{value}/".startswith(("~/", f"~{os.sep}")):
+        return type(value)(os.path.expanduser(value))
     if isinstance(value, tuple):
         return tuple(map(_expanded, value))
     if isinstance(value, dict):
