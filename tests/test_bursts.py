@@ -39,6 +39,13 @@ def test_a_burst_is_clipped_and_the_rest_keeps_its_loudness(peak, burst):
         assert np.std(result.audio[rest]) == pytest.approx(np.std(x[rest]), rel=0.1)
 
 
+def test_the_share_of_a_burst_is_of_all_samples_beyond_full_scale():
+    x = (0.1 * np.random.default_rng(0).standard_normal((4000, 1))).astype(np.float32)
+    peaks = np.array([[[5.0], [-1.5], [0.9], [-0.9]]])
+    (result,) = convert_recording(Bursting(peaks), x, RATE, ADA, [BO])
+    assert result.burst == pytest.approx(2 / 4000)
+
+
 @pytest.mark.parametrize("peak", [1e6, np.nan])
 def test_a_burst_after_the_end_changes_nothing(peak):
     x = (0.1 * np.random.default_rng(0).standard_normal((4001, 1))).astype(np.float32)

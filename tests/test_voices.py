@@ -1,5 +1,6 @@
 """Conversion between the voices of a run, identification of speakers, and new voices."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -291,6 +292,22 @@ class TestConvertInALibrary:
         assert [result.target for result in results] == list(VOICES)
         assert results[0].identity.name == results[0].source
 
+    def test_the_flow_receives_recordings_at_the_loudness_of_the_run(self, run):
+        data = {**run.config["data"], "level": -20.0}
+        loud = dataclasses.replace(run, config={**run.config, "data": data})
+        x = coloured_noise(6, 0.3, RATE)
+        assert voices.convert(loud, x, "ada", "ada").rms == pytest.approx(0.1, rel=1e-3)
+        song, _ = codes.encode(loud, x, "ada")
+        assert song.gain == pytest.approx(0.1 / root_mean_square(x), rel=1e-6)
+        assert identify(loud, x).lead == pytest.approx(identify(loud, 0.1 * x).lead, abs=1e-5)
+
+    def test_conversions_by_other_weights_are_recordings_like_any_other(self, run):
+        x = coloured_noise(6, 0.3, RATE)
+        there = voices.convert(run, x, "bo", "ada")
+        other = dataclasses.replace(there, fingerprint="other", rms=0.5, scale=0.5)
+        plain = voices.convert(run, there.audio, "ada", "bo")
+        np.testing.assert_array_equal(voices.convert(run, other, "ada", "bo").audio, plain.audio)
+
     @pytest.mark.parametrize(
         ("audio", "words"),
         [
@@ -389,6 +406,8 @@ class TestConvert:
         assert kept == results[:1]
         expected = "Kept 6 result(s) of an earlier call with the same arguments.\n"
         assert singlow(call, place).out == expected
+        for more in (["--frames", "overlap-add"], ["--from", "ada"]):
+            assert "Kept" not in singlow([*call, *more], place).out
 
     def test_channels_out_of_phase_are_identified(self, place, run, speakers):
         x = draw(run, speakers[1])
