@@ -33,7 +33,7 @@ def only_run(run: str | None, checkpoints: Path = CHECKPOINTS) -> str:
     names = sorted(path.parent.name for path in checkpoints.glob("*/config.json"))
     if len(names) == 1:
         return names[0]
-    known = ", ".join(map(shown, names)) or "none; singlow train makes one"
+    known = ", ".join(map(shown, names)) or "none; python3 -m singlow train creates one"
     raise UsageError(f"Expected RUN, the name of a run. Received: none. Known runs: {known}.")
 
 

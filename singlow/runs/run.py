@@ -104,8 +104,8 @@ class Run:
                 f"{self.directory}: every checkpoint is damaged; train it again with --fresh."
             )
         raise UsageError(
-            f"Run {self.name} has no checkpoint yet: its first epoch has not ended. Start train.py "
-            "with the same settings to continue it."
+            f"Run {self.name} has no checkpoint yet: its first epoch has not ended. Train with "
+            "the same settings to continue it."
         )
 
     def save(
@@ -291,7 +291,7 @@ def find(run: str, checkpoints: Path) -> Run:
     if located.exists:
         return located
     known = sorted(p.parent.name for p in checkpoints.glob("*/config.json"))
-    listed = ", ".join(map(shown, known)) if known else "none; python3 train.py makes one"
+    listed = ", ".join(map(shown, known)) if known else "none; python3 -m singlow train creates one"
     raise UsageError(
         f"No run {run!r} under {checkpoints}. Known runs: {listed}.{suggest(run, known)}"
     )

@@ -289,4 +289,6 @@ def _stoppable(run: Run, epochs: int) -> Iterator[None]:
 def _saved(run: Run, epochs: int) -> str:
     saved = run.checkpoints()
     kept = f"epoch {saved[-1].epoch} of {epochs} is saved" if saved else "nothing is saved yet"
-    return f"{kept}. Go on with: python3 train.py --run {shlex.quote(run.argument)}"
+    script = Path(sys.argv[0]).name == "train.py"
+    command = "python3 train.py" if script else "python3 -m singlow train"
+    return f"{kept}. Go on with: {command} --run {shlex.quote(run.argument)}"
