@@ -144,10 +144,14 @@ def test_a_run_goes_on_is_lengthened_and_refuses_other_settings(copied):
     run = locate("t", copied / "checkpoints", copied / "logs")
     again = train(["--run", "t"], copied)
     assert again.code == 0
+    assert "another set-up" not in again.out
     assert "has been trained for 2 epochs" in again.out
+    config = run.config
+    run.write_config({**config, "machine": {**config["machine"], "cores": 99}})
     longer = train(["--run", "t", "--epochs", "3"], copied)
     assert longer.code == 0, longer.err
     assert "Going on with t after epoch 2" in longer.out
+    assert "This run began on another set-up: cores 99 then and" in longer.out
     assert run.newest().epoch == 3
     assert len(run.newest().history) == 3
     other = train(["--k_glow", "3", "--run", "t"], copied)
