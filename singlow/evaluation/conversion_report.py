@@ -1,7 +1,7 @@
 """The report of voice conversions: figures one by one, by speaker and in all, and a page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -270,7 +270,7 @@ def _sample(sample: Sample, sample_rate: int) -> str:
     return page.heading(title) + page.pair(figures)
 
 
-def _share(outcomes: Any) -> Estimate:
+def _share(outcomes: Iterable[bool]) -> Estimate:
     outcomes = list(outcomes)
     return share_estimate(sum(outcomes), len(outcomes))
 
