@@ -14,7 +14,7 @@ from singlow.commands.flags import parse
 from singlow.commands.train import arguments_of
 from singlow.errors import UsageError
 from singlow.runs.run import Run, locate
-from singlow.runs.settings import DEFAULTS, Request, absolute_source, resolve
+from singlow.runs.settings import Request, absolute_source, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--preset", "singlow_tiny"]
@@ -22,10 +22,11 @@ TINY = ["--preset", "singlow_tiny"]
 
 def request(flags: list[str]) -> Request:
     """What `singlow.train` is asked for with these flags."""
-    arguments = arguments_of(parse(Settings, flags))
-    known = ("model", "preset", "dataset", "layout", "arguments")
-    training = {key: value for key, value in arguments.items() if key in DEFAULTS}
-    return Request(**{k: v for k, v in arguments.items() if k in known}, training=training)
+    settings = arguments_of(parse(Settings, flags))
+    return Request.of(**{key: settings[key] for key in settings if key not in _PLACES})
+
+
+_PLACES = ("run", "fresh", "data_dir")
 
 
 def settled(flags: list[str], folder: Path) -> dict:

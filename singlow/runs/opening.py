@@ -81,7 +81,7 @@ def open_run(
     if isinstance(run, TrainedRun):
         return run
     if not isinstance(run, Run):
-        run = find(os.fspath(run), CHECKPOINTS if checkpoints is None else Path(checkpoints))
+        run = find(os.fspath(run), Path(checkpoints or CHECKPOINTS).expanduser())
     config = run.config
     checkpoint = run.checkpoint(str(epoch))
     return TrainedRun(run, config, checkpoint, load_flow(config, checkpoint))

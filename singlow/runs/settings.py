@@ -123,6 +123,21 @@ class Request:
         if self.dataset is not None:
             object.__setattr__(self, "dataset", absolute_sources(sources_of(self.dataset)))
 
+    @classmethod
+    def of(cls, **settings: Any) -> "Request":
+        """Create a request from all settings by name; those that are `None` are left out.
+
+        Args:
+            **settings: the other arguments of a request, and training settings.
+
+        Raises:
+            UsageError: a setting is unknown or out of its range.
+        """
+        present = {key: value for key, value in settings.items() if value is not None}
+        own = ("model", "preset", "dataset", "layout", "arguments")
+        training = {key: value for key, value in present.items() if key not in own}
+        return cls(**{key: present[key] for key in own if key in present}, training=training)
+
     @property
     def name(self) -> str:
         """The name of a run that has no other name: that of its preset.

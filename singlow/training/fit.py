@@ -79,8 +79,14 @@ def train(
     """
     from singlow.training import report
 
-    training = {key: value for key, value in training.items() if value is not None}
-    request = Request(model, preset, dataset, layout, arguments or {}, training)
+    request = Request.of(
+        model=model,
+        preset=preset,
+        dataset=dataset,
+        layout=layout,
+        arguments=arguments,
+        **training,
+    )
     place = locate_run(request, run, checkpoints, logs)
     config = resolve(request, place, fresh)
     place.require_free()
@@ -117,7 +123,8 @@ def locate_run(
     Raises:
         UsageError: the name cannot be that of a folder, or the model is unknown.
     """
-    return locate(os.fspath(run or request.name), Path(checkpoints), Path(logs))
+    places = (Path(place).expanduser() for place in (checkpoints, logs))
+    return locate(os.fspath(run or request.name), *places)
 
 
 def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[str, Any], "Flow"]:

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from singlow.data.sources.layouts import sources_of
@@ -55,23 +55,22 @@ def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None
 
 
 def describe(
-    model: str | None = None,
-    preset: str | None = None,
-    dataset: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
-    *,
-    layout: str | None = None,
     run: str | os.PathLike | None = None,
     fresh: bool = False,
-    arguments: Mapping[str, Any] | None = None,
     checkpoints: str | os.PathLike = "checkpoints",
     logs: str | os.PathLike = "logs",
     data_dir: str | os.PathLike | None = None,
-    **training: Any,
+    **settings: Any,
 ) -> None:
     """Print size, receptive field, latents, memory and time of a step; write nothing.
 
     Args:
-        model: see `singlow.train` for this and all other arguments.
+        run: see `singlow.train` for this and the other arguments.
+        fresh: whether to ignore that the run exists.
+        checkpoints: folder with one folder for each run.
+        logs: folder with the logs of each run.
+        data_dir: ignored, because nothing is prepared.
+        **settings: `model`, `preset`, `dataset`, `layout`, `arguments` and training settings.
 
     Raises:
         UsageError: a setting is unknown or out of its range, a source does not exist, or the run
@@ -80,7 +79,7 @@ def describe(
     from singlow.data.sources.layouts import require_sources
     from singlow.training.fit import locate_run
 
-    request = Request(model, preset, dataset, layout, arguments or {}, training)
+    request = Request.of(**settings)
     if request.dataset is not None:
         require_sources(request.dataset)
     config = resolve(request, locate_run(request, run, checkpoints, logs), fresh)
