@@ -97,12 +97,22 @@ def test_a_start_that_fails_is_no_run(tmp_path):
     assert run.exists
 
 
-def test_the_command_that_goes_on_can_be_pasted(tmp_path):
+def test_the_command_that_continues_a_run_can_be_pasted(tmp_path, monkeypatch):
     from singlow.training.fit import _saved
 
-    run = locate(str(tmp_path / "odd dir" / "r"), tmp_path / "checkpoints", tmp_path / "logs")
-    command = _saved(run, 3).partition("Go on with: ")[2]
-    assert shlex.split(command) == ["python3", "train.py", "--run", str(run.directory)]
+    verb = ["python3", "-m", "singlow", "train"]
+    odd = tmp_path / "odd dir"
+    own = ["--checkpoints", str(odd / "c"), "--logs", str(odd / "l")]
+    for program, name, places, expected in (
+        ("train.py", str(odd / "r"), ("c", "l"), ["python3", "train.py", "--run", str(odd / "r")]),
+        ("train.py", "r", (odd / "c", odd / "l"), ["python3", "train.py", "--run", "r"]),
+        ("singlow", "r", ("checkpoints", "logs"), [*verb, "--run", "r"]),
+        ("singlow", "r", (odd / "c", odd / "l"), [*verb, "--run", "r", *own]),
+        ("singlow", str(odd / "r"), (odd / "c", odd / "l"), [*verb, "--run", str(odd / "r")]),
+    ):
+        monkeypatch.setattr("sys.argv", [program])
+        run = locate(name, *map(Path, places))
+        assert shlex.split(_saved(run, 3).partition("Go on with: ")[2]) == expected
 
 
 def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):

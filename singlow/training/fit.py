@@ -297,5 +297,10 @@ def _saved(run: Run, epochs: int) -> str:
     saved = run.checkpoints()
     kept = f"epoch {saved[-1].epoch} of {epochs} is saved" if saved else "nothing is saved yet"
     script = Path(sys.argv[0]).name == "train.py"
-    command = "python3 train.py" if script else "python3 -m singlow train"
-    return f"{kept}. Go on with: {command} --run {shlex.quote(run.argument)}"
+    words = ["python3", *(["train.py"] if script else ["-m", "singlow", "train"])]
+    words += ["--run", run.argument]
+    places = (run.directory.parent, run.logs.parent)
+    named = run.argument == run.name
+    if named and not script and places != (Path("checkpoints"), Path("logs")):
+        words += ["--checkpoints", str(places[0]), "--logs", str(places[1])]
+    return f"{kept}. Go on with: {shlex.join(words)}"
