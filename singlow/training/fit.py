@@ -15,6 +15,7 @@ import numpy as np
 
 from singlow.backend import describe_machine
 from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
+from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data, window_length
 from singlow.runs.opening import TrainedRun, build_flow, open_run, plain_keras
 from singlow.runs.run import Run, locate
@@ -141,7 +142,6 @@ def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[st
     from singlow.data.sources.layouts import sources_of
     from singlow.data.sources.splits import require_all_singers
     from singlow.data.store.dataset import read_info
-    from singlow.names import shown
 
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
     if "speaker" in flow.inputs:
@@ -203,12 +203,12 @@ def fit(
     if newest is not None:
         restore(flow, newest)
         done, history = newest.epoch, list(newest.history)
-        print(f"Going on with {run.name} after epoch {done}.")
+        print(f"Going on with {shown(run.name)} after epoch {done}.")
         changes = changes_since(config, describe_machine())
     patience = callbacks.Patience(training["patience"], history)
     plateau = callbacks.Plateau(training["plateau"], training["restarts"], history)
     if done >= training["epochs"] or patience.exhausted or plateau.exhausted:
-        print(f"{run.name} has been trained for {done} epochs; --epochs N lengthens it.")
+        print(f"{shown(run.name)} has been trained for {done} epochs; --epochs N lengthens it.")
         return
     if changes:
         print(changes)

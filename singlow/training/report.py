@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from singlow.runs.data import positions_per_second, window_length
 from singlow.runs.opening import TrainedRun, build_flow, plain_keras
 from singlow.runs.run import Run
 from singlow.runs.settings import Request, resolve
+from singlow.streams import escape
 
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
@@ -26,14 +28,14 @@ def introduce(
     data, training = config["data"], config["training"]
     singers = f"{len(data['singers'])} singer{'s' if len(data['singers']) != 1 else ''}"
     print(
-        f"{run.name}: {config['preset']}, {_weights(flow):,} weights, "
+        f"{shown(run.name)}: {escape(config['preset'])}, {_weights(flow):,} weights, "
         f"{training['epochs']} epochs of {training['steps_per_epoch']} batches of "
         f"{training['batch_size']}."
     )
     print(
         f"{' '.join(map(shown, sources_of(data['dataset'])))}: {train.clips} clips to train on and "
         f"{held_out.clips} held out, {singers}, {data['sample_rate']} Hz; records in "
-        f"{os.path.relpath(data['directory'])}."
+        f"{escape(os.path.relpath(data['directory']))}."
     )
 
 
@@ -47,11 +49,11 @@ def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None
     samples = sorted((run.logs / "samples").glob(f"epoch-{trained.checkpoint.epoch:04d}-t*"))
     print()
     print_tables(table({"": measured[""]}, run.name))
-    print(f"Run          {os.path.relpath(run.directory)}")
-    print(f"TensorBoard  tensorboard --logdir {os.path.relpath(run.logs)}")
+    print(f"Run          {escape(os.path.relpath(run.directory))}")
+    print(f"TensorBoard  tensorboard --logdir {shlex.quote(escape(os.path.relpath(run.logs)))}")
     suffix = trained.flow.signal.suffix
     for index, path in enumerate(path for path in samples if path.suffix == suffix):
-        print(f"{'Samples' if index == 0 else '':13}{os.path.relpath(path)}")
+        print(f"{'Samples' if index == 0 else '':13}{escape(os.path.relpath(path))}")
 
 
 def describe(
