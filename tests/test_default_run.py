@@ -1,4 +1,4 @@
-"""What migration does with the run that `make train` gives: trained here, or reused."""
+"""Migration with the run of `make train`, which is trained here or reused."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the default run is: the repository when somebody trained it there."""
+    """The folder of the default run: the repository if it was trained there."""
     place = ROOT if (ROOT / "checkpoints" / RUN).is_dir() else tmp_path_factory.mktemp("default")
     outcome = train([], place)  # nothing when it is done
     assert outcome.code == 0, outcome.err
@@ -33,9 +33,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def opened(folder):
-    found = open_run(str(folder / "checkpoints" / RUN))
-    found.config = prepare_data(found.config)
-    return found
+    run = open_run(folder / "checkpoints" / RUN)
+    run.config = prepare_data(run.config)
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -25,17 +25,17 @@ def run(tmp_path):
 
 def test_tensors_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "x.safetensors"
-    given = {
+    arrays = {
         "a": np.arange(6, dtype=np.float32).reshape(2, 3).T,
         "scalar": np.array(7, np.int32),
         "seed": np.array([1, 2], np.uint32),
         "double": np.array([np.pi]),
     }
-    digest = tensors.write_tensors(path, given)
+    digest = tensors.write_tensors(path, arrays)
     assert digest == files.sha256(path)
-    described = {name: (str(a.dtype), a.shape) for name, a in given.items()}
+    described = {name: (str(a.dtype), a.shape) for name, a in arrays.items()}
     read = tensors.read_tensors(path, described)
-    for name, array in given.items():
+    for name, array in arrays.items():
         assert read[name].dtype == array.dtype
         assert read[name].shape == array.shape
         assert (read[name] == array).all()

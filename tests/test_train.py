@@ -224,8 +224,8 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(songs, flags, code):
     (songs / "empty").mkdir()
     (songs / "texts").mkdir()
     (songs / "texts" / "readme.txt").write_text("no audio")
-    given = flags if "--preset" in flags else [*QUICK, *flags]
-    result = train([*given, "--run", "t"], songs)
+    all_flags = flags if "--preset" in flags else [*QUICK, *flags]
+    result = train([*all_flags, "--run", "t"], songs)
     assert result.code == code, result.err
     assert len(result.err.strip().splitlines()) == 1, result.err
     assert "Traceback" not in result.err

@@ -1,4 +1,4 @@
-"""The data of a run: records that are built, or found again, and windows of them."""
+"""The data of a run: records, which are built or searched by their content, and windows."""
 
 import contextlib
 import os
@@ -68,10 +68,10 @@ def prepare_data(
     else:
         other = sources != data["dataset"]
         folders = [Path(each) for each in (data_dir, "data") if each is not None and not other]
-        found = _find(content, sources, folders)
-        if found is None and known and content and _lists_others(directory, sources):
+        records = _find(content, sources, folders)
+        if records is None and known and content and _lists_others(directory, sources):
             raise other_settings(name, [("dataset", data["dataset"], sources)])
-        directory = found or _build(config, sources, data_dir, signal, report)
+        directory = records or _build(config, sources, data_dir, signal, report)
     info = read_info(directory)
     if content not in (None, content_hash(info)):
         _refuse(config, sources, directory, info, name)
