@@ -21,7 +21,7 @@ LARGEST_LATENT_ERROR = 0.1  # of z -> x -> z; most latents have a standard devia
 LARGEST_FACTOR = 10.0  # between the error of z -> x -> z and that of rounding x alone
 LARGEST_LOG_DET_ERROR = 1e-6  # for each dimension
 _ITEMS = 4
-_DIMENSIONS = 192  # of the piece on which the log-determinant is measured, if possible
+_DIMENSIONS = 256  # of the piece on which the log-determinant is measured
 Batch = dict[str, np.ndarray]
 
 
@@ -135,7 +135,8 @@ def _piece(flow: "Flow", batch: Batch) -> Batch:
         return {**item, "x": x[:, :side, :side]}
     hops = {name: entry.hop for name, entry in flow.inputs.items() if entry.kind == "frames"}
     frame = math.lcm(flow.multiple, *hops.values())
-    length = frame * max(2, _DIMENSIONS // (frame * x.shape[-1]))
+    # One frame of the coarsest level, if it is that large, is several of every other level.
+    length = frame * max(1, _DIMENSIONS // (frame * x.shape[-1]))
     start = max(0, x.shape[1] - length) // 2 // frame * frame
     for name, hop in {"x": 1, **hops}.items():
         steps = np.arange(start // hop, (start + length) // hop) % item[name].shape[1]
