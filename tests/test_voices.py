@@ -284,7 +284,7 @@ class TestConvertInALibrary:
         converted = voices.convert(run, place / "a.wav", "bo", "ada")
         np.testing.assert_array_equal(converted.audio, load_audio(place / "b.wav")[0])
         converted.write(place / "c.wav")
-        assert (place / "b.wav").read_bytes() == (place / "c.wav").read_bytes()
+        assert read_tag(place / "b.wav") == read_tag(place / "c.wav") == converted.tag
 
     def test_a_converter_yields_all_targets(self, run):
         x = coloured_noise(6, 0.3, RATE)
@@ -329,11 +329,19 @@ class TestConvertInALibrary:
         assert burst == 0
         assert snr_db(x, audio) >= 60
 
+    def test_bursts_of_decoded_conversions_are_clipped(self, run, monkeypatch):
+        song, _ = codes.encode(run, coloured_noise(6, 0.1, RATE), "ada")
+        decoded = np.array([[0.1], [5.0], [-2.0], [0.3]], np.float32)
+        monkeypatch.setattr(codes, "decode_song", lambda *_: decoded)
+        audio, burst = codes.decode(run, song, "bo")
+        assert burst == 0.5
+        np.testing.assert_allclose(audio * song.gain, np.clip(decoded, -1, 1), rtol=1e-5)
+
     @pytest.mark.parametrize("temperature", [0.3, 1.0])
     def test_samples_are_decoded_noise_times_the_temperature(self, run, speakers, temperature):
         noise = np.random.default_rng(7).standard_normal(run.flow.latent_shapes(1, 1000)[0])
         expected = run.coder.decode([temperature * noise], speakers[1])
-        (x,) = sample(run, 1, 1000 / RATE, temperature, seed=7, speaker="bo")
+        _, x = sample(run, 2, 1000 / RATE, temperature, seed=6, speaker="bo")
         np.testing.assert_allclose(x, np.asarray(expected)[0], atol=1e-6)
 
     @pytest.mark.parametrize("speaker", [-1, 3, 99])
@@ -643,6 +651,12 @@ class TestEnroll:
         fitted = enrolling.fit_embedding(run.flow, excerpts, table)
         assert (fitted.steps, fitted.before, fitted.after) == (100, 9.0, 8.0)
         assert enrolling.MOST_STEPS == 1000
+
+    def test_voices_are_fitted_at_the_loudness_of_the_run(self, run, speakers):
+        x = draw(run, speakers[0])
+        faint = 1e-3 * x / root_mean_square(x)
+        ((_, audio),) = enrolling._usable(run, [faint], None)
+        assert 20 * np.log10(root_mean_square(audio)) == pytest.approx(-30, abs=0.01)
 
     def test_voices_are_fitted_to_arrays(self, place, run, speakers, monkeypatch):
         monkeypatch.setattr(enrolling, "MOST_STEPS", 1)
