@@ -17,13 +17,17 @@ _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 def start_backend() -> str:
     """Import Keras on the backend that `KERAS_BACKEND` names, and return the backend's name.
 
-    The backend is TensorFlow if the variable is unset or empty.
+    The backend is TensorFlow if the variable is unset or empty. If Keras has been imported already,
+    it is the one that Keras runs on.
 
     Raises:
         UsageError: singlow does not run on the backend.
         EnvironmentFault: a package is missing or cannot be imported.
     """
-    name = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    name = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if "keras" in sys.modules:  # imported by the user, perhaps on the backend of keras.json
+        name = sys.modules["keras"].config.backend()
+    os.environ["KERAS_BACKEND"] = name
     if name not in BACKENDS:
         raise UsageError(f"Expected KERAS_BACKEND in {', '.join(BACKENDS)}. Received: {name}.")
     if "keras" not in sys.modules:

@@ -125,6 +125,14 @@ def test_the_configuration_of_keras_does_not_change_a_run(tmp_path):
     assert result == "float16 channels_first"
 
 
+@needs_jax
+def test_the_backend_is_the_one_that_keras_runs_on(tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "jax"}))
+    program = "import keras; from singlow.backend import start_backend; print(start_backend())"
+    variables = {"KERAS_BACKEND": "", "KERAS_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    assert python(program, **variables) == "jax"
+
+
 def test_a_configuration_that_keras_refuses_is_one_line(tmp_path):
     (tmp_path / "keras.json").write_text(json.dumps({"floatx": "bfloat16"}))
     program = """

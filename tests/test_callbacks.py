@@ -29,40 +29,48 @@ def songs(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def poison(monkeypatch):
+def poison(patch: pytest.MonkeyPatch, *steps: int) -> None:
     """Make some batches of training data not a number."""
+    batch, as_dataset, reading = Windows.batch, Windows.as_dataset, []
 
-    def poison(*steps: int) -> None:
-        batch = Windows.batch
+    def poisoned(self, step):
+        values = batch(self, step)
+        # After the initialisation from data, which reads batches too.
+        if self.training and reading and step in steps:
+            values["x"] = np.full_like(values["x"], np.nan)
+        return values
 
-        def poisoned(self, step):
-            values = batch(self, step)
-            # After the initialisation from data, which reads batches too.
-            if self.training and reading and step in steps:
-                values["x"] = np.full_like(values["x"], np.nan)
-            return values
+    def read(self, *arguments, **named):
+        reading.append(True)
+        return as_dataset(self, *arguments, **named)
 
-        reading = []
-        as_dataset = Windows.as_dataset
-
-        def read(self, *arguments, **named):
-            reading.append(True)
-            return as_dataset(self, *arguments, **named)
-
-        monkeypatch.setattr(Windows, "batch", poisoned)
-        monkeypatch.setattr(Windows, "as_dataset", read)
-
-    return poison
+    patch.setattr(Windows, "batch", poisoned)
+    patch.setattr(Windows, "as_dataset", read)
 
 
-def test_clips_of_a_batch_that_is_not_finite_are_named_once(songs, poison):
-    poison(1, 2)
-    result = train(QUICK, songs)
+@pytest.fixture(scope="module")
+def warned(tmp_path_factory):
+    """A run of two levels that warns of gradients, of samples and of the inversion."""
+
+    def fail(*_, **__):
+        raise OSError("no room for\nsamples")
+
+    folder = tmp_path_factory.mktemp("warned")
+    write_songs(folder / "songs")
+    with pytest.MonkeyPatch.context() as patch:
+        poison(patch, 1, 2)
+        patch.setattr("singlow.training.samples.write_picture", fail)
+        patch.setattr("singlow.training.callbacks.Inversion.limit", 0.0)
+        result = train([*QUICK, "--l_glow", "2"], folder)
     assert result.code == 0, result.err
-    warnings = [line for line in result.err.splitlines() if "not finite" in line]
+    return folder, result.err.splitlines()
+
+
+def test_clips_of_a_batch_that_is_not_finite_are_named_once(warned):
+    folder, lines = warned
+    warnings = [line for line in lines if "not finite" in line]
     assert "The gradient of step 1 was not finite and was not applied. Its clips: " in warnings[0]
-    run = locate("t", songs / "checkpoints", songs / "logs")
+    run = locate("t", folder / "checkpoints", folder / "logs")
     train_windows = Windows(run.config["data"]["directory"], "train", 512, 2, 0, 16)
     listed = [line.partition("Its clips: ")[2].rstrip(".") for line in warnings]
     named = [name for line in listed for name in line.split(", ")]
@@ -72,26 +80,29 @@ def test_clips_of_a_batch_that_is_not_finite_are_named_once(songs, poison):
     assert all(np.isfinite(np.asarray(w)).all() for w in flow.get_weights())
 
 
-def test_an_epoch_without_a_finite_gradient_ends_training(songs, poison):
-    poison(0, 1, 2, 3)
+def test_samples_that_fail_are_one_warning(warned):
+    lines = [line for line in warned[1] if "samples" in line]
+    assert lines == ["Warning: samples could not be written (no room for samples)."]
+
+
+def test_inversion_of_every_level_is_logged_and_a_bad_one_is_a_warning(warned):
+    folder, lines = warned
+    warnings = [line.partition(" inverts")[0] for line in lines if "inverts to" in line]
+    assert warnings == ["Warning: level 0", "Warning: level 1"]
+    from tensorboard.backend.event_processing import event_accumulator as accumulator
+
+    reader = accumulator.EventAccumulator(str(folder / "logs/t/train")).Reload()
+    for level in range(2):
+        (event,) = reader.Scalars(f"inversion_error_{level}")
+        assert 0 < event.value < 1e-4
+
+
+def test_an_epoch_without_a_finite_gradient_ends_training(songs, monkeypatch):
+    poison(monkeypatch, 0, 1, 2, 3)
     result = train(QUICK, songs)
     assert result.code == 2
     assert "No gradient of epoch 1 was finite" in result.err
     assert not locate("t", songs / "checkpoints", songs / "logs").checkpoints()
-
-
-PARTS = ("singlow.audio.write_audio", "singlow.training.samples.write_picture")
-
-
-@pytest.mark.parametrize("place", PARTS)
-def test_samples_that_fail_are_a_warning(songs, monkeypatch, place):
-    def fail(*_, **__):
-        raise OSError("no room for\nsamples")
-
-    monkeypatch.setattr(place, fail)
-    result = train(QUICK, songs)
-    assert result.code == 0, result.err
-    assert "Warning: samples could not be written (no room for samples)." in result.err
 
 
 def test_evaluation_leaves_the_trained_weights_as_they_were():
@@ -187,23 +198,6 @@ def test_events_are_in_the_file_when_the_call_returns(tmp_path):
     log.close()
 
 
-def test_inversion_of_every_level_is_logged_and_a_bad_one_is_a_warning(songs, monkeypatch):
-    monkeypatch.setattr("singlow.training.callbacks.Inversion.limit", 0.0)
-    result = train([*QUICK, "--l_glow", "2"], songs)
-    assert result.code == 0, result.err
-    warnings = [line for line in result.err.splitlines() if "inverts to" in line]
-    assert [line.partition(" inverts")[0] for line in warnings] == [
-        "Warning: level 0",
-        "Warning: level 1",
-    ]
-    from tensorboard.backend.event_processing import event_accumulator as accumulator
-
-    reader = accumulator.EventAccumulator(str(songs / "logs/t/train")).Reload()
-    for level in range(2):
-        (event,) = reader.Scalars(f"inversion_error_{level}")
-        assert 0 < event.value < 1e-4
-
-
 def test_the_held_out_loss_is_that_of_the_averages():
     """The last entry of the history is the loss of a flow loaded with the averaged weights."""
     folder, _ = trained()
@@ -227,7 +221,7 @@ def batches(flow, seed):
 
 
 def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
-    flow = SinGlow.from_preset("singlow_tiny", k_glow=1, width=4)
+    flow = SinGlow.from_preset("singlow_tiny", k_glow=1, l_glow=1, width=4)
     data = batches(flow, 0)
     flow.adapt(data)
     flow.compile(GuardedAdam(0.1), jit_compile=keras.backend.backend() == "jax")
@@ -235,7 +229,7 @@ def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
     history = flow.fit(
         data,
         validation_data=batches(flow, 1),
-        epochs=3,
+        epochs=2,
         verbose=0,
         callbacks=[
             keras.callbacks.EarlyStopping(),

@@ -273,8 +273,8 @@ def changes_since(config: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
     if not differing:
         return ""
     return (
-        f"This run began on another set-up: {', '.join(differing)}. Its weights will differ by "
-        "rounding from those of an unbroken run."
+        f"This run began on another set-up: {', '.join(differing)}. Its weights will not be "
+        "bit for bit those of an unbroken run."
     )
 
 
