@@ -62,7 +62,7 @@ MUTANTS = {
         "bijections/affine.py",
         "log_scale = bound(log_scale, self.limit)",
         "log_scale = bound(log_scale)",
-        "test_bursts.py conformance/test_start.py test_networks.py test_blow.py",
+        "test_affine.py",
     ),
     "squeeze, mask shifted": Mutant(
         "bijections/squeezed.py",
