@@ -56,6 +56,7 @@ def settled(flags: list[str], folder: Path) -> dict:
         (["--set", "scale=exp"], "arguments", "scale", "exp"),
         (["--set", "weight_norm=false"], "arguments", "weight_norm", False),
         (["--set", "warmup_steps=5"], "training", "warmup_steps", 5),
+        (["--preset", "singlow_16k", "--set", "decay_steps=null"], "training", "decay_steps", None),
         (["--dataset", "builtin"], "data", "dataset", "builtin"),
         (["--dataset", "/songs"], "data", "dataset", "/songs"),
         (["--layout", "folders"], "data", "layout", "folders"),
@@ -170,6 +171,11 @@ def test_a_wrong_flag_is_refused_in_one_line(tmp_path, flags):
     assert error.value.exit_code == 2
 
 
+def test_a_request_that_cannot_be_stored_is_refused():
+    with pytest.raises(UsageError, match="arguments that JSON can store"):
+        Request(arguments={"scale": object()})
+
+
 class TestARunThatExists:
     @pytest.fixture
     def run(self, tmp_path) -> Run:
@@ -203,7 +209,7 @@ class TestARunThatExists:
         run = locate("b", tmp_path / "checkpoints", tmp_path / "logs")
         run.directory.mkdir(parents=True)
         run.write_config(settled(["--precision", "bfloat16"], tmp_path))
-        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        monkeypatch.setattr("singlow.runs.settings.start_backend", lambda: "jax")
         for fresh in (False, True):
             wanted = request([*TINY, "--precision", "bfloat16"])
             with pytest.raises(UsageError, match="Expected --precision float32 for JAX on a CPU"):

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from singlow.backend import start_backend
 from singlow.data.sources.layouts import BUILTIN, LAYOUTS, part_source, sources_of
 from singlow.errors import DataError, UsageError
 from singlow.names import shown, suggest
@@ -102,8 +103,8 @@ class Request:
         training: training settings by name, as in `TRAINING`.
 
     Raises:
-        UsageError: a training setting is unknown or out of its range, the layout is unknown, or
-            there is no source.
+        UsageError: a training setting is unknown or out of its range, an argument cannot be stored
+            as JSON, the layout is unknown, or there is no source.
     """
 
     model: str | None = None
@@ -115,6 +116,12 @@ class Request:
 
     def __post_init__(self) -> None:
         arguments = {FLAGS.get(key, key): _plain(v) for key, v in self.arguments.items()}
+        try:
+            json.dumps(arguments)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"Expected arguments that JSON can store. Received: {error}."
+            ) from error
         object.__setattr__(self, "arguments", arguments)
         object.__setattr__(self, "training", {k: _plain(v) for k, v in self.training.items()})
         check_training(self.training)
@@ -125,7 +132,9 @@ class Request:
 
     @classmethod
     def of(cls, **settings: Any) -> "Request":
-        """Create a request from all settings by name; those that are `None` are left out.
+        """Create a request from all settings by name.
+
+        Those that are `None` are left out, except `decay_steps`, where it stands for no decay.
 
         Args:
             **settings: the other arguments of a request, and training settings.
@@ -133,8 +142,12 @@ class Request:
         Raises:
             UsageError: a setting is unknown or out of its range.
         """
-        present = {key: value for key, value in settings.items() if value is not None}
         own = ("model", "preset", "dataset", "layout", "arguments")
+        present = {
+            key: value
+            for key, value in settings.items()
+            if value is not None or (key in TRAINING and TRAINING[key].optional)
+        }
         training = {key: value for key, value in present.items() if key not in own}
         return cls(**{key: present[key] for key in own if key in present}, training=training)
 
@@ -222,6 +235,7 @@ def _new(request: Request) -> dict[str, Any]:
                 f"Expected a preset of {request.model}. Received: {request.name}, which is of "
                 f"{chosen.model}."
             )
+    check_training(chosen.training)
     training = {**DEFAULTS, **chosen.training, **request.training}
     missing = [key for key in training if training[key] is None and not TRAINING[key].optional]
     if missing:
@@ -279,9 +293,7 @@ def changes_since(config: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
 
 
 def _check_precision(config: Mapping[str, Any]) -> None:
-    if config["arguments"].get("precision") != "bfloat16":
-        return
-    if os.environ.get("KERAS_BACKEND") != "jax":
+    if config["arguments"].get("precision") != "bfloat16" or start_backend() != "jax":
         return
     import jax
 

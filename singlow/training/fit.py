@@ -45,6 +45,7 @@ def train(
     """Train a flow on recordings, or continue a run that exists.
 
     An argument that is missing or `None` is that of the preset, or that of the run if it exists.
+    The random seeds of Keras, numpy and Python are set.
 
     Args:
         model: name of the model, `"singlow"` by default.
@@ -60,8 +61,9 @@ def train(
         checkpoints: folder with one folder for each run.
         logs: folder with the TensorBoard events and the samples of each run.
         **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
-            `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps`, `temperature`,
-            `seed`, `patience`, `plateau`, `restarts`, `augment`, `balanced`, `min_rms`.
+            `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` (`None` for no
+            decay), `temperature`, `seed`, `patience`, `plateau`, `restarts`, `augment`,
+            `balanced`, `min_rms`.
 
     Returns:
         The run with its newest checkpoint.
