@@ -275,11 +275,9 @@ def installed(tmp_path_factory):
     """The programs of an environment with the built wheel; the packages come from caches."""
     folder = tmp_path_factory.mktemp("install")
     source = folder / "source"
-    shutil.copytree(
-        ROOT,
-        source,
-        ignore=shutil.ignore_patterns(".*", "checkpoints", "logs", "data", "notebooks", "build"),
-    )
+    shutil.copytree(ROOT / "singlow", source / "singlow")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     venv.create(folder / "env", with_pip=True)
     programs = folder / "env" / "bin"
     pip = [programs / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
