@@ -86,7 +86,7 @@ MUTANTS = {
         "networks/weightnorm.py",
         "kernel = kernel * (ops.cast(gain, kernel.dtype) / _norm(kernel, axes))",
         "kernel = kernel * (ops.cast(gain, kernel.dtype) / _norm(kernel, axes) ** 2)",
-        "test_networks.py conformance/test_start.py",
+        "conformance/test_start.py",
     ),
     "wavenet, gate without its sigmoid": Mutant(
         "networks/wavenet.py",

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from singlow.bijections import ActNorm, AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
-from singlow.networks import ConvNet
+from singlow.networks import ConvNet, Network
 from singlow.testing import nudge
 from tests.conformance.cases import CASES, data, ready, small_net, step, tolerance
 from tests.conformance.test_gradients import gradients
@@ -224,3 +224,24 @@ def test_what_cannot_be_repeated_is_said():
         Repeat(step(), 2, backprop="none")
     with pytest.raises(ValueError, match="keeps the shape"):
         Repeat(Squeezed(AffineCoupling(small_net()), 2), 2).build((None, None, 4))
+
+
+@keras.saving.register_keras_serializable("singlow_tests")
+class Dropped(Network):
+    """A network whose output is dropout of ones, whatever it reads."""
+
+    receptive_field = (0, 0)
+
+    def build(self, x_shape, condition_shape=None):
+        self.drop = keras.layers.Dropout(0.5, name="drop", dtype=self.dtype_policy)
+
+    def _run(self, x, condition, frame_mask, training):
+        return self.drop(ops.ones_like(x), training=training)
+
+
+def test_steps_drop_different_units():
+    repeat = Repeat(AffineCoupling(Dropped(), "additive"), 2)
+    z = ops.convert_to_numpy(repeat(data((4, 32, 2)) * 0, training=True)[0])[..., 1]
+    counts = {value: int((z == value).sum()) for value in (0.0, 2.0, 4.0)}
+    assert sum(counts.values()) == 128
+    assert counts[2.0] > 30  # units that one step dropped and the other kept
