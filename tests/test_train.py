@@ -171,7 +171,7 @@ def test_the_library_function_returns_the_run(copied):
     thread.start()
     thread.join()
     (trained_run,) = outcome
-    assert trained_run.checkpoint.epoch == 2
+    assert repr(trained_run) == "<TrainedRun t, singlow_tiny, epoch 2>"
     assert singlow.open_run("t", checkpoints=places["checkpoints"]).fingerprint == (
         trained_run.fingerprint
     )

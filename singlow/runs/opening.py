@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = Path("checkpoints")
 
 
-@dataclass
+@dataclass(repr=False)
 class TrainedRun:
     """A run with one of its checkpoints, and the flow with the weights of it.
 
@@ -50,6 +50,9 @@ class TrainedRun:
     def name(self) -> str:
         """The name of the run."""
         return self.run.name
+
+    def __repr__(self) -> str:
+        return f"<TrainedRun {self.name}, {self.config['preset']}, epoch {self.checkpoint.epoch}>"
 
 
 def open_run(
