@@ -11,7 +11,7 @@ from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.conditions import Condition
 from singlow.bijections.linear import Affine, diagonal
 from singlow.ops.masks import count_frames, sum_frames
-from singlow.ops.tensors import Shape, Tensor
+from singlow.ops.tensors import Shape, Tensor, require_frames
 
 _EPSILON = 1e-6
 
@@ -89,7 +89,7 @@ class PositionalAffine(InvertibleLayer):
         period: number of frames after which the positions repeat; at least 1.
 
     Raises:
-        ValueError: `period` is below 1.
+        ValueError: `period` is below 1, or `x` is an image.
     """
 
     def __init__(self, period: int, **kwargs: Any) -> None:
@@ -99,6 +99,7 @@ class PositionalAffine(InvertibleLayer):
         self.period = period
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
+        require_frames(self.name, x_shape)
         shape = (self.period, x_shape[-1])
         self.shift = self.add_weight(name="shift", shape=shape, initializer="zeros")
         self.log_scale = self.add_weight(name="log_scale", shape=shape, initializer="zeros")

@@ -135,7 +135,8 @@ class InvertibleLayer(keras.layers.Layer):
         """An equal layer that is cheaper to run, and the function that computes its weights.
 
         Whatever depends on weights alone (norms, matrix products, inverses) becomes a weight of the
-        folded layer. A layer without such parts is its own folded layer.
+        folded layer. A layer without such parts is copied, and one without weights is returned
+        unchanged.
 
         Args:
             tile: number of frames that a coupling's network sees at a time; all when `None`.
@@ -146,7 +147,7 @@ class InvertibleLayer(keras.layers.Layer):
             pairs of a variable of the folded layer and its tensor, where `value` maps a variable of
             this layer to a tensor of its shape, after any leading axes for many layers at once.
         """
-        return self, lambda value: [(v, value(v)) for v in self.weights]
+        return copied(self) if self.weights else (self, lambda value: [])
 
     def for_inference(self, tile: int | None = None) -> "InvertibleLayer":
         """The folded layer with the current weights, its networks in full precision.
@@ -249,6 +250,13 @@ def rebuilt(layer: keras.layers.Layer, **settings: Any) -> Any:
     again = type(layer).from_config({**layer.get_config(), **settings})
     again.build_from_config(layer.get_build_config())
     return again
+
+
+def copied(layer: Any) -> tuple[Any, Fold]:
+    """A copy of a built layer with weights of its own, and the function that computes them."""
+    copy = rebuilt(layer)
+    pairs = list(zip(copy.weights, layer.weights, strict=True))
+    return copy, lambda value: [(own, value(original)) for own, original in pairs]
 
 
 def serialize(layer: keras.layers.Layer | None) -> dict[str, Any] | None:

@@ -67,15 +67,30 @@ def at_positions(entry: Any, rank: int) -> Any:
 
     Args:
         entry: `(batch, features)` or a tensor of the rank of `x`.
-        rank: of `x`.
+        rank: number of axes of `x`.
     """
     if not is_item(entry):
         return entry
     return entry[(slice(None), *[None] * (rank - 2), slice(None))]
 
 
+def require_one(name: str, condition: Any) -> None:
+    """Raise an error for a condition, or its shape, that is not a single item or frames condition.
+
+    Args:
+        name: of the layer, for the message.
+        condition: to check.
+
+    Raises:
+        ValueError: the condition is missing, or is a sequence or a mapping.
+    """
+    if condition is None or isinstance(condition, Mapping):
+        received = "condition=None" if condition is None else "a sequence or a mapping"
+        raise ValueError(f"Expected one item or frames condition for {name}. Received: {received}.")
+
+
 def check_condition(name: str, x_shape: Shape, condition: Any) -> None:
-    """Refuse a condition whose frames entries are not aligned with `x`.
+    """Raise an error for a condition whose frames entries are not aligned with `x`.
 
     Args:
         name: of the layer, for the message.
@@ -83,7 +98,7 @@ def check_condition(name: str, x_shape: Shape, condition: Any) -> None:
         condition: to check; its sizes may be `None`.
 
     Raises:
-        ValueError: the rank or a length is another; the message names both shapes.
+        ValueError: the rank or a length differs from that of `x`; the message names both shapes.
     """
     for key, entry in entries(condition).items():
         if is_sequence(entry) or is_item(entry):

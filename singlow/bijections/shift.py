@@ -1,13 +1,12 @@
 """A shift computed from the condition."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from singlow.bijections.base import InvertibleLayer
-from singlow.bijections.conditions import Condition, at_positions
+from singlow.bijections.conditions import Condition, at_positions, require_one
 from singlow.ops.masks import count_frames
 from singlow.ops.tensors import Shape, Tensor
 
@@ -23,7 +22,7 @@ class ConditionalShift(InvertibleLayer):
     """
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
-        _require_one(self.name, condition_shape)
+        require_one(self.name, condition_shape)
         shape = (condition_shape[-1], x_shape[-1])
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer="zeros")
 
@@ -38,12 +37,6 @@ class ConditionalShift(InvertibleLayer):
         return z - self._shift(condition, len(z.shape)), 0.0 * count_frames(z)
 
     def _shift(self, condition: Condition, rank: int) -> Tensor:
-        _require_one(self.name, condition)
+        require_one(self.name, condition)
         shift = ops.matmul(ops.cast(condition, self.compute_dtype), self.kernel)
         return at_positions(shift, rank)
-
-
-def _require_one(name: str, condition: Condition) -> None:
-    if condition is None or isinstance(condition, Mapping):
-        received = "condition=None" if condition is None else "a sequence or a mapping"
-        raise ValueError(f"Expected one item or frames condition for {name}. Received: {received}.")

@@ -5,8 +5,15 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from singlow.bijections.base import Fold, InvertibleLayer, deserialize, rebuilt, serialize
-from singlow.bijections.conditions import Condition, map_tensors
+from singlow.bijections.base import (
+    Fold,
+    InvertibleLayer,
+    copied,
+    deserialize,
+    rebuilt,
+    serialize,
+)
+from singlow.bijections.conditions import Condition, map_tensors, require_one
 from singlow.ops.stateless import Bindings
 from singlow.ops.tensors import Shape, Tensor
 
@@ -97,8 +104,7 @@ class WithCondition(Wrapper):
         self.network = network
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
-        if condition_shape is None:
-            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
+        require_one(self.name, condition_shape)
         if not self.network.built:
             self.network.build(condition_shape)
         if not self.bijection.built:
@@ -123,12 +129,12 @@ class WithCondition(Wrapper):
 
     def folded(self, tile: int | None = None, precision: str | None = None) -> tuple[Self, Fold]:
         bijection, fold = self.bijection.folded(tile, precision)
-        layer = rebuilt(self, bijection=bijection, network=self.network)
-        return layer, lambda value: [*fold(value), *((v, value(v)) for v in self.network.weights)]
+        network, copy = copied(self.network)
+        layer = rebuilt(self, bijection=bijection, network=network)
+        return layer, lambda value: [*fold(value), *copy(value)]
 
     def _embed(self, condition: Condition) -> Tensor:
-        if condition is None:
-            raise ValueError(f"Expected a condition for {self.name}. Received: condition=None.")
+        require_one(self.name, condition)
         return self.network(condition)
 
     def get_config(self) -> dict[str, Any]:

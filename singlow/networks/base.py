@@ -136,15 +136,3 @@ def embed_condition(
 def reach(fields: list[tuple[int, int]]) -> tuple[int, int]:
     """The receptive field of layers that run one after another."""
     return sum(before for before, _ in fields), sum(after for _, after in fields)
-
-
-def require_frames(name: str, x_shape: Shape) -> None:
-    """Refuse images for a network over time.
-
-    Raises:
-        ValueError: `x_shape` is not `(batch, time, channels)`.
-    """
-    if len(x_shape) != 3:
-        raise ValueError(
-            f"Expected x of shape (batch, time, channels) for {name}. Received: {tuple(x_shape)}."
-        )

@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from singlow.bijections.conditions import Condition, is_item
-from singlow.networks.base import Network, require_frames
+from singlow.networks.base import Network
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
-from singlow.ops.tensors import Shape, Tensor, identity, relu, split_at
+from singlow.ops.tensors import Shape, Tensor, identity, relu, require_frames, split_at
 
 _TAPS = 3
 

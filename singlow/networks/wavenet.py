@@ -11,11 +11,10 @@ from singlow.networks.base import (
     condition_convolutions,
     embed_condition,
     reach,
-    require_frames,
 )
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
-from singlow.ops.tensors import Shape, Tensor
+from singlow.ops.tensors import Shape, Tensor, require_frames
 
 
 @keras.saving.register_keras_serializable("singlow")

@@ -11,6 +11,18 @@ Tensor = Any
 Shape = tuple[int | None, ...]
 
 
+def require_frames(name: str, x_shape: Shape) -> None:
+    """Raise an error for a layer over time that is given images.
+
+    Raises:
+        ValueError: `x_shape` is not `(batch, time, channels)`.
+    """
+    if len(x_shape) != 3:
+        raise ValueError(
+            f"Expected x of shape (batch, time, channels) for {name}. Received: {tuple(x_shape)}."
+        )
+
+
 def full_precision() -> str:
     """The dtype of a layer that is given none: float64 where `floatx` is float64, else float32.
 

@@ -9,6 +9,7 @@ from singlow.bijections import (
     ActNorm,
     AffineCoupling,
     ConditionalShift,
+    PositionalAffine,
     Squeezed,
     WithCondition,
 )
@@ -153,3 +154,14 @@ def test_a_network_over_time_refuses_images():
     for network in (WaveNet(6, 2), HyperNet(6), ConvNet(6, causal=True)):
         with pytest.raises(ValueError, match=r"\(batch, time, channels\)"):
             AffineCoupling(network)(data((2, 4, 4, 4)), data((2, 3)))
+
+
+def test_a_layer_over_time_refuses_images():
+    with pytest.raises(ValueError, match=r"\(batch, time, channels\)"):
+        PositionalAffine(4)(data((2, 4, 4, 4)))
+
+
+def test_an_embedding_of_a_mapping_is_refused():
+    layer = WithCondition(ActNorm(), embedding(2))
+    with pytest.raises(ValueError, match="Received: a sequence or a mapping"):
+        layer(data((2, 8, 3)), {"mel": data((2, 8, 3)), "speaker": data((2, 3))})
