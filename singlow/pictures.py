@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from singlow.errors import DataError
 from singlow.files import atomic_write
 
 
@@ -43,8 +44,61 @@ def spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     axes.specgram(dithered, NFFT=size, Fs=sample_rate, noverlap=3 * size // 4, vmin=-140, vmax=-30)
     axes.set_xlabel("seconds")
     axes.set_ylabel("Hz")
+    return _pixels(figure)
+
+
+def mel_picture(mel: np.ndarray, sample_rate: int, hop_length: int) -> np.ndarray:
+    """Draw a mel spectrogram, bands over seconds.
+
+    Args:
+        mel: `(frames, n_mels)`.
+        sample_rate: Hz of the audio.
+        hop_length: samples between frames.
+
+    Returns:
+        The picture, `(height, width, 3)` uint8.
+    """
+    figure, axes = drawing(6.4, 3.2)
+    ends = (0.0, max(1, len(mel)) * hop_length / sample_rate, 0.0, float(mel.shape[1]))
+    axes.imshow(np.asarray(mel, np.float32).T, origin="lower", aspect="auto", extent=ends)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("mel band")
+    return _pixels(figure)
+
+
+def _pixels(figure: Any) -> np.ndarray:
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def read_picture(path: str | Path, height: int, width: int, channels: int) -> np.ndarray:
+    """Read a picture of a given size.
+
+    Args:
+        path: an image file of any format that Pillow reads.
+        height: pixels.
+        width: pixels.
+        channels: 1 converts to grey, 3 to red, green and blue.
+
+    Returns:
+        `(height, width, channels)` uint8.
+
+    Raises:
+        DataError: the file cannot be read, or the picture has another size.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if picture.size != (width, height):
+                raise DataError(
+                    f"{path}: Expected a picture of {width} x {height} pixels. "
+                    f"Received: {picture.width} x {picture.height}."
+                )
+            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: Expected a picture. Received: {error}.") from error
+    return pixels.reshape(height, width, channels)
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

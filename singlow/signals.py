@@ -7,12 +7,13 @@ shown. No other module computes bits.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from singlow.errors import DataError
 from singlow.spectral import RECIPES, MelRecipe, audio_from_mel, mel_spectrogram
 
 LOG_2 = math.log(2.0)
@@ -148,7 +149,10 @@ class Audio(Signal):
 
     Args:
         sample_rate: Hz.
-        channels: of every clip.
+        channels: number of channels of every clip.
+
+    Raises:
+        ValueError: a number is below 1.
     """
 
     sample_rate: int = 16000
@@ -157,6 +161,12 @@ class Audio(Signal):
     metric: ClassVar[str] = "bits_per_sample"
     unit: ClassVar[str] = "bits per sample"
     suffix: ClassVar[str] = ".wav"
+
+    def __post_init__(self) -> None:
+        if min(self.sample_rate, self.channels) < 1:
+            raise ValueError(
+                f"Expected sample_rate and channels of at least 1. Received: {asdict(self)}."
+            )
 
     @property
     def step_bits(self) -> float:
@@ -193,7 +203,10 @@ class Image(Signal):
         height: pixels.
         width: pixels.
         channels: 1 for grey, 3 for red, green and blue.
-        bits: of a stored value, from 1 to 8; a value of 8 bits keeps its highest `bits`.
+        bits: number of bits of a stored value, from 1 to 8; of 8-bit values the highest are kept.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     height: int = 32
@@ -205,6 +218,14 @@ class Image(Signal):
     unit: ClassVar[str] = "bits per dimension"
     suffix: ClassVar[str] = ".png"
     maskable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        sizes_fit = min(self.height, self.width) >= 1 and self.channels in (1, 3)
+        if not sizes_fit or not 1 <= self.bits <= 8:
+            raise ValueError(
+                "Expected height and width of at least 1, 1 or 3 channels, and bits from 1 to 8. "
+                f"Received: {asdict(self)}."
+            )
 
     @property
     def step_bits(self) -> float:
@@ -259,10 +280,12 @@ class LogMel(Signal):
         from singlow.audio import load_audio
 
         audio, _ = load_audio(path, self.recipe.sample_rate, 1)
-        return mel_spectrogram(audio[:, 0], self.recipe)
+        try:
+            return mel_spectrogram(audio[:, 0], self.recipe)
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from error
 
     def write(self, path: str | Path, x: np.ndarray) -> None:
-        from singlow.errors import DataError
         from singlow.files import atomic_write
 
         if not np.isfinite(x).all():
@@ -287,12 +310,18 @@ def signal_from_config(config: Mapping[str, Any]) -> Signal:
     """The signal that `get_config` described.
 
     Raises:
-        ValueError: the kind is unknown, or a setting is out of its range.
+        ValueError: the kind or a setting is unknown, or a setting is out of its range.
     """
     settings = dict(config)
     kind = settings.pop("kind", None)
     if kind not in SIGNALS:
         raise ValueError(f"Expected a signal in {', '.join(SIGNALS)}. Received: {kind!r}.")
+    known = [field.name for field in fields(SIGNALS[kind])]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Expected settings of {kind} in {', '.join(known)}. Received: {', '.join(unknown)}."
+        )
     if kind == "LogMel":
         settings["recipe"] = MelRecipe.from_config(settings["recipe"])
     return SIGNALS[kind](**settings)
