@@ -21,13 +21,14 @@ class Input:
             `"sequence"`, with a length of its own and a mask `NAME_mask` (tokens).
         dtype: `"float32"`, or `"int32"` for ids and tokens.
         size: number of features of a float32 input; number of ids of an int32 input.
-        hop: positions of `x` for each frame; of kind `"frames"` alone.
+        hop: positions of `x` for each frame, along every axis; for kind `"frames"` alone.
         embedding: number of features of a learned embedding of the ids. `NAME_embedding`, of shape
             `(batch, embedding)`, may then be given in place of the ids.
 
     Shapes:
         item: `(batch, size)` float32 or `(batch,)` int32.
-        frames: `(batch, positions / hop, size)` float32 or `(batch, positions / hop)` int32.
+        frames: `(batch, positions / hop, size)` float32 or `(batch, positions / hop)` int32; for
+            images there is an axis for the height and one for the width.
         sequence: `(batch, length, size)` float32 or `(batch, length)` int32; the mask is
             `(batch, length)` float32, 1 where the sequence is valid.
 
@@ -63,24 +64,25 @@ class Input:
 
         Args:
             batch: items.
-            positions: positions of `x` along time.
+            positions: positions of `x` along time, or `(height, width)` of images.
             length: positions of a sequence.
         """
+        axes = positions if isinstance(positions, tuple) else (positions,)
         middle = {
             "item": (),
-            "frames": (None if positions is None else positions // self.hop,),
+            "frames": tuple(None if n is None else n // self.hop for n in axes),
             "sequence": (length,),
         }[self.kind]
         last = (self.size,) if self.dtype == "float32" else ()
         return (batch, *middle, *last)
 
-    def dummy(self, name: str, batch: int, positions: int, length: int = 8) -> dict[str, Any]:
+    def dummy(self, name: str, batch: int, positions: Any, length: int = 8) -> dict[str, Any]:
         """A batch of this input for dry runs and checks: ids in turn, or noise from a fixed seed.
 
         Args:
             name: of the input.
             batch: items.
-            positions: positions of `x` along time.
+            positions: positions of `x` along time, or `(height, width)` of images.
             length: positions of a sequence.
         """
         shape = self.shape(batch, positions, length)

@@ -414,3 +414,191 @@ def test_a_flow_of_parts_is_saved_and_keeps_its_inputs_for_inference(tmp_path):
     flow.save(tmp_path / "flow.keras")
     again = keras.saving.load_model(tmp_path / "flow.keras")
     np.testing.assert_allclose(to_numpy(again.log_prob(given)), expected, rtol=1e-6)
+
+
+def vocoder() -> Flow:
+    """A flow with a condition at a fifth of the squeezed rate, an item and a speaker."""
+    from singlow.bijections import AffineCoupling, Squeezed
+    from singlow.inputs import Input
+    from singlow.networks import WaveNet
+
+    inputs = {
+        "mel": Input("frames", size=3, hop=6),
+        "accent": Input("item", size=2),
+        "speaker": Input("item", "int32", 3, embedding=4),
+    }
+    flow = Flow(Squeezed(AffineCoupling(WaveNet(6, 2)), 4), inputs=inputs)
+    nudge(flow)
+    return flow
+
+
+def test_frames_inputs_are_repeated_for_every_position_and_decide_the_length_of_samples():
+    flow = vocoder()
+    assert flow.multiple == 12
+    inputs = flow.dummy_inputs(2, 36)
+    assert inputs["mel"].shape == (2, 6, 3)
+    x = inputs.pop("x")
+    back = to_numpy(flow.decode(flow.encode({"x": x, **inputs}), inputs))
+    np.testing.assert_allclose(back, x, atol=1e-6)
+    drawn, lengths = flow.sample({**inputs, "mel": inputs["mel"][:, :5]}, seed=0)
+    assert (drawn.shape, lengths.tolist()) == ((2, 30, 1), [30, 30])
+    assert flow.sample(inputs, length=13)[0].shape == (2, 13, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("mel", np.zeros((2, 5, 3)), r"mel of shape \(2, 6, 3\)"),
+        ("accent", np.zeros((2, 3)), r"accent of shape \(2, 2\)"),
+        ("speaker", np.array([1]), r"speaker of shape \(2,\)"),
+        ("speaker", 1, r"speaker of shape \(2,\)"),
+        ("speaker_embedding", np.zeros((2, 5)), r"speaker_embedding of shape \(2, 4\)"),
+    ],
+)
+def test_inputs_of_another_batch_or_shape_are_refused(name, value, message):
+    """A single speaker used to hold for the whole batch, depending on the network."""
+    flow = vocoder()
+    with pytest.raises(ValueError, match=message):
+        flow.log_prob({**flow.dummy_inputs(2, 36), name: value})
+
+
+def test_latents_of_another_batch_length_or_number_are_refused():
+    """Surplus latents used to be ignored."""
+    model = nudged()
+    z = [to_numpy(latent) for latent in model.encode(noise((2, 32, 1)))]
+    mask = np.ones((2, 48), "float32")
+    wrong = [z[:1], [*z, z[-1]], [z[0], z[1][:1]], [z[0], z[1][:, :1]], [z[0][..., :1], z[1]]]
+    for latents, inputs in [(z, {"frame_mask": mask}), *((latents, {}) for latents in wrong)]:
+        with pytest.raises(ValueError, match="Expected latents of shapes"):
+            model.decode(latents, inputs)
+
+
+def test_a_sequence_needs_its_mask():
+    from singlow.bijections import ActNorm
+    from singlow.inputs import Input
+
+    flow = Flow(ActNorm(), inputs={"text": Input("sequence", "int32", size=9)})
+    with pytest.raises(ValueError, match="no text_mask"):
+        flow.log_prob({"x": noise((1, 8, 1)), "text": np.ones((1, 4), int)})
+
+
+def test_empty_audio_is_refused():
+    for flow in (nudged(), nudged().for_inference()):
+        with pytest.raises(ValueError, match="multiple of 16"):
+            flow.encode(noise((1, 0, 1)))
+
+
+def test_a_sample_does_not_depend_on_the_lengths_of_the_others():
+    class Uneven(SinGlow):
+        def sample_lengths(self, inputs, count, length):
+            return np.array([20, 64])[:count]
+
+    model = Uneven.from_preset("singlow_tiny")
+    model.set_weights(nudged().get_weights())
+    drawn, lengths = model.sample(count=2, seed=0, temperature=1.0)
+    assert lengths.tolist() == [20, 64]
+    rng = np.random.default_rng(0)
+    z = [rng.standard_normal(shape) for shape in model.latent_shapes(2, 64)]
+    short = [latent[:1, : latent.shape[1] // 2] for latent in z]
+    np.testing.assert_allclose(
+        to_numpy(drawn)[:1, :20], to_numpy(model.decode(short))[:, :20], atol=1e-4
+    )
+
+
+def test_a_batch_of_weight_zero_counts_nothing():
+    """It used to make the mean NaN."""
+    model = tiny(k_glow=1, l_glow=1)
+    model.compile(jit_compile=COMPILED)
+    x, weight = noise((4, 64, 1)), np.array([0, 0, 1, 1])
+    alone = model.evaluate(x[2:], verbose=0, return_dict=True)
+    weighted = model.evaluate(x, sample_weight=weight, batch_size=2, verbose=0, return_dict=True)
+    assert weighted["bits_per_sample"] == pytest.approx(alone["bits_per_sample"], rel=1e-5)
+
+
+def test_a_flow_for_inference_shares_no_weight():
+    """Layers that have nothing to fold used to be shared, and changed with further training."""
+    from singlow.bijections import AffineCoupling, WithCondition
+    from singlow.inputs import Input
+    from singlow.networks import ConvNet
+
+    embedded = WithCondition(AffineCoupling(ConvNet(6)), keras.layers.Dense(3))
+    flow = Flow(embedded, Audio(16000, 2), {"d": Input("item", size=2)})
+    for model in (tiny(prior_period=4, k_glow=1, l_glow=1), flow):
+        nudge(model)
+        coder = model.for_inference()
+        assert not {id(w) for w in model.weights} & {id(w) for w in coder.weights}
+        inputs = model.dummy_inputs(2, 32)
+        np.testing.assert_allclose(
+            to_numpy(coder.log_prob(inputs)), to_numpy(model.log_prob(inputs)), rtol=1e-5
+        )
+
+
+def test_parts_of_unregistered_classes_are_kept_for_inference():
+    from singlow.bijections import ActNorm, Chain, Flip
+
+    class Mirror(Flip):
+        pass
+
+    class Base(StandardNormal):
+        pass
+
+    flow = Flow(Chain([ActNorm(), Mirror()]), Audio(16000, 2), base=Base(), dtype="float32")
+    assert isinstance(flow.for_inference().base, Base)
+
+
+def test_losses_and_monitor_must_agree():
+    from singlow.bijections import ActNorm
+
+    with pytest.raises(ValueError, match="monitor to be one of the losses bits_per_sample"):
+        Flow(ActNorm(), monitor="duration")
+    flow = Flow(ActNorm(), loss_weights={"bits_per_sample": 1.0, "duration": 1.0})
+    flow.compile(jit_compile=COMPILED)
+    with pytest.raises(ValueError, match="loss_terms to return bits_per_sample, duration"):
+        flow.evaluate(noise((2, 8, 1)), verbose=0)
+
+
+def test_an_image_flow_takes_labels_and_aligned_inputs():
+    from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
+    from singlow.inputs import Input
+    from singlow.networks import ConvNet
+    from singlow.signals import Image
+
+    step = Chain([InvertibleConv(), AffineCoupling(ConvNet(8, (3, 1)))])
+    inputs = {
+        "label": Input("item", "int32", 10, embedding=4),
+        "edges": Input("frames", size=2, hop=2),
+    }
+    flow = Flow(Squeezed(Repeat(step, 2, "inverted"), 2), Image(4, 6, 1), inputs)
+    nudge(flow)
+    given = flow.dummy_inputs(3, 5)
+    assert given["edges"].shape == (3, 2, 3, 2)
+    x = given.pop("x")
+    back = to_numpy(flow.decode(flow.encode({"x": x, **given}), given))
+    np.testing.assert_allclose(back, x, atol=1e-5)
+    drawn, lengths = flow.sample(given, length=2)
+    assert (drawn.shape, lengths.tolist()) == ((3, 4, 6, 1), [4, 4, 4])
+
+
+def test_unnamed_layers_of_a_model_have_the_same_paths_every_time():
+    """A run of a model whose layers have no names could be trained but not opened."""
+    from singlow.bijections import ActNorm, Chain
+    from singlow.models import Paper, Preset, register_model, registry, settings_of
+
+    class Unnamed(Paper):
+        presets = {"unnamed": Preset("Layers without names.", {}, {})}  # noqa: RUF012
+
+        def __init__(self, rates: tuple[float, ...] = (0.5,), width: int | None = None):
+            self._settings = settings_of(Unnamed, locals())
+            super().__init__(Chain([ActNorm(), ActNorm()]))
+
+    register_model("unnamed", Unnamed)
+    try:
+        one, other = (build_model("unnamed", {"rates": [0.5, 2.0]}) for _ in range(2))
+        with pytest.raises(UsageError, match="rates to be a list"):
+            build_model("unnamed", {"rates": ["fast"]})
+        with pytest.raises(ValueError, match="no other model uses"):
+            register_model("other", Unnamed)
+    finally:
+        registry._REGISTERED.clear()
+    assert [w.path for w in one.weights] == [w.path for w in other.weights]
+    assert type(one.for_inference()) is Unnamed

@@ -92,6 +92,11 @@ class Flow(keras.Model):
         self.base = StandardNormal() if base is None else base
         self.loss_weights = dict(loss_weights or {self.signal.metric: 1.0})
         self.monitor = monitor or self.signal.metric
+        if self.monitor not in self.loss_weights:
+            raise ValueError(
+                f"Expected monitor to be one of the losses {', '.join(self.loss_weights)}. "
+                f"Received: monitor={self.monitor!r}."
+            )
         self.num_levels = len(self.latent_shapes(None, None))
         self._directions: dict[str, Callable[..., Any]] = {}
         self._create_means()
@@ -122,10 +127,17 @@ class Flow(keras.Model):
 
     @functools.cached_property
     def multiple(self) -> int:
-        """Lengths of `x` along time must be multiples of this number; 1 for images."""
+        """Lengths of `x` along time must be multiples of this number; 1 for images.
+
+        It is the least number that all squeezes and the hops of all frames inputs divide.
+        """
         if not self.signal.maskable:
             return 1
-        return next(length for length in itertools.count(1) if self._fits(length))
+        least = next(length for length in itertools.count(1) if self._fits(length))
+        return math.lcm(least, *self._hops())
+
+    def _hops(self) -> list[int]:
+        return [entry.hop for entry in self.inputs.values() if entry.kind == "frames"]
 
     def _fits(self, length: int) -> bool:
         shapes = self.latent_shapes(1, length)
@@ -142,7 +154,8 @@ class Flow(keras.Model):
         """What the bijection reads beside `x`; see `singlow.bijections.conditions`.
 
         By default these are the float32 inputs and the embeddings of ids: a single one as it is,
-        several as a mapping by name, and `None` without any.
+        several as a mapping by name, and `None` without any. Each entry of a frames input is
+        repeated `hop` times, so that there is one for every position of `x`.
 
         Args:
             inputs: the declared inputs by name; `x` and `frame_mask` may be absent.
@@ -154,8 +167,13 @@ class Flow(keras.Model):
                 read[name] = self.embed(name, inputs)
             elif entry.dtype == "float32":
                 value = ops.cast(inputs[name], self.compute_dtype)
-                mask = inputs.get(name + MASK)
-                read[name] = value if mask is None else {"values": value, "mask": mask}
+                if entry.kind == "sequence":
+                    mask = ops.cast(inputs[name + MASK], self.compute_dtype)
+                    value = {"values": value, "mask": mask}
+                elif entry.kind == "frames" and entry.hop > 1:
+                    for axis in range(1, len(value.shape) - 1):
+                        value = ops.repeat(value, entry.hop, axis=axis)
+                read[name] = value
         return next(iter(read.values())) if len(read) == 1 else read or None
 
     def condition_shape(self) -> Any:
@@ -178,7 +196,8 @@ class Flow(keras.Model):
         """The distribution of the latents given the inputs: `base` unless it is overridden.
 
         Args:
-            inputs: the declared inputs by name.
+            inputs: the declared inputs by name, and `frame_mask`; in `sample`, its length is that
+                of the `x` that is drawn.
             z: the latents that are scored, for a prior that is aligned with them; `None` when
                 latents are drawn.
             training: whether dropout is active.
@@ -201,13 +220,22 @@ class Flow(keras.Model):
     def sample_lengths(self, inputs: Inputs, count: int, length: int | None) -> np.ndarray:
         """The number of positions along time of each sample, `(count,)` int64.
 
-        By default `length` for all, or one second of audio; a model that decides lengths itself
-        overrides this.
+        By default the height of images, else `length`, else the length of the frames inputs, else
+        one second of audio. A model that decides lengths itself overrides this.
+
+        Args:
+            inputs: the declared inputs by name.
+            count: number of samples.
+            length: what the caller of `sample` asks for; `None` lets the model decide.
         """
-        if length is None:
-            shape = self.signal.shape(count, None)
-            length = shape[1] or getattr(self.signal, "sample_rate", self.multiple)
-        return np.full(count, length, np.int64)
+        frames = [
+            inputs[name].shape[1] * entry.hop
+            for name, entry in self.inputs.items()
+            if entry.kind == "frames" and name in inputs
+        ]
+        default = min(frames) if frames else getattr(self.signal, "sample_rate", self.multiple)
+        fixed = self.signal.shape(count, None)[1]
+        return np.full(count, fixed or length or default, np.int64)
 
     def inputs_of(self, clip: Any, x: np.ndarray) -> dict[str, np.ndarray]:
         """Read the declared inputs of one training example from its clip.
@@ -256,12 +284,18 @@ class Flow(keras.Model):
     ) -> Tensor:
         inputs = _as_dictionary(x)
         loss = 0.0
-        for name, (total, count) in self.loss_terms(inputs, y_pred).items():
+        terms = self.loss_terms(inputs, y_pred)
+        if set(terms) != set(self.loss_weights):
+            raise ValueError(
+                f"Expected loss_terms to return {', '.join(self.loss_weights)}, the names of "
+                f"loss_weights. Received: {', '.join(terms)}."
+            )
+        for name, (total, count) in terms.items():
             if sample_weight is not None:
                 weight = ops.cast(ops.reshape(sample_weight, (-1,)), total.dtype)
                 total, count = total * weight, count * weight
             divisor = ops.sum(count)
-            mean = ops.sum(total) / divisor
+            mean = ops.divide_no_nan(ops.sum(total), divisor)
             self._means[name].update_state(mean, sample_weight=divisor)
             loss = loss + self.loss_weights[name] * mean
         added = sum(self.losses[1:], self.losses[0]) if self.losses else 0.0
@@ -329,6 +363,7 @@ class Flow(keras.Model):
             "loss_weights": self.loss_weights,
             "monitor": self.monitor,
             "name": self.name,
+            "dtype": self.dtype_policy.name,
         }
 
     @classmethod
@@ -409,10 +444,12 @@ class Flow(keras.Model):
             inputs: the dictionary of `call`; `x` is ignored.
 
         Raises:
-            ValueError: an input is missing or does not fit.
+            ValueError: the shapes of the latents are not those of one batch, or an input is missing
+                or does not fit.
         """
         given = self.checked({**(inputs or {}), "x": None})
         z = [ops.convert_to_tensor(latent, dtype=self.compute_dtype) for latent in z]
+        self._check_latents(z, given)
         return self._traced("inverse")(z, given)
 
     def sample(
@@ -427,20 +464,23 @@ class Flow(keras.Model):
 
         Args:
             inputs: what the samples are conditioned on, a dictionary; its batch is their number.
+                `x` and `frame_mask` are ignored. Frames inputs are cut to the length of the
+                samples, or continued with their last frame.
             count: number of samples; ignored when `inputs` are given.
-            length: positions along time; any number. `None` lets the model decide.
+            length: positions along time; any number. `None` lets the model decide. Images have a
+                fixed size.
             temperature: scale of the deviations from the prior's mean; 1 is the model itself.
             seed: of the noise, which is the same on every backend.
 
         Returns:
-            `x`, as long as the longest sample, and the length of each sample `(batch,)`.
+            `x`, as long as the longest sample, and the length of each sample `(batch,)`. A sample
+            does not depend on the lengths of the others.
 
         Raises:
             ValueError: a number is out of range, or an input is missing or does not fit.
         """
-        given = self.checked({**(inputs or {}), "x": None})
-        names = [name for name in given if name != "frame_mask"]
-        count = len(given[names[0]]) if names else count
+        given = self.checked({**(inputs or {}), "x": None, "frame_mask": None})
+        count = len(next(iter(given.values()))) if given else count
         if count < 1 or (length is not None and length < 1) or not temperature >= 0:
             raise ValueError(
                 "Expected count and length of at least 1 and temperature of at least 0. Received: "
@@ -448,10 +488,22 @@ class Flow(keras.Model):
             )
         rng = np.random.default_rng(seed)
         lengths = self.sample_lengths(given, count, length)
-        longest = int(lengths.max())
-        whole = -(-longest // self.multiple) * self.multiple
-        z = self.prior(given).sample(rng, self.latent_shapes(count, whole), temperature)
-        return self.decode(z, given)[:, :longest], lengths
+        if lengths.max() < 1:
+            raise ValueError("Expected samples of at least one position. Received: lengths of 0.")
+        whole = -(-lengths // self.multiple) * self.multiple
+        shapes = self.latent_shapes(count, int(whole.max()))
+        if self.signal.maskable:
+            valid = np.arange(whole.max()) < whole[:, None]
+            given["frame_mask"] = ops.convert_to_tensor(valid.astype(self.compute_dtype))
+            for name, entry in self.inputs.items():
+                if entry.kind == "frames":  # the last frame is repeated up to the multiple
+                    last = given[name].shape[1] - 1
+                    index = np.minimum(np.arange(whole.max() // entry.hop), last)
+                    given[name] = ops.take(given[name], index, axis=1)
+        z = self.prior(given).sample(rng, shapes, temperature)
+        if (whole == whole.max()).all():
+            given.pop("frame_mask", None)
+        return self.decode(z, given)[:, : int(lengths.max())], lengths
 
     def for_inference(self, tile: int | None = 4096) -> Self:
         """A copy of this flow with its current weights that is cheaper to run.
@@ -464,8 +516,16 @@ class Flow(keras.Model):
         Args:
             tile: number of frames that a network sees at a time; all when `None`.
         """
-        with _replacing(self.bijection.for_inference(tile)):
-            copy = type(self).from_config(self.get_config())
+        bijection = self.bijection.for_inference(tile)
+        if type(self).get_config is Flow.get_config:
+            # The parts themselves, not their configs: their classes need not be registered.
+            parts = {"signal": self.signal, "inputs": self.inputs, "base": self.base}
+            parts |= {"loss_weights": self.loss_weights, "monitor": self.monitor}
+            parts |= {"name": self.name, "dtype": self.dtype_policy.name}
+            copy = type(self)(bijection, **parts)
+        else:
+            with _replacing(bijection):
+                copy = type(self).from_config(self.get_config())
         for mine, its in zip(self._outer_weights(), copy._outer_weights(), strict=True):
             its.assign(mine.value)
         return copy
@@ -494,7 +554,7 @@ class Flow(keras.Model):
         noise = np.random.default_rng(0).standard_normal(self.signal.shape(batch, length))
         values = {"x": (0.1 * noise).astype(np.float32)}
         for name, entry in self.inputs.items():
-            values |= entry.dummy(name, batch, length)
+            values |= entry.dummy(name, batch, noise.shape[1:-1])
         return values
 
     def as_distribution(self, length: int) -> "tfp.distributions.Distribution":
@@ -539,12 +599,12 @@ class Flow(keras.Model):
         """
         given = {k: v for k, v in _as_dictionary(inputs).items() if v is not None}
         unknown = sorted(set(given) - {"x", "frame_mask"} - input_names(self.inputs))
-        missing = [
-            name for name in self.inputs if name not in given and name + EMBEDDING not in given
-        ]
+        needed = [*self.inputs]
+        needed += [n + MASK for n, entry in self.inputs.items() if entry.kind == "sequence"]
+        missing = [name for name in needed if name not in given and name + EMBEDDING not in given]
         if unknown or missing:
             raise ValueError(
-                f"Expected inputs {', '.join(['x', *self.inputs])} for {self.name}. Received: "
+                f"Expected inputs {', '.join(['x', *needed])} for {self.name}. Received: "
                 + "; ".join(
                     [f"unknown {', '.join(unknown)}"] * bool(unknown)
                     + [f"no {', '.join(missing)}"] * bool(missing)
@@ -569,23 +629,76 @@ class Flow(keras.Model):
         if "x" in tensors:
             self.signal.check(tensors["x"], tensors.get("frame_mask"))
             self._check_length(tensors["x"].shape[1])
+        self._check_inputs(tensors)
         if "frame_mask" in tensors:
             self._check_mask(given["frame_mask"])
         return tensors
 
+    def _check_inputs(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raise an error for inputs whose shapes are not those of one batch."""
+        if not tensors:
+            return
+        first = tensors.get("x", next(iter(tensors.values())))
+        batch = first.shape[0] if len(first.shape) else None
+        x = tensors.get("x", tensors.get("frame_mask"))
+        if x is None or not self.signal.maskable:
+            positions: Any = self.signal.shape(None, None)[1:-1]
+        else:
+            positions = x.shape[1]
+        expected = {}
+        for name, entry in self.inputs.items():
+            value = tensors.get(name)
+            length = value.shape[1] if value is not None and len(value.shape) > 1 else None
+            expected[name] = entry.shape(batch, positions, length)
+            expected[name + MASK] = (batch, length)
+            expected[name + EMBEDDING] = (batch, entry.embedding)
+        for name, shape in expected.items():
+            if name in tensors and not _fits_shape(tensors[name].shape, shape):
+                raise ValueError(
+                    f"Expected {name} of shape {_shown(shape)}. "
+                    f"Received: {tuple(tensors[name].shape)}."
+                )
+
+    def _check_latents(self, z: Sequence[Tensor], inputs: Mapping[str, Tensor]) -> None:
+        """Raise an error for latents that are not those of one batch with these inputs."""
+        shapes = [tuple(latent.shape) for latent in z]
+        known = self.latent_shapes(None, None)
+        frames = self.latent_shapes(None, self.multiple)
+        batches = {shape[0] for shape in shapes} | {value.shape[0] for value in inputs.values()}
+        fits = len(shapes) == len(known) and len(batches - {None}) <= 1
+        fits = fits and all(map(_fits_shape, shapes, known))
+        if fits and self.signal.maskable:
+            sizes = [(shape[1], some[1]) for shape, some in zip(shapes, frames, strict=True)]
+            if "frame_mask" in inputs:
+                sizes.append((inputs["frame_mask"].shape[1], self.multiple))
+            for name, entry in self.inputs.items():
+                if entry.kind == "frames":
+                    sizes.append((inputs[name].shape[1], self.multiple // entry.hop))
+            fits = len({size / unit for size, unit in sizes if size is not None}) <= 1
+        if not fits:
+            wanted = ", ".join(map(_shown, known))
+            received = ", ".join(map(str, shapes))
+            others = "".join(f", {name} {tuple(value.shape)}" for name, value in inputs.items())
+            raise ValueError(
+                f"Expected latents of shapes {wanted}, of one batch and length with the inputs. "
+                f"Received: {received or 'none'}{others}."
+            )
+
     def _in_compute_dtype(self, value: Tensor) -> Tensor:
         floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
-        return ops.cast(value, self.compute_dtype) if floating else value
+        return ops.cast(value, self.compute_dtype if floating else "int32")
 
-    def _check_length(self, length: int) -> None:
-        if length % self.multiple:
+    def _check_length(self, length: int | None) -> None:
+        if length is None:
+            return
+        if length < 1 or length % self.multiple:
             raise ValueError(
                 f"Expected a length that is a multiple of {self.multiple} for {self.name}. "
                 f"Received: {length}; pad x and give a frame_mask."
             )
 
     def _check_mask(self, frame_mask: Any) -> None:
-        """Refuse a mask that is not ones followed by zeros, or is no multiple of `multiple`."""
+        """Raise an error for a mask other than ones, a multiple of `multiple`, and then zeros."""
         mask = np.asarray(ops.convert_to_numpy(frame_mask))
         valid = mask.sum(axis=1).astype(np.int64)
         expected = np.arange(mask.shape[1]) < valid[:, None]
@@ -608,6 +721,18 @@ def _replacing(bijection: InvertibleLayer) -> Iterator[None]:
 def _targets(y: Any, sample_weight: Any) -> Any:
     """Placeholder targets where weights are given alone, which Keras would ignore."""
     return np.zeros(len(sample_weight)) if y is None and sample_weight is not None else y
+
+
+def _fits_shape(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Whether a shape has the expected sizes; `None` is any size, or one that is not known."""
+    return len(shape) == len(expected) and all(
+        None in (size, wanted) or size == wanted
+        for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return str(tuple(shape)).replace("None", "any")
 
 
 def _as_dictionary(inputs: Any) -> dict[str, Any]:

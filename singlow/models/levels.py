@@ -1,5 +1,6 @@
 """What Glow-like papers share: levels of equal steps, each level behind a squeeze."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ class Leveled(Paper):
     @property
     def multiple(self) -> int:
         """Lengths of `x` along time must be multiples of this number of positions."""
-        return positions_of_frame(self._settings)
+        return math.lcm(positions_of_frame(self._settings), *self._hops())
 
     @property
     def receptive_field(self) -> tuple[int, int]:

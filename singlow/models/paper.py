@@ -52,7 +52,8 @@ class Paper(Flow):
 
     def get_config(self) -> dict[str, Any]:
         """The keyword arguments of the constructor, JSON-able."""
-        return {**self._settings, "name": self.name}
+        named = "name" in inspect.signature(type(self).__init__).parameters
+        return {**self._settings, **({"name": self.name} if named else {})}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -80,7 +81,7 @@ def settings_of(
     for name, most in {**_LIMITS, **(limits or {})}.items():
         values = settings.get(name, [])
         for value in values if isinstance(values, list) else [values]:
-            if not 1 <= value <= most:
+            if value is not None and not 1 <= value <= most:
                 raise ValueError(
                     f"Expected {name} from 1 to {most}. "
                     f"Received: {name}={str(settings[name])[:80]}."

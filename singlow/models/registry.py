@@ -1,8 +1,10 @@
-"""The closed list of models that a run may name, and their presets."""
+"""The models that a run may name, and their presets."""
 
+import collections
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -35,21 +37,29 @@ def model_class(name: str) -> type:
 
 
 def register_model(name: str, model: type) -> type:
-    """Add a model of one's own, so that runs, `singlow.train` and every command find it by name.
+    """Register a user-defined model, so that runs, `singlow.train` and commands find it by name.
 
-    A file of a run can never add a model: only code that calls this function can.
+    Only a call of this function adds a model; no file of a run can.
 
     Args:
         name: for `--model` and config.json.
         model: a subclass of `singlow.models.Paper` with at least one preset.
 
     Raises:
-        ValueError: the name belongs to a model of singlow, or the class has no preset.
+        ValueError: the name belongs to a model of singlow, or the class has no preset, or a preset
+            has the name of one of another model.
     """
     if name in _HOMES or not getattr(model, "presets", None):
         raise ValueError(
             f"Expected a name not in {', '.join(_HOMES)} and a class with presets. "
             f"Received: {name!r}, {model.__name__}."
+        )
+    others = [other for other in model_names() if other != name]
+    taken = {preset for other in others for preset in model_class(other).presets}
+    if taken & set(model.presets):
+        raise ValueError(
+            "Expected presets with names that no other model uses. "
+            f"Received: {', '.join(sorted(taken & set(model.presets)))}."
         )
     _REGISTERED[name] = model
     return model
@@ -86,7 +96,10 @@ def default_preset(model: str) -> str:
 
 
 def build_model(name: str, arguments: Mapping[str, Any]) -> Any:
-    """The model `name` with these constructor arguments.
+    """Create the model `name` with these constructor arguments.
+
+    Layers without an explicit name are numbered from the start of each model, so that a weight has
+    the same path whenever the model is created.
 
     Raises:
         UsageError: there is no such model or argument, or a value is out of its range.
@@ -103,9 +116,23 @@ def build_model(name: str, arguments: Mapping[str, Any]) -> Any:
         )
     _check_kinds(model, arguments)
     try:
-        return model(**arguments)
+        with _numbered_from_zero():
+            return model(**arguments)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _numbered_from_zero() -> Iterator[None]:
+    """Number unnamed Keras layers from zero in this block, and continue the numbers afterwards."""
+    from keras.src.backend.common import global_state
+
+    numbers = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", collections.defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", numbers)
 
 
 _KINDS = {int: "a whole number", bool: "true or false", str: "a word"}
@@ -123,11 +150,13 @@ def _check_kinds(model: type, arguments: Mapping[str, Any]) -> None:
             continue
         value = arguments[key]
         if isinstance(default, tuple | list):
-            fits = isinstance(value, list | tuple) and all(type(v) is int for v in value)
-            kind = "a list of whole numbers, as in [3,1,3]"
+            kinds = {type(v) for v in default} | {int}
+            fits = isinstance(value, list | tuple) and all(type(v) in kinds for v in value)
+            kind = "a list of whole numbers, as in [3,1,3]" if kinds == {int} else "a list"
         elif isinstance(default, float):
             fits, kind = type(value) in (int, float), "a number"
         else:
-            fits, kind = type(value) is type(default), _KINDS[type(default)]
+            fits = type(value) is type(default)
+            kind = _KINDS.get(type(default), f"a {type(default).__name__}")
         if not fits:
             raise UsageError(f"Expected {key} to be {kind}. Received: {key}={value!r}.")
