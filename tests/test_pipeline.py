@@ -11,6 +11,7 @@ import pytest
 
 from singlow.data.feed.windows import Windows
 from singlow.errors import DataError, UsageError
+from singlow.inputs import Input
 from tests.conftest import BACKEND
 from tests.datasets import write_noise
 
@@ -242,3 +243,32 @@ sum.fit(windows.as_dataset(), steps_per_epoch=2, epochs=2, shuffle=False, verbos
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True)
+
+
+def test_frames_inputs_are_read_from_every_window_and_from_excerpts(long):
+    def inputs_of(clip, x):
+        return {"loudness": np.abs(x).reshape(-1, 16, 1).mean(axis=1)}
+
+    inputs = {"loudness": Input("frames", hop=16)}
+    windows = Windows(long, "train", 256, 4, multiple=32, inputs=inputs, inputs_of=inputs_of)
+    batch = windows.batch(0)
+    assert windows.batch_form()["loudness"] == ((4, 16, 1), np.float32)
+    expected = np.abs(batch["x"]).reshape(4, 16, 16).mean(axis=2)
+    np.testing.assert_allclose(batch["loudness"][..., 0], expected, rtol=1e-6)
+    assert windows.example_inputs(0)["loudness"].shape == (1, 992 // 16, 1)
+    assert windows.example_inputs(0, 100)["loudness"].shape == (1, 96 // 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mel": np.zeros((17, 3))}, r"mel of shape \(16, 3\) for 256"),
+        ({"mel": np.zeros((16, 2))}, r"Received: \(16, 2\)"),
+        ({"loudness": np.zeros((16, 3))}, "inputs_of to return mel"),
+    ],
+)
+def test_inputs_of_another_shape_are_refused(long, values, message):
+    inputs = {"mel": Input("frames", size=3, hop=16)}
+    windows = Windows(long, "train", 256, 4, inputs=inputs, inputs_of=lambda clip, x: values)
+    with pytest.raises(UsageError, match=message):
+        windows.batch(0)

@@ -69,8 +69,9 @@ class SampleWriter:
         """Names with examples of `x`, without the batch axis."""
         for index, x in enumerate(self._draw(flow)):
             yield f"t{self.temperature:g}-{index + 1}", x
-        inputs = self.held_out.example_inputs(0) if flow.inputs else {}
-        z = flow.encode({"x": self._first_clip(flow)[None], **inputs})
+        x = self._first_clip(flow)
+        inputs = self.held_out.example_inputs(0, len(x)) if flow.inputs else {}
+        z = flow.encode({"x": x[None], **inputs})
         yield "reconstruction", _numpy(flow.decode(z, inputs))[0]
         if "speaker" in flow.inputs:
             own = int(inputs["speaker"][0])
@@ -81,14 +82,15 @@ class SampleWriter:
 
     def _draw(self, flow: "Flow") -> Iterator[np.ndarray]:
         fixed = {"temperature": self.temperature}
+        seconds = flow.signal.maskable and SECONDS * positions_per_second(flow.signal)
         if all(entry.kind == "item" for entry in flow.inputs.values()):
-            seconds = flow.signal.maskable and SECONDS * positions_per_second(flow.signal)
             fixed["length"] = round(seconds) or None
         if not flow.inputs:
             yield from _numpy(flow.sample(count=COUNT, seed=self.seed, **fixed)[0])
             return
         for index in range(COUNT):
-            inputs = self.held_out.example_inputs(index % self.held_out.clips)
+            clip = index % self.held_out.clips
+            inputs = self.held_out.example_inputs(clip, round(seconds) or None)
             if "speaker" in flow.inputs:
                 speaker = index % flow.inputs["speaker"].size
                 inputs["speaker"] = np.array([speaker], np.int32)

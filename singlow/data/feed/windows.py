@@ -206,7 +206,22 @@ class Windows:
         return {name: batch[name] for name in self.batch_form()}
 
     def _inputs_of_clip(self, clip: int, x: np.ndarray) -> dict[str, np.ndarray]:
-        return self._inputs_of(self._facts(clip), x) if self.inputs else {}
+        """The declared inputs of a clip for `x`, `(time, channels)`.
+
+        Raises:
+            UsageError: `inputs_of` returned no value of an input, or one of another shape.
+        """
+        values = self._inputs_of(self._facts(clip), x) if self.inputs else {}
+        for name, wanted in self.inputs.items():
+            received = np.shape(values[name]) if name in values else None
+            length = received[0] if received else None
+            expected = wanted.shape(None, len(x), length)[1:]
+            if received != expected:
+                raise UsageError(
+                    f"Expected inputs_of to return {name} of shape {expected} for {len(x)} "
+                    f"samples of x. Received: {'no value' if received is None else received}."
+                )
+        return values
 
     def _facts(self, clip: int) -> ClipFacts:
         if clip not in self._known:
@@ -243,9 +258,16 @@ class Windows:
         rows = [self._inputs_of_clip(clip, window) for clip in range(self.clips)]
         return {name: max(1, *(len(row[name]) for row in rows)) for name in names}
 
-    def example_inputs(self, index: int) -> dict[str, np.ndarray]:
-        """The inputs of a clip, as a batch of one."""
-        x = self.signal.dequantize(self.clip(index)[1], 0.5)
+    def example_inputs(self, index: int, samples: int | None = None) -> dict[str, np.ndarray]:
+        """The inputs of a clip, as a batch of one.
+
+        Args:
+            index: of the clip.
+            samples: how many samples of the clip are read; all when `None`. Their number is rounded
+                down to a multiple of `multiple`.
+        """
+        stored = self.clip(index)[1][:samples]
+        x = self.signal.dequantize(stored[: len(stored) // self.multiple * self.multiple], 0.5)
         return self._stacked([self._inputs_of_clip(index, x)])
 
     def _drawn(self, rng: np.random.Generator, clip: int) -> int:
