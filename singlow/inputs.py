@@ -1,4 +1,4 @@
-"""What a model is given beside `x`: its inputs, by name, and their kinds."""
+"""Declarations of the inputs that a model reads beside `x`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

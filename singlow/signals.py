@@ -1,8 +1,8 @@
 """What `x` is: sound, images or mel spectrograms.
 
-A signal decides the shape of `x`, where its mask lies, how stored whole numbers become `x` and
-back, in which unit a likelihood is reported, and how `x` is read from a file, written to one and
-shown. No other module computes bits.
+A signal defines the shape of `x` and of its mask, how `x` is computed from stored integers, the
+unit of likelihoods, and how `x` is read from a file, written to one and shown. No other module
+computes bits.
 """
 
 import math
@@ -27,7 +27,7 @@ class Signal:
     Attributes:
         metric: name of the likelihood's metric, as `"bits_per_sample"`.
         unit: the same in words.
-        suffix: of the files that `write` makes.
+        suffix: file name suffix for `write`.
         maskable: whether `x` may be padded and take a `frame_mask` `(batch, time)`.
     """
 
@@ -61,9 +61,9 @@ class Signal:
 
             bits = -log2 p(x) + count * step_bits
 
-        Divided by `count` it is the metric. For quantised data `k` and dequantisation noise `u` in
-        [0, 1), `x = (k + u) / steps`, this bounds from above what a lossless code built on `p`
-        spends on `k`.
+        Divided by `count` it is the metric. For quantised data `k`, dequantisation noise `u` in
+        [0, 1) and `x = (k + u) / steps`, it is an upper bound of the bits that a lossless code
+        based on `p` needs for `k`.
 
         Args:
             log_prob: `log p(x)`, natural logarithm, `(batch,)`.
@@ -105,10 +105,10 @@ class Signal:
         raise NotImplementedError(f"{type(self).__name__} does not implement `picture`.")
 
     def check(self, x: Array, frame_mask: Array | None = None) -> None:
-        """Refuse `x` or a mask that is not of this signal.
+        """Raise an error for `x` or a mask that does not fit this signal.
 
         Raises:
-            ValueError: the shape or the type is another; the message names both.
+            ValueError: the shape or the type is not the expected one; the message has both.
         """
         expected = self.shape(None, None)
         shape = tuple(x.shape)

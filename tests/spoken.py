@@ -16,9 +16,11 @@ TRAINING |= {"epochs": 2, "steps_per_epoch": 4}
 
 
 class Spoken(Paper):
-    """Audio given its text: the text shifts `x`, gives the latents their mean, and a duration."""
+    """Audio conditioned on text, which shifts `x` and predicts the latents' mean and the length."""
 
-    presets: ClassVar = {"spoken_tiny": Preset("A toy that reads text.", {"width": 4}, TRAINING)}
+    presets: ClassVar = {
+        "spoken_tiny": Preset("A tiny model that reads text.", {"width": 4}, TRAINING)
+    }
 
     def __init__(self, width: int = 4, sample_rate: int = 16000, name: str = "spoken"):
         self._settings = settings_of(Spoken, locals())

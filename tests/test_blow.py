@@ -29,7 +29,10 @@ def nudged(**overrides) -> Blow:
 
 
 def test_the_original_has_the_published_weights():
-    """62,113,152 with 108 speakers, counted from one of the twelve equal steps of each block."""
+    """The published model has 62,113,152 weights with 108 speakers.
+
+    They are counted from one of the twelve equal steps of each block.
+    """
     model = Blow.from_preset("blow_original", speakers=108, k_glow=1)
     embeddings = model.embedding_table("speaker").size
     steps = sum(math.prod(w.shape) for w in model.trainable_weights) - embeddings

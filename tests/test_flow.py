@@ -118,8 +118,8 @@ def test_a_length_that_does_not_fit_is_refused():
         nudged().log_prob(noise((1, 17, 1)))
 
 
-def test_original_has_the_weights_that_ever_saw_audio():
-    """265,436 in the published code, 110,592 of which only ever met padding."""
+def test_original_has_the_published_weights_that_read_audio():
+    """The published code has 265,436 weights, 110,592 of which only read padding."""
     model = SinGlow.from_preset("singlow_original")
     assert sum(math.prod(w.shape) for w in model.trainable_weights) == 265_436 - 110_592
     assert model.multiple == 256
@@ -156,7 +156,7 @@ def test_networks_may_run_in_bfloat16_while_the_inverse_stays_exact():
     assert network.compute_dtype == "bfloat16"
 
 
-def test_a_wavenet_can_stand_in():
+def test_the_networks_may_be_wavenets():
     model = tiny(network="wavenet", layers=2, kernel_sizes=(3,), k_glow=1, l_glow=1)
     nudge(model)
     x = noise((2, 64, 1))
@@ -279,7 +279,7 @@ def test_the_multiple_is_the_least_length_that_fits(given):
     ],
     ids=lambda given: str(given)[:40],
 )
-def test_settings_beyond_reason_are_refused_at_once(given):
+def test_unreasonable_settings_are_refused_before_anything_is_built(given):
     with pytest.raises(ValueError, match="Expected") as error:
         tiny(**given)
     assert len(str(error.value)) < 200
@@ -325,7 +325,7 @@ def test_masked_bits_are_the_bits_of_the_cut_clip():
         assert masked[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
-def test_arrays_are_as_good_as_dictionaries_and_names_match_values():
+def test_fit_and_evaluate_take_arrays_and_names_match_values():
     model = tiny(k_glow=1, l_glow=1)
     x = noise((4, 64, 1))
     model.adapt(x)
@@ -348,7 +348,7 @@ def test_sample_weights_and_added_losses_count():
     assert weighted["bits_per_sample"] == pytest.approx(alone["bits_per_sample"], rel=1e-5)
 
 
-def test_a_single_value_is_nothing_to_start_from():
+def test_adapt_refuses_constant_data():
     with pytest.raises(ValueError, match="data that varies"):
         tiny(k_glow=1, l_glow=1).adapt(np.zeros((2, 64, 1), "float32"))
 

@@ -1,4 +1,4 @@
-"""A model of one's own goes through training, saving, opening, sampling and checking."""
+"""A user-defined model is trained, saved, opened, sampled, checked and evaluated."""
 
 import csv
 
@@ -59,13 +59,13 @@ def test_it_passes_its_check(place):
     assert "log_det" in done.out
 
 
-def test_it_is_dry_run_and_evaluated(place):
+def test_it_is_evaluated(place):
     run = singlow.open_run("own", checkpoints=place / "checkpoints")
     report = singlow.evaluate(run)
     assert report is not None
 
 
-def test_its_name_cannot_be_taken_from_singlow():
+def test_the_name_of_a_built_in_model_is_refused():
     with pytest.raises(ValueError, match="singlow"):
         singlow.register_model("blow", Spoken)
 

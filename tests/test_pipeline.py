@@ -29,7 +29,7 @@ def short(tmp_path):
     return write_noise(tmp_path / "short", SHORT, channels=2)
 
 
-def test_what_it_tells_of_a_dataset(long):
+def test_attributes_describe_the_dataset(long):
     windows = Windows(long, "train", 256, 4)
     assert (windows.sample_rate, windows.channels, windows.singers) == (16000, 1, ["s"])
     assert (windows.clips, windows.windows, windows.steps) == (4, 3 + 1 + 1 + 11, 4)
@@ -141,7 +141,7 @@ def test_validation_tiles_every_clip_once(short):
         windows.batch(3)
 
 
-def test_wrong_arguments_are_told(long, tmp_path):
+def test_wrong_arguments_are_refused(long, tmp_path):
     with pytest.raises(UsageError, match="multiple of 16"):
         Windows(long, "train", 250, 4, multiple=16)
     with pytest.raises(UsageError, match="split"):

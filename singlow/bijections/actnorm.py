@@ -22,7 +22,7 @@ class ActNorm(InvertibleLayer):
 
     `log |det| = positions * sum_c log_scale_c`, where positions are frames, or pixels of an image.
     `adapt` sets both so that every channel of `z` has mean zero and variance one on the given data.
-    Whether a layer has adapted is a saved weight: a reloaded layer does not adapt again.
+    A saved weight records that a layer has adapted, so a reloaded layer does not adapt again.
 
     References:
         Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions, 2018,
@@ -81,9 +81,9 @@ class ActNorm(InvertibleLayer):
 class PositionalAffine(InvertibleLayer):
     """`z_t = (x_t - shift_(t mod period)) * exp(-log_scale_(t mod period))`.
 
-    A learned mean and deviation for each position and channel: the prior of a model that is trained
-    on windows of one length, repeated every `period` frames for other lengths. It starts as the
-    identity. The log-scale is bounded to (-2, 2).
+    The layer learns a mean and a deviation for each position and channel, as the prior of a model
+    that is trained on windows of one length. For other lengths they repeat every `period` frames.
+    The layer starts as the identity. The log-scale is bounded to (-2, 2).
 
     Args:
         period: number of frames after which the positions repeat; at least 1.

@@ -25,9 +25,9 @@ class InvertibleLayer(keras.layers.Layer):
 
     A subclass implements `_forward(x, condition, frame_mask, training)` and `_inverse` with the
     same arguments, and `build(x_shape, condition_shape=None)` if it has weights. A layer that
-    changes the shape also implements `latent_shape`, `latent_condition_shape` and `at_latents`; one
-    with weights that start from data implements `adapt`. Add it to `tests/conformance/cases.py`,
-    and every property is tested.
+    changes the shape also implements `latent_shape`, `latent_condition_shape` and `at_latents`. A
+    layer with data-dependent initial weights also implements `adapt`. Tests of all properties run
+    for every layer in `tests/conformance/cases.py`.
 
     A layer computes in full precision whatever the global dtype policy is; only an explicit `dtype`
     changes that.
@@ -41,8 +41,8 @@ class InvertibleLayer(keras.layers.Layer):
         training: whether dropout is active.
 
     Raises:
-        ValueError: `x` is neither a sequence of frames nor an image, a mask is given for an image
-            or has another length than `x`, or a condition is not aligned with `x`.
+        ValueError: `x` is neither a sequence of frames nor an image; a mask is given for an image,
+            or its length differs from that of `x`; or a condition is not aligned with `x`.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
@@ -144,13 +144,14 @@ class InvertibleLayer(keras.layers.Layer):
 
         Returns:
             The folded layer, built, and a differentiable function `fold`. `fold(value)` returns
-            pairs of a variable of the folded layer and its tensor, where `value` maps a variable of
-            this layer to a tensor of its shape, after any leading axes for many layers at once.
+            pairs of a variable of the folded layer and its tensor. `value` maps a variable of this
+            layer to a tensor of its shape, or of that shape after leading axes, for a stack of
+            layers.
         """
         return copied(self) if self.weights else (self, lambda value: [])
 
     def for_inference(self, tile: int | None = None) -> "InvertibleLayer":
-        """The folded layer with the current weights, its networks in full precision.
+        """Return the folded layer with the current weights and networks in full precision.
 
         Args:
             tile: number of frames that a coupling's network sees at a time; all when `None`.
@@ -246,7 +247,7 @@ def _float64_value(variable: keras.Variable) -> Tensor:
 
 
 def rebuilt(layer: keras.layers.Layer, **settings: Any) -> Any:
-    """A built layer with the config of `layer`, except for `settings`, and its own weights."""
+    """Create and build a layer with the config of `layer`, where `settings` replace entries."""
     again = type(layer).from_config({**layer.get_config(), **settings})
     again.build_from_config(layer.get_build_config())
     return again

@@ -2,15 +2,15 @@
 
 A condition is one of
 
-- an item condition `(batch, features)`, which holds at every position of `x`;
+- an item condition `(batch, features)`, the same at every position of `x`;
 - a frames condition of the rank of `x`, `(batch, time, features)` or
   `(batch, height, width, features)`, with one entry for every position of `x`;
 - a sequence `{"values": (batch, length, features), "mask": (batch, length)}`;
 - a mapping of these by name, where networks read several.
 
-The rank decides the kind; a length never does. Layers that change the resolution of `x` change
-frames conditions with it and pass the others on. Shapes of conditions have the same form, with
-tuples in place of tensors.
+The kind of a tensor follows from its rank, never from its length. Layers that change the resolution
+of `x` change that of frames conditions too, and pass other conditions on. Shapes of conditions have
+the same form, with tuples in place of tensors.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ def is_sequence(entry: Any) -> bool:
 
 
 def is_item(entry: Any) -> bool:
-    """Whether this entry of a condition, or of its shape, holds at every position."""
+    """Whether this entry of a condition, or of its shape, is the same at every position."""
     return not isinstance(entry, Mapping) and len(_shape(entry)) == 2
 
 

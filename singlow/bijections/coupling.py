@@ -1,4 +1,4 @@
-"""Coupling: half of the channels decide an affine map of the other half."""
+"""Coupling: an affine map of half of the channels, computed from the other half."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -34,11 +34,11 @@ class AffineCoupling(InvertibleLayer):
 
     Args:
         network: from `(..., channels of a)` to `(..., 2 * channels of b)` (`channels of b` when
-            additive), called as `network(a, condition, frame_mask, training=training)`. Where its
-            `channels` are `None`, the coupling sets them.
+            additive), called as `network(a, condition, frame_mask, training=training)`. The
+            coupling sets its `channels` if they are `None`.
         scale: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
-        tile: number of frames that the network sees at a time, with its receptive field around
-            them: the same result in memory that does not grow with length. `None` for all frames.
+        tile: number of frames that the network processes at a time, plus its receptive field; all
+            frames when `None`. The result is the same, and memory does not grow with the length.
             Images are never tiled.
         limit: bound of a `"bounded"` log-scale, above zero.
 

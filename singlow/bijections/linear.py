@@ -54,8 +54,8 @@ class InvertibleConv(InvertibleLayer):
 
     With `form="plu"`, `W = P L (U + diag(sign * exp(log_diagonal)))` with `P` and `sign` fixed,
     `L` unit lower and `U` strictly upper triangular, so `log |det| = positions * sum log_diagonal`.
-    `W` is never singular, and no determinant is computed. With `form="plain"`, `W` is a free matrix
-    and `log |det|` is computed by `slogdet`, which TensorFlow's XLA lacks.
+    `W` is never singular, and no determinant is computed. With `form="plain"`, `W` is an arbitrary
+    matrix and `log |det|` is computed by `slogdet`, which TensorFlow's XLA does not support.
 
     Args:
         form: `"plu"` or `"plain"`.
@@ -191,10 +191,10 @@ class Flip(InvertibleLayer):
 
 @keras.saving.register_keras_serializable("singlow")
 class FoldedLinear(InvertibleLayer):
-    """`z_t = W x_t + shift` with the inverse of `W` and its log-determinant as weights beside it.
+    """`z_t = W x_t + shift`, with the inverse and the log-determinant of `W` as further weights.
 
-    A 1x1 convolution is folded into this layer together with the ActNorm beside it. The four
-    weights depend on each other: `folded` sets them, and they are not trained.
+    Adjacent 1x1 convolutions and ActNorms are folded into one such layer. Its four weights depend
+    on each other, so they are set together and not trained.
     """
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
@@ -241,7 +241,7 @@ def mixed(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def transposed(matrix: Tensor) -> Tensor:
-    """The last two axes exchanged."""
+    """Exchange the last two axes."""
     return ops.swapaxes(matrix, -1, -2)
 
 
@@ -251,7 +251,7 @@ def diagonal(values: Tensor) -> Tensor:
 
 
 def _drawn() -> np.random.Generator:
-    """A random generator that `keras.utils.set_random_seed` seeds on both backends."""
+    """Create a random generator that depends on `keras.utils.set_random_seed` on both backends."""
     return np.random.default_rng(random.randrange(2**32))
 
 

@@ -1,4 +1,4 @@
-"""Multi-scale latents: half of the channels leave after each level."""
+"""Multi-scale latents: half of the channels become latents after each level."""
 
 from typing import Any, Self
 

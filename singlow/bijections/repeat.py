@@ -21,15 +21,16 @@ BACKPROP = ("stored", "inverted")
 class Repeat(InvertibleLayer):
     """`f = f_n . ... . f_1`: `times` steps of equal structure, each with its own weights.
 
-    A weight of shape `s` in one step is a weight of shape `(times, *s)` here, initialised step by
-    step. The steps are iterations of one loop, so neither the traced graph nor compile time grows
+    A weight of shape `s` of a step becomes a weight of shape `(times, *s)`, initialised separately
+    for each step. The steps run in one loop, so neither the traced graph nor compile time grows
     with `times`. With `backprop="inverted"` the backward pass recomputes the input of each step
-    from its output instead of storing it, so memory does not grow either; the cost is one more
+    from its output instead of storing it, so memory does not grow either, at the cost of one more
     evaluation of each network.
 
     Args:
         step: a bijection that keeps the shape; the template of all steps. It may hold weights and
-            seed generators, and must not change other state when it is called.
+            seed generators, but a call must not change other state. Classes of one's own in it
+            need `keras.saving.register_keras_serializable`.
         times: number of steps; at least 1.
         backprop: `"stored"` or `"inverted"`.
 
@@ -121,9 +122,9 @@ class Repeat(InvertibleLayer):
         return self._ways[reverse, training]
 
     def _seeds(self, training: bool | None) -> list[Tensor]:
-        """A state for every step and seed generator, all from one draw.
+        """Derive a state for every step and seed generator from one draw.
 
-        The loop reads them like weights, so that recomputation drops the same units.
+        The loop reads the states like weights, so that recomputation drops the same units.
         """
         if not self._pattern.seeds:
             return []

@@ -25,8 +25,8 @@ class Squeezed(Wrapper):
         factor: number of frames that become one, and of pixels along each axis; at least 1.
 
     Raises:
-        ValueError: `factor` is below 1, a length is not a multiple of it, or a frames condition is
-            not at the resolution of `x`.
+        ValueError: `factor` is below 1, a length is not a multiple of it, or a frames condition has
+            another resolution than `x`.
 
     References:
         Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,

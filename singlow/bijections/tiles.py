@@ -1,4 +1,4 @@
-"""Long inputs in time tiles: exact, in memory that does not grow with length."""
+"""Process long inputs in tiles of time, exactly and in memory that does not grow with length."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,15 +22,16 @@ def in_tiles(
 ) -> tuple[Tensor, Tensor]:
     """Run `function` over tiles of time; join its outputs and sum its log-determinants.
 
-    A tile is given with the neighbouring frames that a network of this receptive field reads.
-    Frames beyond the ends of the input are masked, and a network treats masked frames as the zeros
-    beyond the ends. So the result equals that of the whole input at once.
+    Each tile is extended by the frames that a network of this receptive field reads. Frames beyond
+    the ends of the input are masked, and networks treat masked frames as zeros. So the result
+    equals that of the whole input at once.
 
     Args:
-        function: from `seen` with its margins, `moved`, the condition and the frame mask with their
-            margins to an output of the shape of `moved` and a log-determinant `(batch,)`.
-        seen: `(batch, time, channels)`, what the network reads.
-        moved: `(batch, time, channels)`, what is transformed.
+        function: maps a tile of `seen` with margins, of `moved` without, and of the condition and
+            the frame mask with margins, to an output of the shape of the tile of `moved` and a
+            log-determinant `(batch,)`.
+        seen: `(batch, time, channels)`, the input of the network.
+        moved: `(batch, time, channels)`, the channels that are transformed.
         condition: see `singlow.bijections.conditions`; frames entries are cut with `seen`.
         frame_mask: `(batch, time)` or `None`.
         tile: frames in a tile.

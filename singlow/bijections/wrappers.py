@@ -1,4 +1,4 @@
-"""Bijections that wrap one other: its inverse, or one with another condition or none."""
+"""Bijections that wrap another: its inverse, or the same map with another condition or none."""
 
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from singlow.ops.tensors import Shape, Tensor
 
 
 class Wrapper(InvertibleLayer):
-    """A bijection that wraps another, `self.bijection`, and has its shapes and resolution."""
+    """Base class of bijections that wrap `self.bijection` and have its shapes and resolution."""
 
     def __init__(self, bijection: InvertibleLayer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,7 +52,7 @@ class Wrapper(InvertibleLayer):
 class Inverse(Wrapper):
     """`f^-1` of a bijection `f` that keeps the shape.
 
-    `adapt` does not change `f`: its data-dependent start is defined on its inputs, which are the
+    `adapt` does not change `f`, because `f` would have to start from its own inputs, which are the
     outputs of this layer.
 
     Args:

@@ -1,4 +1,4 @@
-"""Models of papers with their presets, and the flow that they share."""
+"""Models of papers with their presets, and their base class `Flow`."""
 
 from importlib import import_module
 from typing import Any

@@ -57,12 +57,13 @@ class Blow(Leveled):
             networks do not depend on it. In the paper 66.2, 39.5 and 22.5 % of conversions were
             classified as the target (5 minutes per speaker, 100 epochs; Table 1), at nearly the
             same likelihood.
-        multi_scale: another ablation: half of the channels leave after each block.
+        multi_scale: whether half of the channels become latents after each block, another
+            ablation.
         weight_norm: whether to normalise the convolutions of the networks.
         scale: the scale of the couplings: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
-        scale_limit: bound of a `"bounded"` log-scale. Conversion inverts with another speaker than
-            it encoded with, so the log-scale of a step may be off by twice this bound, and large
-            bounds make conversions burst.
+        scale_limit: bound of a `"bounded"` log-scale. Conversion encodes and inverts with different
+            speakers, so the log-scale of a step may be wrong by twice this bound, and with large
+            bounds conversions contain bursts of noise.
         sample_rate: Hz of the audio.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
@@ -222,7 +223,7 @@ Blow.presets = MappingProxyType(
             training=_AS_PUBLISHED,
         ),
         "blow_tiny": Preset(
-            "A toy of two blocks for tests and first tries; not made to sound.",
+            "A small model of two blocks for tests and first tries, too small to sound good.",
             arguments={
                 "k_glow": 2,
                 "l_glow": 2,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Inputs = Mapping[str, Any]
 Terms = dict[str, tuple[Tensor, Tensor]]
 
-# The bijection that replaces the one that a constructor assembles; set by `for_inference` alone.
+# Replaces the bijection that a constructor assembles. Only `for_inference` sets it.
 _REPLACEMENT: contextvars.ContextVar[InvertibleLayer | None] = contextvars.ContextVar(
     "replacement", default=None
 )
@@ -39,12 +39,12 @@ class Flow(keras.Model):
     """`log p(x | c) = log p(z | c) + log |det dz/dx|` with `z = bijection(x, c)`.
 
     A flow is called on a dictionary with `x`, optionally `frame_mask` `(batch, time)`, and the
-    declared `inputs`. It returns the latents, finest first, and `log p(x)` of shape `(batch,)`,
-    natural logarithm. `compile` and `fit` train it; the loss is the signal's metric, for audio the
-    mean number of bits per sample.
+    declared `inputs`. It returns the latents, finest first, and `log p(x)` of shape `(batch,)`, a
+    natural logarithm. `compile` and `fit` train it. The default loss is the signal's metric, which
+    for audio is the mean number of bits per sample.
 
-    A model of a paper is a subclass whose `__init__` assembles the bijection. Three declarations
-    make it work with data, training and every command:
+    The model of a paper is a subclass whose `__init__` assembles the bijection. Data, training and
+    all commands rely on three declarations:
 
     - `signal`: what `x` is;
     - `inputs`: what the model is given beside `x`, by name;
@@ -53,7 +53,7 @@ class Flow(keras.Model):
 
     A subclass may also override `condition`, which maps inputs to what the bijection reads, with
     `condition_shape`; `prior`; `sample_lengths`; and `inputs_of`, which reads its inputs from a
-    clip. A subclass without levels or squeezes needs nothing else.
+    clip. Layers outside of the bijection are created and built in `build`, before `super().build`.
 
     Args:
         bijection: maps data to latents.
@@ -64,8 +64,8 @@ class Flow(keras.Model):
         monitor: name of the term by which epochs are compared; the signal's metric when `None`.
 
     Attributes:
-        context: samples before and after its own that a latent depends on, and the other way
-            round; `None` where that is not known, and long audio is processed at once.
+        context: numbers of samples before and after its own on which a latent depends, and vice
+            versa. If it is `None`, because it is not known, long audio is processed at once.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
@@ -151,7 +151,7 @@ class Flow(keras.Model):
     # What a subclass may override.
 
     def condition(self, inputs: Inputs, training: bool | None = None) -> Condition:
-        """What the bijection reads beside `x`; see `singlow.bijections.conditions`.
+        """Compute the condition of the bijection; see `singlow.bijections.conditions`.
 
         By default these are the float32 inputs and the embeddings of ids: a single one as it is,
         several as a mapping by name, and `None` without any. Each entry of a frames input is
@@ -208,7 +208,7 @@ class Flow(keras.Model):
         """The terms of the loss by name, each as totals and counts of the items, `(batch,)`.
 
         A term is `sum(totals) / sum(counts)`, over a batch in training and over all data in
-        evaluation. (`keras.Model.losses` is another thing: the tensors given to `add_loss`.)
+        evaluation. It differs from `keras.Model.losses`, the tensors given to `add_loss`.
 
         Args:
             inputs: the batch.

@@ -1,4 +1,4 @@
-"""What Glow-like papers share: levels of equal steps, each level behind a squeeze."""
+"""The base class of Glow-like models: levels of equal steps, each level after a squeeze."""
 
 import math
 from collections.abc import Mapping

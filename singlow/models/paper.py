@@ -1,4 +1,4 @@
-"""What models of papers share: the constructor's arguments are the whole configuration."""
+"""The base class of models of papers, whose constructor's arguments are their configuration."""
 
 import inspect
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ _CHOICES = {"precision": ("float32", "bfloat16"), "backprop": BACKPROP}
 class Paper(Flow):
     """A published flow, whose constructor's keyword arguments are its whole configuration.
 
-    The `__init__` of a subclass sets `_settings` to the result of `settings_of` before it assembles
-    the parts.
+    The `__init__` of a subclass sets `self._settings = settings_of(cls, locals())` first, and then
+    creates the parts.
 
     Attributes:
         presets: named arguments with training settings; the first is the default of the model.
@@ -69,8 +69,8 @@ def settings_of(
     """The constructor's arguments of a model, with lists for tuples, after a check of their ranges.
 
     Args:
-        model: whose constructor has the arguments.
-        arguments: its local variables, by name.
+        model: the class of the model.
+        arguments: `locals()` of its constructor.
         limits: largest values by name, beside those that all models share.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Presets: named arguments of a model, with the training settings that they were tried with."""
+"""Presets: named arguments of a model with tested training settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

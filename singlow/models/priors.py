@@ -1,4 +1,4 @@
-"""Distributions that latents are scored under and drawn from."""
+"""Distributions of latents, for the likelihood and for sampling."""
 
 import math
 from collections.abc import Sequence

@@ -87,7 +87,7 @@ def preset(name: str) -> Preset:
 
 
 def default_preset(model: str) -> str:
-    """The name of the preset that a model has when none is given.
+    """Return the name of the model's default preset.
 
     Raises:
         UsageError: there is no such model.

@@ -259,7 +259,7 @@ SinGlow.presets = MappingProxyType(
             },
         ),
         "singlow_tiny": Preset(
-            "A toy of two levels for tests and first tries; not made to sound.",
+            "A small model of two levels for tests and first tries, too small to sound good.",
             arguments={
                 "k_glow": 2,
                 "l_glow": 2,

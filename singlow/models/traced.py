@@ -16,8 +16,8 @@ def traced(
     Args:
         layer: owns the variables that the function reads; it must not change them.
         function: to compile.
-        precise: whether JAX computes float32 products on accelerators in full precision, unlike in
-            training.
+        precise: whether JAX computes float32 products on accelerators in full precision, which it
+            does not do in training.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

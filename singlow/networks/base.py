@@ -19,15 +19,16 @@ class Network(keras.layers.Layer):
     outputs of the clip alone. Subclasses implement `build(x_shape, condition_shape=None)`,
     `_run(x, condition, frame_mask, training)` and `receptive_field`.
 
-    A network computes in full precision whatever the global dtype policy is; an explicit `dtype`,
-    as `"mixed_bfloat16"`, changes that.
+    A network computes in full precision whatever the global dtype policy is. Only an explicit
+    `dtype`, such as `"mixed_bfloat16"`, changes that.
 
     Args:
-        channels: output channels; `None` lets the coupling that owns the network decide.
+        channels: output channels; when `None`, the coupling that owns the network sets them.
 
     Call arguments:
         x: `(batch, time, inputs)` or `(batch, height, width, inputs)`.
-        condition: see `singlow.bijections.conditions`; given in every call or in none.
+        condition: see `singlow.bijections.conditions`; needed in every call if the network was
+            built with one, and refused otherwise.
         frame_mask: `(batch, time)`, 1 for valid frames.
         training: whether dropout is active.
 

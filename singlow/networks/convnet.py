@@ -26,13 +26,13 @@ class ConvNet(Network):
     Args:
         width: channels of the hidden layers.
         kernel_sizes: taps of each convolution along each axis; their number is the depth `n`.
-        dilations: distance between the taps of each convolution; a single number holds for all.
+        dilations: distance between the taps of each convolution, or one number for all of them.
         activation: name of a Keras activation.
         weight_norm: whether to normalise the weights of the convolutions.
         act_norm: whether an ActNorm follows each activation.
         dropout: share of hidden units dropped while training.
         causal: whether to read only present and past frames; not for images.
-        channels: output channels; `None` lets the coupling decide.
+        channels: output channels; when `None`, the coupling sets them.
 
     Raises:
         ValueError: `kernel_sizes` is empty or of another length than `dilations`.

@@ -29,7 +29,7 @@ class HyperNet(Network):
     Args:
         width: hidden channels; a multiple of the inputs.
         weight_norm: whether to normalise the two ordinary convolutions.
-        channels: output channels; `None` lets the coupling decide.
+        channels: output channels; when `None`, the coupling sets them.
 
     Raises:
         ValueError: `width` is not a multiple of the inputs, `x` is an image, or the condition is

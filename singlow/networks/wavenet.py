@@ -37,7 +37,7 @@ class WaveNet(Network):
         causal: whether to read only present and past frames.
         weight_norm: whether to normalise the weights of the convolutions.
         dropout: share of gated units dropped while training.
-        channels: output channels; `None` lets the coupling decide.
+        channels: output channels; when `None`, the coupling sets them.
 
     Raises:
         ValueError: `layers` is below 1, or `x` is an image.

@@ -133,7 +133,7 @@ class Convolution(keras.layers.Layer):
         return [padded[:, k : k - before - after or None] for k in starts]
 
     def _wraps(self, length: int | None) -> bool:
-        """Whether to reshape time into rows of one dilation each, which saves a copy."""
+        """Whether to reshape time into rows of `dilation` positions, which saves a copy."""
         return self.dilation >= _WIDE and length is not None and length % self.dilation == 0
 
     def _in_rows(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -146,7 +146,8 @@ class Convolution(keras.layers.Layer):
         """The weights of the same convolution without weight norm.
 
         Args:
-            value: maps a weight to its tensor, after any leading axes for many convolutions.
+            value: maps a weight to a tensor of its shape, or of that shape after leading axes, for
+                a stack of convolutions.
         """
         kernel = value(self.kernel)
         if self.weight_norm:
@@ -173,7 +174,7 @@ class Convolution(keras.layers.Layer):
 
 
 def _norm(kernel: Tensor, axes: int) -> Tensor:
-    """The norm of each filter of a kernel with so many axes of taps."""
+    """The norm of each filter of a kernel whose taps have this number of axes."""
     summed = tuple(range(-2 - axes, -1))
     return ops.sqrt(ops.sum(ops.square(kernel), axis=summed, keepdims=True) + 1e-12)
 

@@ -33,8 +33,8 @@ def scan(
         times: number of iterations.
         ys_like: tensors of the shape and dtype of each slice of `ys`.
         reverse: whether to start with the last slice; `ys` keep the order of `xs`.
-        differentiated: whether gradients are taken through the loop. Gradients are right in either
-            case, but slow without it.
+        differentiated: whether gradients are taken through the loop. Without it they are correct
+            but slow to compute.
 
     Returns:
         The last carry, and the stacked `ys`.
@@ -83,7 +83,7 @@ def _scan_tensorflow(
 
 
 def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
-    """Each tensor as a TensorFlow list of its slices."""
+    """Return each tensor as a TensorFlow list of its slices."""
     import tensorflow as tf
 
     shapes = [tf.constant(list(x.shape[1:]), "int32") for x in xs]
@@ -92,7 +92,7 @@ def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _pop(rest: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The list without its last slice, and that slice."""
+    """Return the list without its last slice, and that slice."""
     import tensorflow as tf
 
     shape = tf.constant(list(like.shape[1:]), "int32")
@@ -104,7 +104,7 @@ def _pop(rest: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, compiled on JAX, which compiles once for each shape.
 
-    JAX compiles a loop at every call when it is called outside of a compiled function.
+    Outside of a compiled function JAX compiles a loop again at every call.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -166,7 +166,7 @@ def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[[A
         output = function(*arguments)
 
     def pull(gradient: Any) -> tuple:
-        found = iter(tape.gradient(output, leaves, gradient, unconnected_gradients="zero"))
-        return tf.nest.map_structure(lambda leaf: None if leaf is None else next(found), arguments)
+        results = iter(tape.gradient(output, leaves, gradient, unconnected_gradients="zero"))
+        return tf.nest.map_structure(lambda x: None if x is None else next(results), arguments)
 
     return output, pull

@@ -1,4 +1,4 @@
-"""Masks of padded frames, and sums and counts that leave padding out."""
+"""Masks of padded frames, and sums and counts without padding."""
 
 import math
 

@@ -13,13 +13,16 @@ Bindings = list[tuple[keras.Variable, Tensor]]
 def run_bound(
     layer: keras.layers.Layer, bindings: Bindings, *inputs: Tensor | None, **settings: Any
 ) -> Any:
-    """Call a layer with the tensors of `bindings` in place of its variables, which do not change."""
+    """Call a layer with the tensors of `bindings` in place of its variables.
+
+    The variables themselves do not change.
+    """
     with keras.StatelessScope(state_mapping=bindings):
         return layer(*inputs, **settings)
 
 
 def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
-    """The values of the layer's trainable variables, with those of `bindings` replaced."""
+    """Return the values of the trainable variables, with the tensors of `bindings` for theirs."""
     with keras.StatelessScope(state_mapping=bindings) as scope:
         values = [scope.get_current_value(v) for v in layer.trainable_variables]
     pairs = zip(values, layer.trainable_variables, strict=True)

@@ -24,10 +24,10 @@ def require_frames(name: str, x_shape: Shape) -> None:
 
 
 def full_precision() -> str:
-    """The dtype of a layer that is given none: float64 where `floatx` is float64, else float32.
+    """Return the default dtype of layers: float64 if `floatx` is float64, otherwise float32.
 
-    A user-wide or global mixed policy is not followed: in half precision a bijection does not
-    invert. Only networks inside bijections may run in bfloat16, where their dtype says so.
+    The global dtype policy is ignored, because a bijection does not invert in half precision.
+    Only networks inside bijections may run in bfloat16, with an explicit `dtype`.
     """
     return "float64" if keras.config.floatx() == "float64" else "float32"
 
@@ -35,8 +35,8 @@ def full_precision() -> str:
 def product(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product `a b` in the full precision of its dtype.
 
-    On accelerators JAX by default keeps 10 of the 23 bits of a float32's mantissa, which is enough
-    for a network and too little for a bijection.
+    By default JAX on an accelerator multiplies float32 with a mantissa of 10 bits instead of 23,
+    which is enough for a network but not for a bijection.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -46,10 +46,10 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def owned(x: Tensor) -> Tensor:
-    """A copy of `x` in its own memory.
+    """Copy `x` to its own memory.
 
-    On TensorFlow a slice, and a variable that is assigned one, are views that keep the memory of
-    the whole tensor; on JAX a variable shares the array that it is assigned.
+    On TensorFlow a slice is a view that keeps the memory of the whole tensor, and so does a
+    variable to which it is assigned. On JAX a variable shares the assigned array.
     """
     if keras.backend.backend() == "jax":
         return ops.copy(x)
@@ -66,7 +66,7 @@ def identity(size: int, dtype: Any) -> Tensor:
 def split_at(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
     """The first `at` channels of `x` and the remaining ones.
 
-    On TensorFlow this is one operation, and its gradient is one; `keras.ops.split` adds ten.
+    On TensorFlow this is one operation with one gradient operation; `keras.ops.split` adds ten.
     """
     if keras.backend.backend() == "jax":
         return x[..., :at], x[..., at:]
@@ -102,8 +102,8 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
 def relu(x: Tensor) -> Tensor:
     """`max(x, 0)`.
 
-    In bfloat16 on TensorFlow the larger of the bits and 0, both read as whole numbers, which is the
-    same and three times as fast: whatever has its sign bit set is below 0.
+    In bfloat16 on TensorFlow the bits of `x` are compared with 0 as int16. This gives the same
+    result, because negative numbers have their sign bit set, and is three times as fast.
     """
     if keras.backend.backend() == "jax" or x.dtype != "bfloat16":
         return ops.relu(x)

@@ -19,13 +19,13 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
 
 @pytest.fixture
 def compiled_case(case: Case) -> Case:
-    """A case for what is traced or compiled once more."""
+    """A case for tests that trace or compile the layer again."""
     if case in [CASES[name] for name in NOT_COMPILED]:
-        pytest.skip("slow to compile: a like of this case stands for it")
+        pytest.skip("slow to compile, and a similar case is compiled")
     return case
 
 
 @pytest.fixture
 def costly_case(case: Case, request: pytest.FixtureRequest) -> Case:
-    """A case for what JAX has to compile."""
+    """A case for tests that JAX compiles."""
     return request.getfixturevalue("compiled_case") if JAX else case

@@ -65,7 +65,7 @@ def test_one_trace_takes_every_length(compiled_case: Case):
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.multiple > 1])
-def test_a_length_that_does_not_fit_is_said(name: str):
+def test_a_length_that_does_not_fit_is_refused(name: str):
     case = CASES[name]
     layer = ready(case)
     wrong = (case.x[0], case.x[1] + 1, *case.x[2:])

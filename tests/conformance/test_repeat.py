@@ -78,7 +78,7 @@ def test_no_weights_are_kept_twice_after_adapt():
 
 
 def _move(repeat: Repeat) -> None:
-    """Give what is learned memory that TensorFlow allocated; a start may lie in numpy's."""
+    """Move trained weights to memory of TensorFlow; initial values may be in numpy's memory."""
     for variable in repeat.stacked:
         if variable.trainable:
             variable.assign(2 * variable)
@@ -217,7 +217,7 @@ def test_every_step_has_weights_of_its_own():
         repeat.step_weights(2)
 
 
-def test_what_cannot_be_repeated_is_said():
+def test_steps_that_cannot_be_repeated_are_refused():
     with pytest.raises(ValueError, match="at least one step"):
         Repeat(step(), 0)
     with pytest.raises(ValueError, match="backprop"):

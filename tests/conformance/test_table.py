@@ -13,7 +13,7 @@ def _inside(layer: keras.layers.Layer) -> set[str]:
     return {type(part).__name__ for part in layer._flatten_layers()}
 
 
-def test_every_public_layer_is_in_the_table_or_excused():
+def test_every_public_layer_is_in_the_table_or_listed_as_ignored():
     public = {
         name
         for module in (bijections, networks)

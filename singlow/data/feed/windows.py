@@ -46,7 +46,7 @@ class ClipFacts:
 
 
 def singer_alone(clip: ClipFacts, x: np.ndarray) -> dict[str, np.ndarray]:
-    """The inputs of a model that is given the singer as `speaker`."""
+    """Return the inputs of a model whose only input is `speaker`, the singer of the clip."""
     return {"speaker": np.int32(clip.singer)}
 
 
@@ -59,14 +59,14 @@ class Windows:
     Samples are `x = (s + u) / 32768` with s int16 and u uniform on [0, 1): in [-1, 1), with a
     density wherever the int16 has a probability.
 
-    In training the stream is endless: pass p goes through `max(1, frames // window)` windows per
-    clip in the order `default_rng([seed, p]).permutation`, each cut at a random offset. Otherwise
-    every clip is cut into consecutive windows, once, with noise that never changes.
+    In training the stream is endless: pass `p` has `max(1, frames // window)` windows per clip, in
+    the order of `default_rng([seed, p]).permutation`, each at a random offset. Otherwise every clip
+    is cut into consecutive windows once, with the same noise every time.
 
     A clip shorter than the window, and the last window of a clip, is padded with zeros at its end.
     `frame_mask` `(batch, window)` is 1 where samples are valid; their number is rounded down to a
-    multiple of `multiple`. In training either all batches have the mask, or none where nothing is
-    padded.
+    multiple of `multiple`. In training all batches have the mask if any clip needs padding, and
+    none otherwise.
 
     Args:
         directory: folder with `dataset_info.json`.
@@ -80,8 +80,8 @@ class Windows:
         inputs_of: reads these inputs from a clip and its window.
         training: whether windows are shuffled and drawn at random offsets.
         augment: whether windows are changed by `augmented` in training.
-        balanced: whether training draws as many windows of every singer as of the one with most,
-            by repeating those of the others.
+        balanced: whether training draws the same number of windows of every singer, by repeating
+            windows of singers who have fewer.
         min_rms: in training, an offset is drawn again, up to eight times, while the window's root
             mean square is below this, in units of full scale.
 
@@ -154,7 +154,7 @@ class Windows:
         self._order = functools.lru_cache(maxsize=2)(self._shuffle)
 
     def _balanced(self) -> np.ndarray:
-        """Indices of windows, with those of every singer as often as of the one with most."""
+        """Indices of windows, repeated so that every singer has the same number."""
         singers = np.repeat([entry.singer for entry in self._entries], np.diff(self._bounds))
         groups = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
         return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
