@@ -53,6 +53,14 @@ def test_it_samples_as_long_as_its_text_asks(place):
     assert np.abs(np.asarray(run.coder.sample(other, seed=0)[0] - x)).max() > 1e-6
 
 
+def test_recordings_alone_cannot_be_encoded(place):
+    song = place / "songs" / "0.wav"
+    done = command(["encode", "own", str(song), "-o", str(place / "song.npz")], place)
+    assert done.code == 2
+    assert "which also needs text; use flow.encode(inputs)" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_it_passes_its_check(place):
     done = command(["check", "own"], place)
     assert done.code == 0, done.err

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from singlow.errors import DataError
+from singlow.errors import DataError, UsageError
 from singlow.files import atomic_write
 from singlow.runs.opening import TrainedRun, open_run
 from singlow.voices.convert import limit_bursts
@@ -105,12 +105,19 @@ def encode(
         The latents, and how the speaker was identified; `None` if it was not.
 
     Raises:
-        UsageError: a speaker is unknown, or is given for a run without speakers.
+        UsageError: a speaker is unknown, or is given for a run without speakers, or the run needs
+            other inputs.
         DataError: the recording cannot be read; or, for a run with speakers, it is silent or too
             short.
     """
     run = open_run(run)
     flow = run.coder
+    others = [name for name in flow.inputs if name != SPEAKER]
+    if others:
+        raise UsageError(
+            f"Expected a run whose only input is {SPEAKER}. Received: {run.name}, which also needs "
+            f"{', '.join(others)}; use flow.encode(inputs) of the library."
+        )
     facts = {"run": run.name, "epoch": run.checkpoint.epoch, "fingerprint": run.fingerprint}
     audio = read_recording(recording, flow.signal.sample_rate, sample_rate, flow.signal.channels)
     if SPEAKER not in flow.inputs and speaker == AUTO:
