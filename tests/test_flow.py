@@ -602,3 +602,15 @@ def test_unnamed_layers_of_a_model_have_the_same_paths_every_time():
         registry._REGISTERED.clear()
     assert [w.path for w in one.weights] == [w.path for w in other.weights]
     assert type(one.for_inference()) is Unnamed
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_nan_in_the_data_reaches_the_likelihood(sign: float):
+    """The rectifier of bfloat16 turns a NaN with its sign bit set into 0."""
+    model = tiny(precision="bfloat16", k_glow=1, l_glow=1)
+    nudge(model)
+    x = noise((2, 64, 1))
+    x[0, 30] = np.copysign(np.nan, sign)
+    found = to_numpy(model.log_prob(x))
+    assert np.isnan(found[0])
+    assert np.isfinite(found[1])

@@ -103,7 +103,9 @@ def relu(x: Tensor) -> Tensor:
     """`max(x, 0)`.
 
     In bfloat16 on TensorFlow the bits of `x` are compared with 0 as int16. This gives the same
-    result, because negative numbers have their sign bit set, and is three times as fast.
+    result, because negative numbers have their sign bit set, and is three times as fast. A NaN with
+    its sign bit set becomes 0; others stay NaN. A NaN in the data still reaches the likelihood,
+    because a coupling passes on the half of the channels that its network reads.
     """
     if keras.backend.backend() == "jax" or x.dtype != "bfloat16":
         return ops.relu(x)

@@ -252,6 +252,16 @@ IGNORED = {
 
 
 # float32 runs the same code as float64, and JAX runs every case in it: five cases are enough here.
+ON_JAX = (
+    "act_norm, image",
+    "invertible conv, plu",
+    "coupling, hyper, in tiles",
+    "coupling, item and frames",
+    "coupling, image, item",
+    "repeat, inverted, hyper",
+    "multi-scale, conditional",
+    "squeezed, sequence",
+)
 IN_FLOAT32 = (
     "invertible conv, plu",
     "coupling, sigmoid, in tiles, conditional",

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import keras
 import pytest
 
-from tests.conformance.cases import CASES, NOT_COMPILED, Case, tried
+from tests.conformance.cases import CASES, NOT_COMPILED, ON_JAX, Case, tried
 from tests.conftest import in_precision
 
 JAX = keras.backend.backend() == "jax"
@@ -23,6 +23,14 @@ def compiled_case(case: Case) -> Case:
     if case in [CASES[name] for name in NOT_COMPILED]:
         pytest.skip("slow to compile, and a similar case is compiled")
     return case
+
+
+@pytest.fixture
+def sampled_case(compiled_case: Case, request: pytest.FixtureRequest) -> Case:
+    """A case for tests whose code JAX compiles in other tests too: there, one of each kind."""
+    if JAX and compiled_case not in [CASES[name] for name in ON_JAX]:
+        pytest.skip("JAX compiles this case in the tests of gradients and log-determinants")
+    return compiled_case
 
 
 @pytest.fixture

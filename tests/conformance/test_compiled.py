@@ -19,8 +19,8 @@ def _compiled(layer):
 
 
 @pytest.mark.parametrize("case", [(name, "float32") for name in CASES], ids="-".join, indirect=True)
-def test_compiled_is_eager(compiled_case: Case):
-    case = compiled_case
+def test_compiled_is_eager(sampled_case: Case):
+    case = sampled_case
     layer = ready(case)
     inputs = given(case)
     if isinstance(case.compiles, str) and keras.backend.backend() == "tensorflow":

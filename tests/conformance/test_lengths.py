@@ -29,8 +29,8 @@ def _stretched_case(case: Case) -> Case:
     return dataclasses.replace(case, x=_stretched(case.x, case.multiple), condition=longer)
 
 
-def test_other_lengths_and_batch_sizes_invert(costly_case: Case):
-    case = costly_case
+def test_other_lengths_and_batch_sizes_invert(sampled_case: Case):
+    case = sampled_case
     layer = ready(case)
     check_invertible(layer, *given(_stretched_case(case)))
 
