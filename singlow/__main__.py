@@ -5,12 +5,12 @@ import sys
 from singlow.errors import run_command
 
 _DESCRIPTION = """\
-Train normalizing flows for sound, and use trained runs. RUN is a name under checkpoints/, or a
-path."""
+Train normalizing flows for sound, and use trained runs. RUN is the name of a folder in
+checkpoints/, or a path."""
 
 
 def main() -> None:
-    """Run the verb that the command line names."""
+    """Run the verb given on the command line."""
     # Imported here, so that Ctrl-C during the imports ends the command without a traceback.
     from singlow.commands import VERBS
     from singlow.commands.flags import run_verb
@@ -20,7 +20,7 @@ def main() -> None:
 
 def run() -> None:
     """Run the command line and exit with its code."""
-    # Training continues when the reader of its output, as `head`, has gone.
+    # Training continues when the program that reads its output exits, such as `head`.
     run_command(main, lasting=sys.argv[1:2] == ["train"])
 
 

@@ -245,8 +245,8 @@ def test_a_guess_is_reported_with_the_way_to_overrule_it(tmp_path):
     root, lines = touch(tmp_path, "p1_1.wav", "p1_2.wav", "p2_1.wav", "p2_2.wav"), []
     find_clips([root], report=lines.append)
     assert lines == [
-        f"{root}: the singers are guessed from file names as <speaker>_<utterance>: p1, p2. If "
-        "this is one singer, give --layout folders, or NAME=DIR to name the singer."
+        f"{root}: the singers are guessed from file names of the form <speaker>_<utterance>: "
+        "p1, p2. If this is one singer, give --layout folders, or NAME=DIR to name the singer."
     ]
     lines.clear()
     find_clips([root], "blow", report=lines.append)

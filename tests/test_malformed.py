@@ -1,4 +1,4 @@
-"""Bad input: decoded correctly, or refused with the file's name and a reason; never a crash."""
+"""Malformed files are decoded correctly, or refused with their path and a reason; none crashes."""
 
 import warnings
 from collections.abc import Callable
@@ -27,7 +27,7 @@ FAULTY_FLAC = {
 
 
 def read(path: Path, report: Callable[[str], None] = lambda _: None) -> np.ndarray | str:
-    """Return the samples, or the reason for having none; anything else raises."""
+    """Return the samples, or the reason why the file was refused; fail on any other outcome."""
     reason = None
     try:
         audio, rate = load_audio(path, report=report)
@@ -44,17 +44,17 @@ def read(path: Path, report: Callable[[str], None] = lambda _: None) -> np.ndarr
     return audio
 
 
-def recordings_under(root: Path, apart: str = "") -> list[Path]:
+def recordings_under(root: Path, without: str = "") -> list[Path]:
     return [
         path
         for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and (not apart or apart not in path.parts)
+        if path.suffix.lower() in SUFFIXES and (not without or without not in path.parts)
     ]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_truncation_is_always_reported(suffix, channels, tmp_path):
+def test_truncated_files_are_always_refused(suffix, channels, tmp_path):
     body = save(tmp_path / f"whole.{suffix}", song(0.4, channels=channels)).read_bytes()
     rng = np.random.default_rng(1)
     path = tmp_path / f"cut.{suffix}"
@@ -65,7 +65,7 @@ def test_truncation_is_always_reported(suffix, channels, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg"])
-def test_a_flipped_bit_under_a_checksum_is_reported_or_harmless(suffix, tmp_path):
+def test_a_flipped_bit_in_a_format_with_checksums_is_refused_or_harmless(suffix, tmp_path):
     path = save(tmp_path / f"a.{suffix}", song(0.4))
     complete, body = read(path), path.read_bytes()
     rng = np.random.default_rng(2)
@@ -81,7 +81,7 @@ def test_a_flipped_bit_under_a_checksum_is_reported_or_harmless(suffix, tmp_path
 
 
 def build_mutants(folder: Path, count: int) -> None:
-    """Write mutants of every format into `folder`, build a dataset of them, check everything."""
+    """Write `count` mutated files into `folder`, build a dataset of them, and check the result."""
     rng = np.random.default_rng(count)
     seeds = {}
     for suffix in MUTATED:
@@ -110,8 +110,8 @@ def build_mutants(folder: Path, count: int) -> None:
     assert not any("hang" in reason or "crash" in reason for reason in refused.values()), refused
     assert all(refused.values())
     assert 0.3 * count < len(refused) < count
-    held = sum(part["clips"] for part in info["splits"].values())
-    assert held + len(refused) == count + 1
+    accepted = sum(part["clips"] for part in info["splits"].values())
+    assert accepted + len(refused) == count + 1
     for split in ("train", "validation"):
         windows = Windows(out, split, 4096, 8, training=False)
         for step in range(windows.steps):
@@ -120,16 +120,16 @@ def build_mutants(folder: Path, count: int) -> None:
             assert np.abs(x).max() <= 1
 
 
-def test_mutated_files(tmp_path):
+def test_a_dataset_is_built_from_mutated_files(tmp_path):
     build_mutants(tmp_path / "mutants", 200)
 
 
 @pytest.mark.slow
-def test_two_thousand_mutated_files(tmp_path):
+def test_a_dataset_is_built_from_two_thousand_mutated_files(tmp_path):
     build_mutants(tmp_path / "mutants", 2000)
 
 
-def test_every_malformed_recording(recordings):
+def test_malformed_recordings_are_decoded_or_refused(recordings):
     outcomes = {path: read(path) for path in recordings_under(recordings / "malformed")}
     assert len(outcomes) > 100
     refused = {path.stem for path, outcome in outcomes.items() if isinstance(outcome, str)}
@@ -141,7 +141,7 @@ def test_every_malformed_recording(recordings):
     assert not refused & intact
 
 
-def test_malformed_recordings_make_a_dataset(recordings, tmp_path):
+def test_a_dataset_is_built_from_malformed_recordings(recordings, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         info = build_dataset([recordings / "malformed"], tmp_path, workers=2, report=lambda _: None)
@@ -152,17 +152,17 @@ def test_malformed_recordings_make_a_dataset(recordings, tmp_path):
 
 
 def test_every_intact_recording_is_accepted(recordings):
-    files = recordings_under(recordings, apart="malformed")
+    files = recordings_under(recordings, without="malformed")
     assert len(files) > 3000
     refused = {path: outcome for path in files if isinstance(outcome := read(path), str)}
     assert refused == {}
 
 
 @pytest.mark.slow
-def test_truncated_real_recordings_are_refused(recordings, tmp_path):
-    """A cut inside of metadata after the audio is reported; no sample is missing then."""
+def test_truncated_real_recordings_are_refused_or_reported(recordings, tmp_path):
+    """A file that is cut in the metadata after its audio is decoded completely, with a report."""
     rng = np.random.default_rng(3)
-    files = recordings_under(recordings, apart="malformed")
+    files = recordings_under(recordings, without="malformed")
     for path in rng.choice(files, 300, replace=False):
         lines, body = [], Path(path).read_bytes()
         damaged = tmp_path / Path(path).name

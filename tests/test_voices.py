@@ -473,8 +473,8 @@ class TestConvert:
     @pytest.mark.parametrize(
         ("length", "more", "words"),
         [
-            (7, [], "a.wav: Expected a recording of at least 8 samples at 8000 Hz, a frame."),
-            (900, ["--frames", "overlap-add"], "at least 1024 samples at 8000 Hz, a window."),
+            (7, [], "a.wav: Expected a recording of at least 8 samples at 8000 Hz, one frame."),
+            (900, ["--frames", "overlap-add"], "at least 1024 samples at 8000 Hz, one window."),
         ],
     )
     def test_too_short_recordings_are_refused(self, place, length, more, words):

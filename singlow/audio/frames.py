@@ -1,4 +1,4 @@
-"""Frames of audio: cutting audio into overlapping frames, and adding frames up again."""
+"""Cut audio into overlapping frames, and add the frames up again."""
 
 from collections.abc import Iterable
 
@@ -10,8 +10,8 @@ def cut(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
 
     Args:
         audio: `(time, channels)`.
-        window: samples of a frame.
-        hop: samples between the starts of frames, from 1 to `window`.
+        window: number of samples of a frame.
+        hop: number of samples between the starts of frames, from 1 to `window`.
 
     Returns:
         `(frames, window, channels)`.
@@ -35,13 +35,13 @@ def overlap_add(
     This inverts `cut` up to rounding. Samples whose weights are all zero become zero.
 
     Args:
-        frames: `(window, channels)` each; they are taken one by one.
-        hop: samples between the starts of frames.
-        length: samples to return.
-        ramp: `(window,)`, the weights within a frame; a triangle when None.
+        frames: `(window, channels)` each, in order; only one is kept in memory at a time.
+        hop: number of samples between the starts of frames.
+        length: number of samples to return.
+        ramp: `(window,)`, the weight of each sample of a frame; a triangle when None.
 
     Returns:
-        `(length, channels)`, in the type of the frames.
+        `(length, channels)`, with the dtype of the frames.
     """
     total = weight = None
     for index, frame in enumerate(frames):

@@ -1,4 +1,4 @@
-"""Evaluation of a trained run: likelihood, migration or conversion."""
+"""Evaluate the likelihood, the migrations or the conversions of a trained run."""
 
 import os
 from collections.abc import Sequence
@@ -41,26 +41,33 @@ def evaluate(
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
-        subject: what to measure: "likelihood", beside lossless codecs; "migration", what it moves
-            and what it keeps, beside a baseline; or "conversion", which speakers conversions are
+        subject: what to measure. "likelihood" measures the likelihood and compares it with
+            lossless codecs. "migration" measures what a migration changes and what it preserves,
+            and compares it with a baseline. "conversion" measures which speaker each conversion is
             recognized as.
-        dataset: other data than the run's own: "builtin", or folders of audio or records.
-        data_dir: where records of a folder of audio are kept; beside it when None.
-        source: of a migration, the singer or style of the songs; "virtual" when None, on the
-            built-in corpus.
-        target: of a migration, the singer or style that they become; "human" when None, on the
-            built-in corpus.
-        strength: of a migration, of what is measured in full and played.
-        method: of a migration, a name in `singlow.latents.methods.METHODS`.
-        pairs: of conversions, the largest number of pairs of a clip and another speaker.
-        hops: of conversions, hops of overlapping frames to measure beside whole recordings.
-        output: of a migration, the page; of conversions, a folder. See `default_output`.
+        dataset: data to use in place of the run's own: "builtin", or folders of audio or records.
+        data_dir: folder for the records of a folder of audio; beside that folder when None.
+        source: for "migration", the singer or style of the original songs; "virtual" on the
+            built-in corpus when None.
+        target: for "migration", the singer or style to move to; "human" on the built-in corpus
+            when None.
+        strength: for "migration", the strength of the migrations that are measured in full and
+            that can be played on the page.
+        method: for "migration", a name in `singlow.latents.methods.METHODS`.
+        pairs: for "conversion", the largest number of conversions, each a pair of a clip and
+            another speaker.
+        hops: for "conversion", hops in samples: overlapping frames with each hop are measured as
+            well as whole recordings.
+        output: for "migration", the page to write; for "conversion", the folder to write. See
+            `default_output`.
 
     Returns:
-        The likelihood of all held-out clips under `""` and of each singer by name, or a report.
+        For "likelihood", a dictionary: `""` maps to the likelihood of all held-out clips, and the
+        name of each singer to that of the singer's clips. Otherwise a report.
 
     Raises:
-        UsageError: an argument is unknown or out of its range, or the run is of another kind.
+        UsageError: an argument is unknown or out of its range, or the run cannot be evaluated for
+            this subject.
         DataError: recordings are missing, damaged or too few.
 
     Example:
@@ -101,5 +108,5 @@ def evaluate(
 
 
 def default_output(name: str, subject: str) -> Path:
-    """The page or folder that an evaluation writes for the run of this name."""
+    """Return the page or folder that an evaluation of the run `name` writes by default."""
     return Path(f"{name}-conversion") if subject == "conversion" else Path(f"{name}-migration.html")

@@ -1,4 +1,4 @@
-"""Whether a latent space separates singers, styles, both or neither, with figures and chance."""
+"""Measure whether a latent space separates singers or styles, and compare with chance."""
 
 import dataclasses
 import math
@@ -12,19 +12,21 @@ from singlow.latents import probe
 from singlow.latents.pool import STATISTICS, Points
 
 SHUFFLES = 50
-FEW = 19  # with fewer shuffles the 95 % limit is their largest figure
-_CLEARLY = 0.1  # share of the distance from chance to 1
+FEW = 19  # with fewer shuffles, meaningless labels exceed the limit more often than once in 20
+_CLEAR = 0.1  # smallest clear difference, as a share of the distance from chance to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure with what the same measurement gives for shuffled labels.
+    """A measured value, with the values of the same measurement for shuffled labels.
 
     Attributes:
         value: an accuracy from 0 to 1, or a silhouette from -1 to 1.
-        chance: one in the number of labels for an accuracy, the mean of the shuffles otherwise.
-        limit: the figure that 95 % of the shuffles do not exceed.
-        shuffles: number of shuffles; few singers have few different ones.
+        chance: the value expected by chance: for an accuracy, `1 / number of labels`; for a
+            silhouette, the mean over the shuffles.
+        limit: the value that 95 % of the shuffles do not exceed.
+        shuffles: number of shuffles; smaller than requested if there are only a few different ways
+            to assign the labels to the singers.
     """
 
     value: float
@@ -34,22 +36,22 @@ class Figure:
 
     @property
     def significant(self) -> bool:
-        """Whether the value exceeds both the limit of the shuffles and chance."""
+        """Whether the value exceeds both the limit and chance."""
         return self.value > max(self.limit, self.chance)
 
     @property
     def share(self) -> float:
-        """The share of the distance from chance to 1; 0 if the value is not significant."""
+        """`(value - chance) / (1 - chance)`; 0 if the value is not significant."""
         return (self.value - self.chance) / (1 - self.chance) if self.significant else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The figures of one kind of labels.
+    """The figures for one kind of label, singers or styles.
 
     Attributes:
-        labels: number of labels.
-        accuracy: accuracy of a linear probe; None where nothing can be held out.
+        labels: number of different labels.
+        accuracy: accuracy of a linear probe; None if there are too few singers to hold some out.
         silhouette: silhouette of the standardised points.
         accuracy_centred: the accuracy after each singer's mean is subtracted.
         silhouette_centred: the silhouette after each singer's mean is subtracted.
@@ -68,10 +70,12 @@ class Separation:
 
     Attributes:
         singer: figures for singers, with whole recordings held out.
-        style: figures for styles, with whole singers held out; None without two styles.
+        style: figures for styles, with whole singers held out; None for fewer than two styles.
         nested: whether every singer has one style, so that a singer's mean contains the style.
-        parts: accuracies for singer and style from some features alone: the means or log variances
-            of a level; for comparison, the loudness and the mean spectrum of the sound.
+        parts: accuracies for singers and for styles of probes that see only some features, by name
+            of the features: the means or the log variances of one level; for comparison, the
+            loudness and the mean spectrum of the sound. The second accuracy is None if styles
+            cannot be tested.
     """
 
     singer: Kind
@@ -80,26 +84,29 @@ class Separation:
     parts: dict[str, tuple[float, float | None]]
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures for JSON, with the answer in words."""
+        """Return the answer in words and all figures, ready for JSON."""
         return {"answer": self.answer(), **dataclasses.asdict(self)}
 
     def answer(self) -> str:
-        """Whether this latent space separates singers or styles, in sentences."""
+        """Return sentences that state whether this latent space separates singers or styles."""
         return " ".join(_sentences(self))
 
 
 def separate(points: Points, seed: int = 0, shuffles: int = SHUFFLES) -> Separation:
     """Measure how well singers and styles are separated in pooled latents.
 
-    A probe for singers is tested on recordings, a probe for styles on singers that it was not
-    fitted to. For the centred figures each singer's mean is subtracted: for singers, the mean of
-    the recordings that the probe is fitted to, which leaves nothing linear (the figure is a check);
-    for styles, the mean of all points of the singer.
+    The probe for singers is tested on recordings that it was not fitted to. The probe for styles is
+    tested on singers that it was not fitted to.
+
+    For the centred figures, each singer's mean is subtracted from the points. For singers, this is
+    the mean over the recordings that the probe is fitted to. A linear probe then has nothing left
+    to find, so this figure checks the method: it should be near chance. For styles, it is the mean
+    over all points of the singer.
 
     Args:
         points: points of at least two singers.
-        seed: random seed of folds and shuffles.
-        shuffles: number of times that labels are shuffled.
+        seed: random seed for folds and shuffles.
+        shuffles: largest number of shuffles of the labels.
     """
     singers, styles, origins = points.singers, points.styles, points.origins
     testable = points.styled and probe.testable(styles, singers)
@@ -167,16 +174,17 @@ def _kind(
 
 
 def figure_of(value: float, shuffled: Iterable[float], chance: float | None = None) -> Figure:
-    """Compare a figure with those of shuffled labels.
+    """Compare the figure of the true labels with the figures of shuffled labels.
 
-    The limit is the `ceil(0.95 (n + 1))`-th smallest of n shuffled figures, at most the largest: if
-    labels mean nothing, all `n + 1` figures are equally likely in any order, and one in twenty
-    exceeds it.
+    The limit is the `ceil(0.95 (n + 1))`-th smallest of the `n` shuffled figures, or the largest if
+    there are too few. If the labels mean nothing, the true figure is equally likely to have any
+    rank among all `n + 1` figures, so it exceeds the limit at most once in 20 times (for `n` of at
+    least 19).
 
     Args:
         value: the figure of the true labels.
         shuffled: figures of shuffled labels.
-        chance: the figure that chance gives; the mean of the shuffles when None.
+        chance: the figure expected by chance; the mean over the shuffles when None.
     """
     others = np.sort(list(shuffled))
     if not len(others):
@@ -187,7 +195,7 @@ def figure_of(value: float, shuffled: Iterable[float], chance: float | None = No
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
-    """Scale features `(points, features)` to mean 0 and variance 1; constant ones become 0."""
+    """Scale features `(points, features)` to mean 0 and variance 1; constant features become 0."""
     deviation = values.std(axis=0)
     return (values - values.mean(axis=0)) / np.where(deviation < 1e-9, 1.0, deviation)
 
@@ -209,7 +217,7 @@ def _sentences(result: Separation) -> Iterable[str]:
         lead = singer.share - style.share
         first, second = ("singers", "styles") if lead > 0 else ("styles", "singers")
         clearly = f"{first} more clearly than {second}"
-        verdict = f"separates {clearly if abs(lead) > _CLEARLY else 'singers and styles alike'}"
+        verdict = f"separates {clearly if abs(lead) > _CLEAR else 'singers and styles alike'}"
     elif singer.significant or style.significant:
         first, second = ("singers", "styles") if singer.significant else ("styles", "singers")
         verdict = f"separates {first}, not {second}"
@@ -221,8 +229,8 @@ def _sentences(result: Separation) -> Iterable[str]:
     )
     if result.nested:
         yield (
-            "Every singer has one style here, so a singer's mean contains it: without the mean "
-            "neither can be predicted."
+            "Every singer has one style here, so a singer's mean contains it; after the mean is "
+            "subtracted, neither the singer nor the style can be predicted."
         )
     else:
         yield _without_singers(style, result.style.accuracy_centred)
@@ -235,13 +243,13 @@ def _sentences(result: Separation) -> Iterable[str]:
 
 def _without_singers(before: Figure, after: Figure) -> str:
     change = after.value - before.value
-    if abs(change) <= _CLEARLY * (1 - before.chance):
+    if abs(change) <= _CLEAR * (1 - before.chance):
         meaning = "the singers make little difference to styles"
     else:
         meaning = "the singers hide the styles" if change > 0 else "the styles follow the singers"
     return (
-        f"With each singer's mean subtracted the style is predicted {100 * after.value:.0f} % "
-        f"of the time instead: {meaning}."
+        f"After each singer's mean is subtracted, the style is predicted "
+        f"{100 * after.value:.0f} % of the time: {meaning}."
     )
 
 

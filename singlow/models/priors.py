@@ -13,27 +13,41 @@ from singlow.ops.tensors import Tensor
 
 
 class Prior(Protocol):
-    """The distribution of all latents of a batch, a list with the finest first."""
+    """The distribution of the latents of a batch: a list of tensors, the finest level first."""
 
     def log_prob(self, z: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
-        """`log p(z)`, natural logarithm, without padded frames: `(batch,)`.
+        """Return the natural logarithm of the density `p(z)` of each item, without padded frames.
 
         Args:
             z: latents, each `(batch, time, channels)` or `(batch, height, width, channels)`.
-            masks: a frame mask `(batch, time)` or `None` for each latent.
+            masks: for each latent, a frame mask `(batch, time)`, or `None` if no frame is padded.
+
+        Returns:
+            `(batch,)`.
         """
         ...
 
     def sample(
         self, rng: np.random.Generator, shapes: Sequence[tuple[int, ...]], temperature: float
     ) -> list[Any]:
-        """Draw latents of these shapes: the mean plus `temperature` times a deviation from it."""
+        """Draw one latent of each shape, at random.
+
+        Args:
+            rng: the source of randomness.
+            shapes: the shape of each latent.
+            temperature: factor of the deviation from the mean; 0 returns the mean.
+        """
         ...
 
 
 @keras.saving.register_keras_serializable("singlow")
 class StandardNormal:
-    """`log p(z) = -(z^2 + log 2 pi) / 2` for every value; `z = temperature * noise`."""
+    """A Gaussian of mean 0 and variance 1 for every value of the latents.
+
+        log p(z) = -(z^2 + log 2 pi) / 2        z = temperature u
+
+    `u` is standard normal noise.
+    """
 
     def log_prob(self, z: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
         return sum(
@@ -55,13 +69,16 @@ class StandardNormal:
 
 
 class Gaussian:
-    """A diagonal Gaussian with a mean and a log-deviation for every value.
+    """A Gaussian with a mean and a standard deviation for every value of the latents.
 
         log p(z) = -((z - m)^2 exp(-2 s) + 2 s + log 2 pi) / 2        z = m + temperature exp(s) u
 
+    `u` is standard normal noise.
+
     Args:
-        means: one tensor `m` for each latent, of its shape or one that broadcasts to it.
-        log_scales: one tensor `s` for each latent; zeros when `None`.
+        means: one tensor `m` for each latent, in a shape that broadcasts to the latent's.
+        log_scales: one tensor `s` for each latent, the logarithm of the standard deviation, in
+            such a shape; zeros when `None`.
     """
 
     def __init__(self, means: Sequence[Tensor], log_scales: Sequence[Tensor] | None = None) -> None:
@@ -81,8 +98,8 @@ class Gaussian:
     def sample(
         self, rng: np.random.Generator, shapes: Sequence[tuple[int, ...]], temperature: float
     ) -> list[Any]:
-        drawn = []
+        latents = []
         for shape, mean, log_scale in zip(shapes, self.means, self.log_scales, strict=True):
             noise = ops.convert_to_tensor(rng.standard_normal(shape), dtype=mean.dtype)
-            drawn.append(mean + temperature * ops.exp(log_scale) * noise)
-        return drawn
+            latents.append(mean + temperature * ops.exp(log_scale) * noise)
+        return latents

@@ -30,10 +30,10 @@ from singlow.voices.tag import Tag, read_tag
 if TYPE_CHECKING:
     from singlow.models.flow import Flow
 
-MOST_OVERLAP = 32  # frames in which a sample lies
+MOST_OVERLAP = 32  # largest number of frames that contain a sample
 _BATCH = 32
-_TOGETHER = 8  # targets for which frames are encoded once
-_BURST = 4.0  # relative to full scale; no voice is as loud
+_TOGETHER = 8  # number of targets that share one encoding of the frames
+_BURST = 4.0  # times full scale; no voice is this loud
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,15 @@ class Converted:
 
     Attributes:
         audio: `(time, channels)` float32.
-        rms: of the flow's output, in units of full scale, before it was scaled to the loudness of
-            the original.
-        scale: factor by which the result was turned down so that nothing exceeds full scale; 1 if
-            it was not.
-        burst: share of the flow's output that was beyond full scale and clipped.
-        tail: the flow's output after the end of the recording, up to a multiple of its frames,
-            with the rms `rms`: `(samples, channels that sound)`; `None` for overlapping frames, at
-            another sample rate, and where it bursts.
+        rms: root mean square of the flow's output, relative to full scale, before the output was
+            scaled to the loudness of the original.
+        scale: factor by which the result was turned down so that no sample exceeds full scale; 1
+            if it was not turned down.
+        burst: share of the flow's samples that exceeded full scale and were clipped.
+        tail: the flow's output for the padding at the end of the recording,
+            `(samples, sounding channels)`, before it was scaled to the loudness of the original.
+            `None` if overlapping frames were converted, if the recording and the flow differ in
+            their sample rate, or if the tail exceeds the limit of bursts.
     """
 
     audio: np.ndarray
@@ -67,8 +68,9 @@ class Conversion(Converted):
         sample_rate: Hz.
         source: the speaker of the original.
         target: the speaker of the result.
-        fingerprint: of the run's weights.
-        call: identifies everything that decided the result; "" for audio given as an array.
+        fingerprint: fingerprint of the run's weights.
+        call: hash of everything that determines the result: weights, settings and input file; ""
+            for audio given as an array.
         identity: how the source was identified; `None` if it was given.
     """
 
@@ -81,7 +83,7 @@ class Conversion(Converted):
 
     @property
     def tag(self) -> Tag:
-        """What a file of this conversion states about itself."""
+        """The metadata that is stored in a file of this conversion."""
         return Tag(
             self.source,
             self.target,
@@ -95,7 +97,7 @@ class Conversion(Converted):
 
     @property
     def notes(self) -> list[str]:
-        """One line for each thing that a listener should know."""
+        """Messages about the result for the user, one line each."""
         notes = [burst_note(self.burst)] if self.burst else []
         if self.scale < 1:
             notes.append(
@@ -108,9 +110,9 @@ class Conversion(Converted):
         """Write a wav file of 32-bit floats that `convert` can convert back.
 
         Raises:
-            OSError: the system refuses.
+            OSError: the file cannot be written.
         """
-        # Integers would round away what the conversion back needs.
+        # Converting back needs the exact samples, which integers would round.
         write_audio(path, self.audio, self.sample_rate, "FLOAT", self.tag.comment)
 
 
@@ -122,11 +124,11 @@ def convert(
     sample_rate: int | None = None,
     hop: int | None = None,
 ) -> Conversion:
-    """Convert a recording to the voice of a speaker, trained on or enrolled.
+    """Convert a recording to the voice of a speaker of the run, trained or enrolled.
 
-    The result has the sample rate, length, channels and loudness of the recording. It has nothing
-    above half of the run's sample rate. A conversion that is converted back, from its target to its
-    source, is the original recording again.
+    The result has the sample rate, length, channels and loudness of the recording. It has no
+    frequencies above half of the run's sample rate. Converting a result back, from its target to
+    its source, returns the original recording.
 
     Args:
         run: a run with speakers, or its name.
@@ -155,7 +157,7 @@ def convert(
 
 
 class Converter:
-    """Converts recordings to one or all speakers of a run, and recognises results that exist.
+    """Convert recordings to one or all speakers of a run, and recognise finished results.
 
     Args:
         run: a run with speakers.
@@ -164,7 +166,7 @@ class Converter:
         hop: see `convert`.
 
     Attributes:
-        targets: the inputs of one item for each target, by name.
+        targets: maps the name of each target to the flow's inputs for it, a batch of 1.
 
     Raises:
         UsageError: the run has no speakers, a name is unknown, or the hop does not fit.
@@ -181,9 +183,11 @@ class Converter:
         if hop is not None:
             window = window_length(run.config, run.flow)
             self._frames = (window, check_hop(hop, window))
-        sources = {name: _listed(inputs) for name, inputs in self._sources.items()}
-        decided = [run.fingerprint, sources, run_loudness(run), self._frames]
-        self._marks = {to: hash_of([*decided, _listed(e)]) for to, e in self.targets.items()}
+        sources = {name: _embedding_list(inputs) for name, inputs in self._sources.items()}
+        settings = [run.fingerprint, sources, run_loudness(run), self._frames]
+        self._keys = {
+            to: hash_of([*settings, _embedding_list(e)]) for to, e in self.targets.items()
+        }
 
     def __call__(
         self,
@@ -244,7 +248,7 @@ class Converter:
         """Return whether a file is the complete result of the same conversion.
 
         Args:
-            path: of the recording.
+            path: path of the recording.
             target: name of the target.
             result: the file that the result would be written to.
         """
@@ -252,10 +256,10 @@ class Converter:
         return tag is not None and tag.call == self._call(path, target)
 
     def _call(self, path: Path, target: str) -> str:
-        return hash_of([self._marks[target], stamp(path)])
+        return hash_of([self._keys[target], stamp(path)])
 
 
-def _listed(inputs: Inputs) -> list[float]:
+def _embedding_list(inputs: Inputs) -> list[float]:
     return embedding_of(inputs).tolist()
 
 
@@ -271,31 +275,34 @@ def convert_recording(
 ) -> Iterator[Converted]:
     """Convert a recording of any sample rate, length and number of channels to other voices.
 
-    Each channel is converted on its own, and their balance is kept. Silent channels, 40 dB below
-    the loudest, stay as they are. With the recording `x` at the flow's rate, of rms `r`,
+    Each channel is converted on its own, and their balance is kept. Channels that
+    are 40 dB quieter than the loudest count as silent and are not changed. The conversion is
 
-        y = f^-1(f(g x, source), target)        result = y r / rms(y)
+        y = f^-1(f(g x, source), target)        result = y rms(x) / rms(y)
 
-    where `g` scales it to the loudness that the flow was trained on (see `loudness_gain`). The
-    result has exactly the loudness of the recording, as a listener expects. A flow changes the
-    loudness a little, however, and is not linear, so the way back needs `y` at its own rms. That
-    rms is returned beside the result, with the `tail` on which the last samples depend: if an
-    earlier conversion is given as `before`, `g` restores its rms, and the conversion from target to
-    source returns `x`.
+    where `x` is the recording at the flow's sample rate, and `g` scales `x` to the loudness that
+    the flow was trained on (see `loudness_gain`). The result has exactly the loudness of the
+    recording.
 
-    On sounds unlike the training data, the inverse for another speaker may burst: single samples
-    are a million times too loud. If a sample is beyond four times full scale, all are clipped at
-    full scale and their share is returned; such a conversion cannot be undone.
+    A flow changes the loudness slightly and is not linear, so converting back needs `y` at its
+    original rms. The result therefore includes that rms, and the `tail` on which the last samples
+    depend. If an earlier conversion is given as `before`, `g` restores its rms, and the conversion
+    from target to source returns `x`.
+
+    For sounds unlike the training data, the inverse for another speaker may burst: single samples
+    are a million times too loud. If a sample exceeds four times full scale, all samples are clipped
+    at full scale, and the share of clipped samples is returned. Such a conversion cannot be undone.
 
     Args:
         flow: a flow with the inputs of `source`, made for inference.
         audio: `(time, channels)` float32.
         sample_rate: Hz of `audio`.
-        source: the inputs of one item for the speaker of the recording.
-        targets: the inputs of one item for each speaker to convert to.
+        source: the flow's inputs for the speaker of the recording, a batch of 1.
+        targets: the flow's inputs for each speaker to convert to, a batch of 1 each.
         loudness: rms in dBFS to which the run's recordings were scaled; `None` if they were not.
-        frames: `(window, hop)` of overlapping frames; the whole recording at once when `None`.
-        before: the conversion whose result `audio` is.
+        frames: `(window, hop)` of overlapping frames, in samples; the recording is converted as a
+            whole when `None`.
+        before: the earlier conversion that returned `audio`, if there is one.
 
     Yields:
         One result for each target, one after another to save memory.
@@ -310,10 +317,10 @@ def convert_recording(
     x = resample(audio[:, sounding], sample_rate, flow.signal.sample_rate)
     shortest = flow.multiple if frames is None else frames[0]
     if len(x) < shortest:
-        what = "a frame" if frames is None else "a window"
+        unit = "one frame" if frames is None else "one window"
         raise DataError(
             f"Expected a recording of at least {shortest} samples at {flow.signal.sample_rate} Hz, "
-            f"{what}. Received: {len(x)}."
+            f"{unit}. Received: {len(x)}."
         )
     gain = loudness_gain(x, loudness)
     if before is not None:
@@ -329,7 +336,7 @@ def convert_recording(
             for y in convert_frames(flow, x, source, targets[start : start + _TOGETHER], *frames)
         )
     for y in outputs:
-        yield _as_loud(flow, y[: len(x)], y[len(x) :], audio, sample_rate, sounding, ceiling)
+        yield _match_loudness(flow, y[: len(x)], y[len(x) :], audio, sample_rate, sounding, ceiling)
 
 
 def sounding_channels(audio: np.ndarray) -> np.ndarray:
@@ -339,7 +346,7 @@ def sounding_channels(audio: np.ndarray) -> np.ndarray:
     return np.array(power.mixdown(1).signs) != 0
 
 
-def _as_loud(
+def _match_loudness(
     flow: "Flow",
     y: np.ndarray,
     tail: np.ndarray,
@@ -348,7 +355,7 @@ def _as_loud(
     sounding: np.ndarray,
     ceiling: float,
 ) -> Converted:
-    """Scale a flow's output to the loudness of `audio`, at its sample rate."""
+    """Resample a flow's output to the rate of `audio`, and scale it to the same loudness."""
     y, burst = limit_bursts(y)
     back = resample(y, flow.signal.sample_rate, sample_rate)[: len(audio)]
     result = np.zeros((len(audio), int(sounding.sum())), np.float32)
@@ -387,10 +394,10 @@ def limit_bursts(y: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def burst_note(burst: float) -> str:
-    """Return a line for a user about a result of which a share was clipped."""
+    """Return a message for the user: the share of samples that were clipped, and what to do."""
     return (
-        f"{burst:.2%} of the samples were beyond full scale and clipped there: the run has learnt "
-        "too little of such sounds. Train it for longer."
+        f"{burst:.2%} of the samples exceeded full scale and were clipped: the run has not learnt "
+        "such sounds well enough. Train it for longer."
     )
 
 
@@ -401,17 +408,19 @@ def convert_whole(
     targets: Sequence[Inputs],
     tail: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """Return `f^-1(f(x, source), target)` of a whole recording, for one target after another.
+    """Convert a whole recording at once: yield `f^-1(f(x, source), target)` for each target.
 
-    The recording is padded to a multiple of `flow.multiple`. There are no joins.
+    The recording is padded to a multiple of `flow.multiple`. It is not cut into frames, so the
+    result has no joins.
 
     Args:
         flow: a flow with the inputs of `source`; `Flow.for_inference` returns one for which a
             recording of any length fits in memory.
         audio: `(time, channels)` float32 at the flow's rate; each channel is converted on its own.
-        source: the inputs of one item for the speaker of the recording.
-        targets: the inputs of one item for each speaker to convert to.
-        tail: the samples with which the recording is padded, if their shape fits; otherwise zeros.
+        source: the flow's inputs for the speaker of the recording, a batch of 1.
+        targets: the flow's inputs for each speaker to convert to, a batch of 1 each.
+        tail: samples for the padding, `(samples, channels)`; zeros are used when it is `None` or
+            has another shape than the padding.
 
     Yields:
         `(time, channels)` float32, with the padding at its end.
@@ -423,7 +432,7 @@ def convert_whole(
     shape = (-len(audio) % flow.multiple, audio.shape[1])
     fits = tail is not None and tail.shape == shape
     padded = np.concatenate([audio, tail if fits else np.zeros(shape, audio.dtype)])
-    for y in _converted(flow, padded.T[..., None], source, targets):
+    for y in _convert_batch(flow, padded.T[..., None], source, targets):
         yield y[..., 0].T
 
 
@@ -435,7 +444,7 @@ def convert_frames(
     window: int,
     hop: int,
 ) -> list[np.ndarray]:
-    """Convert a recording in overlapping frames, weighted by Hann windows as in the paper.
+    """Convert a recording in overlapping frames, weighted by Hann windows, as Blow does.
 
     Zeros are added at both ends so that every sample lies in the same number of frames. The sum is
     divided by the sum of the windows, and the zeros are removed.
@@ -443,8 +452,8 @@ def convert_frames(
     Args:
         flow: see `convert_whole`.
         audio: `(time, channels)` float32 at the flow's rate.
-        source: the inputs of one item for the speaker of the recording.
-        targets: the inputs of one item for each speaker to convert to.
+        source: the flow's inputs for the speaker of the recording, a batch of 1.
+        targets: the flow's inputs for each speaker to convert to, a batch of 1 each.
         window: samples of a frame; a multiple of `flow.multiple`.
         hop: samples between the starts of frames, one of `hops(window)`.
 
@@ -464,7 +473,9 @@ def convert_frames(
             span = padded[start : start + (size - 1) * hop + window]
             batch = cut(span, window, hop)[: -(-(margin + length - start) // hop)]
             x = batch.transpose(0, 2, 1).reshape(-1, window, 1)
-            voices = [y.reshape(-1, channels, window) for y in _converted(flow, x, source, targets)]
+            voices = [
+                y.reshape(-1, channels, window) for y in _convert_batch(flow, x, source, targets)
+            ]
             yield from np.concatenate(voices, axis=1).transpose(0, 2, 1)
 
     ramp = get_window("hann", window)
@@ -472,7 +483,7 @@ def convert_frames(
     return np.split(joined, len(targets), axis=1)
 
 
-def _converted(
+def _convert_batch(
     flow: "Flow", x: np.ndarray, source: Inputs, targets: Sequence[Inputs]
 ) -> Iterator[np.ndarray]:
     """Yield `x` `(batch, time, 1)` in the voice of each target."""
@@ -485,15 +496,18 @@ def _converted(
 
 
 def hops(window: int) -> list[int]:
-    """Return the hops that divide a window and overlap by at least half, largest first."""
+    """Return the hops allowed for a window: its divisions by 2 to `MOST_OVERLAP`, largest first.
+
+    Only divisions without a remainder are allowed. Frames overlap by half or more.
+    """
     return [window // n for n in range(2, MOST_OVERLAP + 1) if window % n == 0]
 
 
 def check_hop(hop: int | None, window: int) -> int:
-    """Return the hop to use, half a window if it is `None`.
+    """Return `hop`, or the largest allowed hop if it is `None`.
 
     Raises:
-        UsageError: it is not one of `hops(window)`.
+        UsageError: `hop` is not one of `hops(window)`.
     """
     allowed = hops(window)
     if hop is not None and hop not in allowed:

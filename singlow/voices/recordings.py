@@ -1,4 +1,4 @@
-"""Recordings as a flow takes them: read, brought to a loudness, and cut into excerpts."""
+"""Prepare recordings for a flow: read them, scale their loudness and cut them into excerpts."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
     from singlow.runs.opening import TrainedRun
 
-QUIETEST, LOUDEST = -30.0, -10.0  # dBFS rms of recordings whose loudness is not changed
+QUIETEST, LOUDEST = -30.0, -10.0  # dBFS rms; recordings between them keep their loudness
 _AUDIBLE = 0.1  # relative to the rms of the loudest excerpt
 _BATCH = 32
 
@@ -34,14 +34,14 @@ def read_recording(
         recording: path of an audio file, or audio `(time,)` or `(time, channels)`, float in +-1.
         sample_rate: Hz of the result.
         from_rate: Hz of audio that is given as an array; `sample_rate` when `None`.
-        channels: of the result.
+        channels: number of channels of the result.
 
     Returns:
         `(time, channels)` float32.
 
     Raises:
         DataError: the file cannot be read.
-        ValueError: an array has another shape.
+        ValueError: an array has another shape or type, or a sample is not finite.
     """
     if isinstance(recording, np.ndarray):
         audio = to_channels(as_audio(recording), channels)
@@ -53,7 +53,7 @@ def as_audio(array: np.ndarray) -> np.ndarray:
     """Return `array`, `(time,)` or `(time, channels)`, as `(time, channels)` float32.
 
     Raises:
-        ValueError: the shape or the type is another, or a sample is not finite.
+        ValueError: the array has another shape, is not floating point, or a sample is not finite.
     """
     audio = np.asarray(array)
     audio = audio[:, None] if audio.ndim == 1 else audio
@@ -75,10 +75,10 @@ def run_loudness(run: "TrainedRun") -> float | None:
 def loudness_gain(audio: np.ndarray, loudness: float | None = None) -> float:
     """Return the factor by which a recording is multiplied before it is given to a flow.
 
-    If the run's recordings were scaled to a loudness, others are scaled to the same one. Otherwise
-    a recording keeps its loudness unless that lies outside of `QUIETEST` to `LOUDEST`; then it is
-    scaled to the nearer limit, because a flow that is trained on windows of random loudness, as
-    Blow is, has seen few that are fainter or louder.
+    If the run's recordings were scaled to a loudness, this recording is scaled to the same
+    loudness. Otherwise, a recording between `QUIETEST` and `LOUDEST` keeps its loudness, and any
+    other is scaled to the nearer limit: a flow such as Blow, which is trained on windows of random
+    loudness, has seen few windows that are quieter or louder.
 
     Args:
         audio: `(time, channels)` at the flow's rate.
@@ -90,13 +90,13 @@ def loudness_gain(audio: np.ndarray, loudness: float | None = None) -> float:
     if is_silent(audio):
         raise DataError("Expected a recording with sound. Received: silence.")
     rms = root_mean_square(audio)
-    wanted = np.clip(20 * np.log10(rms), QUIETEST, LOUDEST) if loudness is None else loudness
-    return float(10 ** (wanted / 20) / rms)
+    target = np.clip(20 * np.log10(rms), QUIETEST, LOUDEST) if loudness is None else loudness
+    return float(10 ** (target / 20) / rms)
 
 
 @dataclass(frozen=True)
 class Excerpts:
-    """Excerpts of recordings, as long as a training window, and which of their samples are valid.
+    """Excerpts of recordings, each as long as a training window, with a mask of the valid samples.
 
     Attributes:
         x: `(excerpts, time, 1)` float32.
@@ -119,15 +119,15 @@ class Excerpts:
 
 
 def excerpts_of(clips: Iterable[np.ndarray], window: int, multiple: int) -> Excerpts:
-    """Cut clips into excerpts, in order, and leave out those without sound.
+    """Cut clips into excerpts, in order, and leave out quiet excerpts.
 
-    The rest of a clip is left out if it is shorter than half a window, unless it is the whole clip.
-    Excerpts 20 dB below the loudest one are left out.
+    The last excerpt of a clip is left out if it has fewer valid samples than half a window, unless
+    it is the only one. Excerpts that are 20 dB or more below the loudest one are left out.
 
     Args:
         clips: `(time, 1)` each, at the flow's rate and loudness.
-        window: samples of an excerpt; a multiple of `multiple`.
-        multiple: valid lengths are multiples of this number.
+        window: number of samples of an excerpt; a multiple of `multiple`.
+        multiple: the number of valid samples is rounded down to a multiple of this number.
     """
     frames, counts = [np.zeros((0, window, 1), np.float32)], [np.zeros(0, int)]
     for clip in clips:
@@ -149,8 +149,8 @@ def log_probs(flow: "Flow", excerpts: Excerpts, speakers: Sequence[Inputs]) -> n
 
     Args:
         flow: a flow with the inputs of `speakers`.
-        excerpts: `x_i`.
-        speakers: the inputs of one item for each speaker.
+        excerpts: the excerpts `x_i`.
+        speakers: the flow's inputs for each speaker, a batch of 1 each.
 
     Returns:
         `(excerpts, speakers)` float64.
@@ -161,7 +161,7 @@ def log_probs(flow: "Flow", excerpts: Excerpts, speakers: Sequence[Inputs]) -> n
     pairs = len(excerpts) * len(speakers)
     results = []
     for start in range(0, pairs, _BATCH):
-        # Batches of one size, so that a backend that compiles for every shape does so once.
+        # All batches have one size, so that a backend that compiles for each shape compiles once.
         indices = np.arange(start, start + min(_BATCH, pairs)) % pairs
         excerpt, speaker = np.divmod(indices, len(speakers))
         batch = {name: values[speaker] for name, values in stacked.items()}
@@ -181,7 +181,10 @@ def name_of(recording: Recording) -> str:
 
 
 def naming_recording(recording: Recording) -> contextlib.AbstractContextManager[None]:
-    """Put the path of a recording before every `DataError` of a block; nothing for an array."""
+    """Put the path of a recording before the message of each `DataError` raised in the block.
+
+    For an array, messages are not changed.
+    """
     if isinstance(recording, np.ndarray):
         return contextlib.nullcontext()
     return naming(Path(recording))

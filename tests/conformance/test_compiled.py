@@ -1,4 +1,4 @@
-"""The compiler's program computes what the eager layer does, or the table says why not."""
+"""A compiled layer returns what the eager layer returns, unless XLA cannot compile the layer."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def _compiled(layer):
 
 
 @pytest.mark.parametrize("case", [(name, "float32") for name in CASES], ids="-".join, indirect=True)
-def test_compiled_is_eager(sampled_case: Case):
+def test_a_compiled_layer_returns_what_the_eager_layer_returns(sampled_case: Case):
     case = sampled_case
     layer = ready(case)
     inputs = given(case)
@@ -29,8 +29,8 @@ def test_compiled_is_eager(sampled_case: Case):
         return
     z, log_det = mapped(case)
     compiled_z, compiled_log_det = _compiled(layer)(*inputs)
-    for expected, found in zip(parts(z), parts(compiled_z), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+    for expected, result in zip(parts(z), parts(compiled_z), strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-4)
     np.testing.assert_allclose(
         ops.convert_to_numpy(compiled_log_det), ops.convert_to_numpy(log_det), atol=1e-3
     )

@@ -1,4 +1,4 @@
-"""Folders of recordings: which files there are, and who sings in them."""
+"""Find the recordings in folders, and the singer of each."""
 
 import dataclasses
 import os
@@ -35,9 +35,9 @@ FOREIGN = _suffixes(
     "m4a m4b m4p aac wma mp4 webm weba mka mkv mov 3gp 3g2 ac3 eac3 dts ape wv mpc tta tak amr awb "
     "ra rm ram dsf dff aa aax qcp gsm vox spx asf m4v avi"
 )
-"""Suffixes of audio that libsndfile does not decode and ffmpeg converts."""
+"""Suffixes of audio files that libsndfile cannot decode, and that ffmpeg can convert."""
 SUFFIXES = _suffixes(_DECODED) | FOREIGN
-"""Suffixes of the files that count as recordings."""
+"""Suffixes of all files that are treated as recordings."""
 
 _FOREIGN_CONTENT = (
     rb"\x1aE\xdf\xa3|....ftyp(M4|mp4|mp7|isom|iso|dash|3g|qt)|#!AMR|wvpk|MAC |MPCK|MP\+|TTA1|tBaK"
@@ -64,11 +64,12 @@ class _Source:
     """The clips of one source.
 
     Attributes:
-        clips: in a fixed order.
+        clips: the clips, in a fixed order.
         layout: the layout that was chosen.
-        prefix: first part of the ids if there are several sources.
-        homes: by name of a singer, the folder or file with this name. Singers named by a label, by
-            a table, or by one of several folders in a source are not in it.
+        prefix: first part of the clips' ids if there are several sources.
+        homes: maps the name of a singer to the folder or file that the singer is named after. It
+            has no entry for a singer that is named by a label, a table or a pattern of file names,
+            or after one of several folders in the source.
     """
 
     clips: list[Clip]
@@ -83,25 +84,27 @@ def find_clips(
     """Find the recordings under `sources`.
 
     Args:
-        sources: folders or files. `LABEL=SRC` names the singer of a flat folder, and the style of
-            everything in it.
-        layout: one of `LAYOUTS`. "auto" takes the first that fits: a manifest (`manifest.csv` with
-            a column `path`), LJSpeech (`metadata.csv` of `id|text` beside `wavs`), a folder per
-            singer, a labelled folder, FSDD (`<digit>_<speaker>_<take>`), Blow
-            (`<speaker>_<utterance>`), one flat folder.
-        report: receives a line for every guess that may be wrong, and about files that a table
-            does not list.
+        sources: folders or files. In `LABEL=SRC`, the label is the singer's name if the folder has
+            no subfolders, and the style of every recording that has none.
+        layout: one of `LAYOUTS`. "auto" chooses the first layout that fits: a manifest
+            (`manifest.csv` with a column `path`), LJSpeech (`metadata.csv` with lines `id|text`,
+            beside `wavs`), one folder per singer, a labelled folder, FSDD
+            (`<digit>_<speaker>_<take>`), Blow (`<speaker>_<utterance>`), one flat folder.
+        report: is called with one line for each guess that may be wrong, and with a line if there
+            are files that a table does not list.
 
     Returns:
-        The clips in a fixed order, each with an id of its own, and the layout that was chosen. A
-        file that a table lists is a clip even if it is missing.
+        The clips in a fixed order, each with a unique id, and the name of the layout that was
+        chosen. If a table lists a file that is missing, the file has a clip all the same.
 
     Raises:
         UsageError: a source does not exist, or `layout` is unknown.
         DataError: a source holds no audio, or its files do not fit the layout.
     """
     if layout not in LAYOUTS:
-        raise UsageError(f"Expected a layout of {', '.join(LAYOUTS)}. Received: {layout!r}.")
+        raise UsageError(
+            f"Expected the layout to be one of {', '.join(LAYOUTS)}. Received: {layout!r}."
+        )
     if not sources:
         raise UsageError("Expected at least one folder of audio. Received: none.")
     pairs = [part_source(os.fspath(source)) for source in sources]
@@ -123,7 +126,9 @@ def sources_of(dataset: str | os.PathLike | Sequence[str | os.PathLike]) -> list
 
 
 def part_source(source: str) -> tuple[str, Path]:
-    """Return the label ("" without one) and the absolute path of `LABEL=SRC`; `~` is expanded.
+    """Split `LABEL=SRC` into the label, "" if there is none, and the absolute path of the source.
+
+    `~` is expanded.
 
     Raises:
         UsageError: there is no such file or folder.
@@ -134,14 +139,14 @@ def part_source(source: str) -> tuple[str, Path]:
     path = find_path(rest)
     if not rest or not os.path.exists(path):
         raise UsageError(
-            f"Expected a folder of audio or a file. Received: {shown(rest) or 'an empty name'}, "
-            "which does not exist."
+            "Expected a folder of audio or an audio file. Received: "
+            f"{shown(rest) or 'an empty name'}, which does not exist."
         )
     return label, Path(os.path.abspath(path))
 
 
 def require_sources(dataset: str | os.PathLike | Sequence[str | os.PathLike]) -> None:
-    """Refuse sources that do not exist, where nothing is prepared yet.
+    """Check that all sources of a dataset exist, before the dataset is prepared.
 
     Args:
         dataset: "builtin", one source or several.
@@ -173,10 +178,10 @@ def _find(label: str, root: Path, layout: str, report: Report) -> _Source:
         base = _base(root, paths)
         clips = [_in_folder(root, base, path, label) for path in paths]
     if not clips and (root / INFO).is_file():
-        raise DataError(f"{root}: Expected recordings. Received: records, which are ready to use.")
+        raise DataError(f"{root}: Expected recordings. Received: records, which can be trained on.")
     if not clips:
         raise DataError(
-            f"{root}: holds no audio file (wav, flac, ogg, opus, mp3, aiff, caf, au, ...). Name "
+            f"{root}: holds no audio file (wav, flac, ogg, opus, mp3, aiff, caf, au, ...). Give "
             "another folder."
         )
     styled = [dataclasses.replace(clip, style=clip.style or label) for clip in clips]
@@ -197,8 +202,9 @@ def find_files(
     Args:
         folder: where to look.
         suffixes: in lower case, with the dot.
-        by_content: also yield files with other suffixes whose content begins as audio does.
-        report: receives a line for every folder that cannot be read.
+        by_content: whether to yield also files with other suffixes whose first bytes are those of
+            an audio format.
+        report: is called with one line for every folder that cannot be read.
     """
 
     def leave_out(error: OSError) -> None:
@@ -221,7 +227,7 @@ def find_files(
 
 
 def needs_conversion(path: Path) -> bool:
-    """Whether a file is audio, by name or content, that has to be converted before it is read."""
+    """Return whether a file is audio that ffmpeg has to convert, by its suffix or first bytes."""
     return path.suffix.lower() in FOREIGN or _begins_as(path, _FOREIGN)
 
 
@@ -278,7 +284,7 @@ def _read_names(root: Path, paths: list[Path], layout: str) -> list[Clip]:
         match = pattern.fullmatch(path.stem)
         if match is None:
             raise DataError(
-                f"{path}: Expected a name as {_PATTERNS[layout]}, for the layout {layout}. "
+                f"{path}: Expected a name of the form {_PATTERNS[layout]} for the layout {layout}. "
                 "Give another --layout."
             )
         clip = Clip(path, match[group], id=path.relative_to(root).with_suffix("").as_posix())
@@ -293,13 +299,14 @@ def _guess(root: Path, clips: list[Clip], layout: str) -> str:
     names = sorted({clip.singer for clip in clips})
     listed = ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
     return (
-        f"{root}: the singers are guessed from file names as {_PATTERNS[layout]}: {listed}. "
+        f"{root}: the singers are guessed from file names of the form "
+        f"{_PATTERNS[layout]}: {listed}. "
         "If this is one singer, give --layout folders, or NAME=DIR to name the singer."
     )
 
 
 def _homes(root: Path, clips: list[Clip], layout: str, label: str) -> dict[str, Path]:
-    """Return the folder after which a singer is named by default, by name; see `_Source.homes`."""
+    """Return the folders that singers are named after, by singer; see `_Source.homes`."""
     names = {clip.singer for clip in clips}
     if layout in _PATTERNS:
         return {}
@@ -311,7 +318,7 @@ def _homes(root: Path, clips: list[Clip], layout: str, label: str) -> dict[str, 
 
 
 def _distinguish(sources: list[_Source], report: Report) -> None:
-    """Name singers of several sources by the folders that differ, where they have one name."""
+    """Rename singers with the same name in several sources, after parent folders that differ."""
     clashing: dict[str, list[tuple[_Source, str, Path]]] = defaultdict(list)
     for source in sources:
         for name, home in source.homes.items():
@@ -334,6 +341,6 @@ def _distinguish(sources: list[_Source], report: Report) -> None:
     if renamed:
         listed = ", ".join(f"{shown(name)} of {home}" for name, home in list(renamed.items())[:5])
         report(
-            f"{len(renamed)} sources have the same name; their singers are named by the folders "
-            f"that differ: {listed}. Give NAME=DIR to name a singer."
+            f"{len(renamed)} sources have the same name, so their singers are named after parent "
+            f"folders that differ: {listed}. Give NAME=DIR to name a singer."
         )
