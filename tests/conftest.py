@@ -1,4 +1,4 @@
-"""What all tests share: fixed seeds, the precision to build in, the folder of real recordings."""
+"""All tests share fixed seeds, precisions of layers, and the folder of real recordings."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if BACKEND == "jax":
-    sys.modules["tensorflow"] = None  # importing it is an error: the core must not
+    sys.modules["tensorflow"] = None  # importing it raises: the core must not import it
 
 import pytest  # noqa: E402
 
@@ -26,21 +26,21 @@ PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Longest modules first, so that no process is left alone with one at the end."""
+    """Run the longest modules first, so that parallel processes end at about the same time."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Fix Keras's, numpy's and Python's seeds, where the test uses Keras at all."""
+    """Fix the seeds of Keras, numpy and Python if Keras is imported."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
 
 
 @contextlib.contextmanager
 def in_precision(name: str) -> Iterator[str]:
-    """Build layers in this precision."""
+    """Build layers in the named precision."""
     import keras
 
     before = keras.config.floatx()
@@ -53,14 +53,14 @@ def in_precision(name: str) -> Iterator[str]:
 
 @pytest.fixture(params=PRECISIONS)
 def precision(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Build layers in this precision while the test runs."""
+    """Build layers in each precision in turn while the test runs."""
     with in_precision(request.param):
         yield request.param
 
 
 @pytest.fixture
 def finest() -> Iterator[str]:
-    """Build layers in the last of the precisions while the test runs."""
+    """Build layers in the last precision while the test runs."""
     with in_precision(PRECISIONS[-1]):
         yield PRECISIONS[-1]
 

@@ -1,4 +1,4 @@
-"""Small datasets that tests are run on."""
+"""Small datasets for tests."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.sounds import save, song
 
 
 def corpus(root: Path, lengths: dict[str, list[float]] | None = None, rate: int = 16000) -> Path:
-    """Folders of wav and flac: seconds per clip, by singer."""
+    """Write a folder of wav and flac per singer; `lengths` holds the seconds of each clip."""
     lengths = lengths or {"anna": [1.0, 0.7, 0.5, 1.3], "bert": [0.9, 0.6, 1.1]}
     for seed, (singer, seconds) in enumerate(lengths.items()):
         for number, duration in enumerate(seconds):
@@ -20,21 +20,21 @@ def corpus(root: Path, lengths: dict[str, list[float]] | None = None, rate: int 
 
 
 def build(sources: Path, out: Path, **settings) -> dict:
-    """Build in silence."""
+    """Build a dataset without printing."""
     return build_dataset([sources], out, **{"workers": 1, "report": lambda _: None, **settings})
 
 
 def shard_bytes(out: Path) -> dict[str, bytes]:
-    """Everything in a dataset's folder, by name."""
+    """Return the bytes of the files in a dataset's folder, by name."""
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
 def write_noise(
     out: Path, frames: dict[str, list[int]], channels: int = 1, singers: tuple[str, ...] = ("s",)
 ) -> Path:
-    """A dataset whose clips have exactly these lengths, by split, without decoding anything.
+    """Write a dataset of noise whose clips have these lengths, in samples, by split.
 
-    The singers take turns, clip by clip.
+    Nothing is decoded. The singers take turns, clip by clip.
     """
     from singlow.data.prepare.assemble import write_dataset
     from singlow.data.sources.clips import Clip

@@ -2,8 +2,8 @@
 
     python3 tests/mutants.py [NAME ...]
 
-Each mutant is a replacement in one file, with the test files that are expected to notice it. A
-mutant that they miss is reported as a survivor. pytest does not collect this script.
+Each mutant replaces text in one file and names the test files that are expected to fail. A mutant
+that fails none of them is reported as a survivor. pytest does not collect this script.
 """
 
 import os
@@ -282,7 +282,7 @@ def run(name: str, mutant: Mutant) -> bool:
 
 
 def _copy(copy: Path) -> None:
-    """Copy what git tracks."""
+    """Copy the files that git tracks."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )

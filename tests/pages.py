@@ -1,4 +1,4 @@
-"""HTML pages, parsed as a browser parses them."""
+"""Parse HTML pages as a browser does."""
 
 import html.parser
 
@@ -6,11 +6,11 @@ _VOID = ("meta", "img", "input")
 
 
 class Page(html.parser.HTMLParser):
-    """The tags of a page, which must be closed in order, and what they refer to.
+    """The tags of a page, which must be closed in order, and the files that they refer to.
 
     Attributes:
         seen: names of the tags.
-        sources: values of `src` and `href`.
+        sources: values of the attributes `src` and `href`.
         names: names of the inputs.
         text: all text, scripts included.
     """

@@ -1,4 +1,4 @@
-"""Runs without a model: settings, and checkpoints of a few numbers."""
+"""Small runs for tests: settings with checkpoints of a few numbers, and an untrained Blow."""
 
 from pathlib import Path
 
@@ -28,12 +28,12 @@ CONFIG = {
 
 
 def run_in(folder: Path) -> Run:
-    """The run `t` in a folder; nothing is written."""
+    """Return the run `t` in a folder without writing anything."""
     return locate("t", folder / "checkpoints", folder / "logs")
 
 
 def save(run: Run, epoch: int, bits: float = 1.0, size: int = 10) -> Checkpoint:
-    """Write a checkpoint whose weights are the number of its epoch."""
+    """Write a checkpoint whose weights equal the number of the epoch."""
     model = {"weight": np.full(size, epoch, np.float32)}
     state = {"moment": np.arange(size), "scalar": np.array(3, np.int32)}
     return run.save(epoch, model, state, {"held_out": bits, "history": [bits] * epoch})
@@ -59,7 +59,7 @@ BLOW = {
 
 
 def blow_in(folder: Path) -> Run:
-    """The run `b` of a Blow with three speakers and random weights, saved as if it was trained."""
+    """Save a Blow of three speakers with random weights as the run `b`, and return the run."""
     from singlow.runs.opening import build_flow
     from singlow.testing import nudge
     from singlow.training.optimizer import capture, compile_flow

@@ -1,4 +1,4 @@
-"""Small recordings, a run trained on them, and commands run in this process."""
+"""Small recordings, a run that is trained on them, and commands that run in this process."""
 
 import atexit
 import contextlib
@@ -17,7 +17,7 @@ import soundfile
 
 
 def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
-    """Coloured noise, which a flow can learn to predict, `(time, channels)`."""
+    """Return coloured noise `(time, channels)`, which a flow can learn to predict."""
     white = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels))
     kernel = 0.9 ** np.arange(60)
     coloured = [np.convolve(white[:, c], kernel)[: len(white)] for c in range(channels)]
@@ -27,7 +27,7 @@ def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int =
 def write_songs(
     folder: Path, rate: int = 16000, channels: int = 1, seconds: float = 0.6, takes: int = 3
 ) -> Path:
-    """Two singers with a few recordings each."""
+    """Write a few recordings of two singers."""
     for number, singer in enumerate(("ada", "bo")):
         (folder / singer).mkdir(parents=True)
         for take in range(takes):
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def command(main: Callable[[], None], arguments: list[str], directory: Path) -> Outcome:
-    """Run a script's `main` as its file would be run, in `directory`."""
+    """Run a script's `main` in `directory`, as if its file was run."""
     from singlow.errors import run_command
 
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
@@ -79,17 +79,17 @@ def command(main: Callable[[], None], arguments: list[str], directory: Path) -> 
 
 
 def train(arguments: list[str], directory: Path) -> Outcome:
-    """`python3 train.py ...` in this process."""
+    """Run `python3 train.py ...` in this process."""
     import train as script
 
     return command(script.main, arguments, directory)
 
 
-LOADED = {}  # flows by weights, arguments and type
+LOADED = {}  # flows by the hash of their weights, arguments and data type
 
 
 def singlow(arguments: list[str], directory: Path) -> Outcome:
-    """`python3 -m singlow ...` in this process, which loads and traces every checkpoint once."""
+    """Run `python3 -m singlow ...` in this process; load and trace every checkpoint once."""
     from singlow.__main__ import main
     from singlow.runs import opening
 
@@ -109,7 +109,7 @@ def singlow(arguments: list[str], directory: Path) -> Outcome:
 
 @functools.cache
 def trained() -> tuple[Path, Outcome]:
-    """A folder with `songs/`, the run `t` of two levels trained on them, and its output."""
+    """Train the run `t` of two levels on `songs/`; return the folder and the command's outcome."""
     folder = Path(tempfile.mkdtemp(prefix="singlow-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_songs(folder / "songs", rate=22050, channels=2)

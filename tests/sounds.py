@@ -1,4 +1,4 @@
-"""Sounds and sound files that the data tests share, and ways to damage them."""
+"""Sounds and sound files for tests of data, and functions that damage them."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ FORMATS = {
 
 
 def song(seconds: float = 1.0, rate: int = 16000, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Return a few partials and some noise: `(time, channels)` float32 with a peak near 0.5."""
+    """Return partials and noise: float32 `(time, channels)` with a peak near 0.5."""
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate))[:, None] / rate
     pitch = rng.uniform(100, 300, channels)
@@ -36,7 +36,7 @@ def save(path: Path, audio: np.ndarray, rate: int = 16000) -> Path:
 
 
 def mutate(body: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
-    """Damage a file's bytes in one of several ways; return the name of the way and the bytes."""
+    """Damage a file's bytes in a random way; return the name of the way and the new bytes."""
     data, size = bytearray(body), len(body)
     head = min(size, 200)
     place = int(rng.integers(head if rng.random() < 0.5 else size))
@@ -69,7 +69,7 @@ def mutate(body: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
 
 
 def replaced(body: bytes, place: int, value: bytes) -> bytes:
-    """Return `body` with the bytes from `place` on replaced by `value`."""
+    """Return `body` with the bytes at offset `place` replaced by `value`."""
     return body[:place] + value + body[place + len(value) :]
 
 
@@ -84,17 +84,17 @@ def wave_bytes(
     byte_rate: int | None = None,
     after: bytes = b"",
 ) -> bytes:
-    """Return a PCM wave file with any header fields.
+    """Return the bytes of a PCM wave file with any header fields.
 
     Args:
-        data: what its data chunk holds.
-        size: the stated size of the data chunk; the right one when None.
-        riff: the stated size of the RIFF chunk; the right one when None.
-        rate: Hz.
-        channels: channels.
+        data: content of the data chunk.
+        size: size of the data chunk in the header, in bytes; the right one when None.
+        riff: size of the RIFF chunk in the header, in bytes; the right one when None.
+        rate: sample rate, in Hz.
+        channels: number of channels.
         bits: bits per sample.
-        byte_rate: bytes per second; the right number when None.
-        after: what follows the data chunk.
+        byte_rate: bytes per second in the header; the right number when None.
+        after: bytes after the data chunk.
     """
     align = channels * bits // 8
     fields = [1, channels, rate, byte_rate if byte_rate is not None else rate * align, align, bits]

@@ -1,4 +1,4 @@
-"""A model of one's own: a sequence input, a prior with means, two losses, no squeeze."""
+"""A user-defined model with a sequence input, a prior with means, two losses and no squeeze."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ TRAINING |= {"epochs": 2, "steps_per_epoch": 4}
 
 
 class Spoken(Paper):
-    """Audio conditioned on text, which shifts `x` and predicts the latents' mean and the length."""
+    """A flow of audio and text: the text shifts `x` and predicts the latents' mean and length."""
 
     presets: ClassVar = {
         "spoken_tiny": Preset("A tiny model that reads text.", {"width": 4}, TRAINING)

@@ -1,4 +1,4 @@
-"""Feature migration: what it moves, and what it keeps."""
+"""Feature migration moves latents to the target and keeps the song's other properties."""
 
 import json
 import os
@@ -54,7 +54,7 @@ print(json.dumps(many - few))
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with the trained run `t` in it, and a stereo song."""
+    """A folder with the trained run `t` and a stereo song."""
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "t").symlink_to(trained()[0] / "checkpoints" / "t")
     soundfile.write(tmp_path / "song.wav", coloured_noise(5, 1.234, 44100, 2), 44100)
@@ -72,7 +72,7 @@ def flow():
 
 @pytest.fixture(scope="module")
 def sides(flow):
-    """The features of noise of two colours."""
+    """Features of two sides: noise with a dark spectrum, and noise with a bright one."""
     dark = measure_features(flow, [coloured_noise(seed, 1.0) for seed in (1, 2)])
     bright = [np.diff(coloured_noise(seed, 1.0), axis=0) for seed in (3, 4)]
     return dark, measure_features(flow, bright)
@@ -80,7 +80,7 @@ def sides(flow):
 
 @pytest.fixture(scope="module")
 def channels(flow):
-    """The channels of each level of the latents."""
+    """The number of channels in each level of the latents."""
     return [shape[-1] for shape in flow.latent_shapes(1, flow.multiple)]
 
 
@@ -120,7 +120,7 @@ def test_transport_gives_the_spectra_of_the_target():
 
 
 def test_transport_moves_least():
-    """Its maps are Hermitian and positive: gradients of convex functions, as optimal maps are."""
+    """Its maps are Hermitian and positive, as those of optimal transport are."""
     rng = np.random.default_rng(1)
     source, target = (
         level_of(mixed(seed, np.eye(4) + 0.3 * rng.standard_normal((4, 4)))) for seed in (1, 2)
@@ -192,7 +192,7 @@ def test_more_strength_moves_further(flow, sides, method):
 
 
 def test_latents_reach_the_target(flow, sides):
-    """All but their loudness, which is the song's, before the low band of the change is reduced."""
+    """Deviations approach the target's, up to a factor, before the low band is reduced."""
     from singlow.latents.codes import encode_song
 
     def away(features):
@@ -208,7 +208,7 @@ def test_latents_reach_the_target(flow, sides):
 
 
 def test_the_low_band_moves_little(flow, sides, monkeypatch):
-    """Where a voice has its harmonics, noise would be audible as a rough pitch."""
+    """Noise among the harmonics of a voice would be audible as roughness."""
     audio = coloured_noise(9, 1.0)
     held = migrate_audio(flow, audio, *sides) - audio
     monkeypatch.setattr(migrate_module, "BELOW", 1.0)
@@ -268,7 +268,7 @@ def test_bursts_are_moved_less_and_the_rest_is_not(flow, sides, monkeypatch):
     decode = approach_module.decode_song
 
     def bursting(flow, song, inputs=None):
-        """Decode with a burst where latents are not those of `audio`."""
+        """Decode, with a burst whose height grows with the distance from `audio`."""
         decoded = decode(flow, song, inputs).copy()
         part = slice(8000, 8200)
         far = np.abs(decoded[part] - audio[part]).max()
@@ -371,7 +371,7 @@ class TestFeaturesKept:
         assert path.read_bytes() != written
 
     def test_sizes_are_checked_before_memory_is_taken(self, sides, channels, tmp_path):
-        """A file of a stranger's run that expands to 2 GB, and one that is large itself."""
+        """A small file that expands to large arrays and a large file are both refused."""
         path = tmp_path / "a.npz"
         write_features(path, sides[0], "mark")
         assert read_features(path, "mark", channels) is not None
@@ -574,7 +574,7 @@ def test_a_change_is_added_in_blocks_of_any_size(rate):
 
 
 def test_resampled_songs_stay_in_time(flow):
-    """A click keeps its place at any rate."""
+    """A click keeps its position in time at any sample rate."""
     song = np.zeros((20000, 1), np.float32)
     song[10000] = 1
     for rate in (8000, 44100):

@@ -1,4 +1,4 @@
-"""The report of a migration: figures, baseline, page and verb."""
+"""The report of a migration has figures, a baseline and a page; `evaluate` writes it."""
 
 import dataclasses
 import io
@@ -29,7 +29,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def clips():
-    """Songs, and originals of both styles."""
+    """Songs to migrate, and original clips of the source style and of the target style."""
     drawn = list(corpus.clips(3, 5, 2.0))
     named = {
         style: [(c.id, c.audio.astype(np.float32) / 32768) for c in drawn if c.style == style]
@@ -108,7 +108,7 @@ def test_scores_have_intervals_and_a_baseline_on_the_page_and_in_the_table(repor
 
 
 class TestBaseline:
-    """Static equalisation and noise, which knows no voice."""
+    """The baseline is static equalisation with noise; it has no model of a voice."""
 
     def test_strength_0_is_the_song(self, clips):
         songs, source, target = ([audio[:, 0] for _, audio in side] for side in clips)
@@ -128,7 +128,7 @@ class TestBaseline:
         assert np.abs(moved - wanted).max() < 0.2 * np.abs(before - wanted).max()
 
     def test_it_moves_far_towards_human_singers(self):
-        """A classifier's score of 0.64 at strength 1 says nothing about voices."""
+        """Equalisation and noise alone reach a classifier's score of 0.64 at strength 1."""
         sides = (lambda *names, n=n: n in names for n in ("virtual", "human"))
         songs, *originals = builtin_originals(*sides, RATE, 1)
         sounds = [[audio[:, 0] for _, audio in side] for side in originals]
@@ -168,7 +168,7 @@ def test_dataset_originals_are_pieces_that_sound(tmp_path, monkeypatch):
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with the trained run `t` in it."""
+    """A folder with the trained run `t`."""
     (tmp_path / "checkpoints").symlink_to(trained()[0] / "checkpoints")
     return tmp_path
 

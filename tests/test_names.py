@@ -1,4 +1,4 @@
-"""Names are compared, found, shown and typed back, whatever they are made of."""
+"""Names of any characters are compared, found, printed, and typed back as printed."""
 
 import itertools
 import json

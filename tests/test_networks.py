@@ -1,4 +1,4 @@
-"""Convolutions and networks compute the sums that their docstrings state."""
+"""Convolutions and networks compute the sums that their docstrings define."""
 
 import keras
 import numpy as np
@@ -52,7 +52,7 @@ def test_the_rectifier_in_bfloat16_is_that_of_keras_forward_and_back():
 
 
 def nudged(network, x_shape, condition_shape):
-    """A network whose weights are moved away from their start."""
+    """Build the network, move its weights away from their initial values and return it."""
     keras.utils.set_random_seed(0)
     network.build(x_shape, condition_shape)
     nudge(network, scale=0.3)
@@ -64,7 +64,7 @@ def weights_of(network) -> dict[str, np.ndarray]:
 
 
 def taps(x: np.ndarray, count: int, dilation: int = 1) -> np.ndarray:
-    """The inputs of each tap, side by side, with zeros beyond the ends."""
+    """Return the inputs of all taps along the last axis, with zeros beyond the ends."""
     reach = dilation * (count // 2)
     padded = np.pad(x, ((0, 0), (reach, reach), (0, 0)))
     shifts = [padded[:, k * dilation : k * dilation + x.shape[1]] for k in range(count)]

@@ -1,4 +1,4 @@
-"""Every notebook runs from a fresh clone, with tiny settings, and is kept without outputs."""
+"""Every notebook runs from a fresh clone with tiny settings, and is committed without outputs."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ TINY = """
 PRESET, EPOCHS, STEPS, FOLDER = "singlow_tiny", 1, 20, {folder!r}
 STRENGTHS, TEMPERATURES = (0.0, 1.0, 1.25), (0.3, 0.7)
 """
-# In a process of its own: kernels leave sockets open, of which pytest would make errors.
+# Notebooks run in another process: kernels leave sockets open, which pytest reports as errors.
 EXECUTE = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -27,7 +27,7 @@ nbformat.write(book, result)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the notebooks work, as in one clone."""
+    """The working folder that the notebooks share, as in one clone."""
     return tmp_path_factory.mktemp("clone")
 
 

@@ -1,4 +1,4 @@
-"""The guarded optimizer, its schedule and the constants of a run, on the backend that runs."""
+"""The guarded optimizer, its schedule and the constants of a run, on the current backend."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def small_model(optimizer: keras.optimizers.Optimizer) -> keras.Model:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Copies every state after every batch."""
+    """Copy every state of the model and the optimizer after every batch."""
 
     def on_train_begin(self, logs=None):
         self.weights, self.optimizer, self.norms = [], [], []
@@ -44,7 +44,7 @@ class Recorder(keras.callbacks.Callback):
 def poisoned():
     generator = np.random.RandomState(0)
     x, y = generator.randint(0, 9, 40), generator.randn(40, 1).astype("float32")
-    y[16] = np.nan  # in the third batch of eight
+    y[16] = np.nan  # a batch has 8 items: this one is in the third
     return x, y
 
 
@@ -121,7 +121,7 @@ def test_the_norm_is_the_one_before_clipping():
 
 
 def test_an_accumulated_gradient_is_clipped_by_its_own_norm():
-    """A small last mini-batch after a large one must not leave their mean unclipped."""
+    """The mean gradient is clipped even if the last mini-batch has a small gradient."""
     options = {"global_clipnorm": 1.0, "gradient_accumulation_steps": 2}
     guarded = GuardedAdam(1e-2, epsilon=1.0, **options, name="adam")
     plain = keras.optimizers.Adam(1e-2, epsilon=1.0, **options, name="plain")
@@ -189,7 +189,7 @@ def test_an_optimizer_is_restored_from_its_config():
 
 
 def test_the_constants_of_a_run():
-    """These numbers are part of what a preset is: a change makes another run."""
+    """These numbers belong to the presets: a change of one changes every run."""
     compiled = {}
     variable = keras.Variable(np.zeros(3, "float32"), name="weight")
     flow = SimpleNamespace(

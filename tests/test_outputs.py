@@ -1,4 +1,4 @@
-"""Places where nothing can be written: one line and an exit code, before the work if possible."""
+"""Outputs that cannot be written give one line and an exit code, before the work if possible."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from tests.spoken import Spoken
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder of recordings with their texts, and a run of `Spoken` trained on them."""
+    """A folder with recordings, their texts, and a run of `Spoken` that is trained on them."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "songs").mkdir()
     rows = [("path", "singer", "text")]

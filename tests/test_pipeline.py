@@ -1,4 +1,4 @@
-"""Windows: which samples a batch holds, their mask and noise, and the same under both backends."""
+"""Batches of windows hold the right samples, masks and noise, the same on both backends."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Annealing is computed from the history of the held-out loss, in whole and in resumed runs."""
+"""Annealing follows the history of the held-out loss, in unbroken and in resumed runs."""
 
 import math
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from singlow.training.optimizer import GuardedAdam
 
 
 class FakeModel:
-    """A model whose optimizer records how often it is annealed."""
+    """A model whose optimizer records the factors by which it is annealed."""
 
     def __init__(self):
         self.stop_training = False
@@ -65,7 +65,7 @@ def test_an_annealed_optimizer_is_as_new_at_a_lower_rate():
     optimizer.anneal(0.2)
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(0.02)
     optimizer.apply([-keras.ops.ones(3)], [variable])
-    # Adam's first step is the learning rate, whatever the gradient's size.
+    # The first step of Adam is as large as the learning rate for any gradient.
     np.testing.assert_allclose(keras.ops.convert_to_numpy(variable) - before, 0.02, rtol=1e-4)
     paths = {v.path for v in optimizer.variables}
     assert "adam/rate_factor" in paths

@@ -1,4 +1,4 @@
-"""`prepare`: where the records of a dataset are built, and when they are rebuilt."""
+"""`prepare` builds the records of a dataset in the right folder, and rebuilds them if needed."""
 
 import errno
 import json

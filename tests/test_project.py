@@ -1,4 +1,4 @@
-"""The verb `project`: from recordings to figures, pictures and TensorBoard's projector."""
+"""The verb `project` computes figures, pictures and TensorBoard's projector from recordings."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ from tests.songs import coloured_noise, singlow, trained
 
 
 def write_voices(folder, takes=5, singers=("ada", "bo"), seconds=0.4):
-    """Write singers, each with noise of another colour, loud and soft."""
+    """Write loud and soft takes of singers, who differ in the spectrum of their noise."""
     for number, singer in enumerate(singers):
         (folder / singer).mkdir(parents=True)
         for take in range(takes):
@@ -36,7 +36,7 @@ def write_voices(folder, takes=5, singers=("ada", "bo"), seconds=0.4):
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with the trained run `t` in it, and five recordings each of two singers."""
+    """A folder with the trained run `t`, and five recordings of each of two singers."""
     (tmp_path / "checkpoints").symlink_to(trained()[0] / "checkpoints")
     write_voices(tmp_path / "voices")
     return tmp_path
@@ -193,7 +193,7 @@ def test_pooling_leaves_padding_out_and_divides_long_recordings(tmp_path):
     for level, z in enumerate(latents):
         middles = (np.arange(len(z)) + 0.5) * padded / len(z)
         own = [k for k, block in enumerate(one.blocks) if block[0] == level]
-        expected = pool(z[middles < length])  # noise: it sounds everywhere
+        expected = pool(z[middles < length])  # no frame of noise is silent
         np.testing.assert_allclose(one.values[0, own], expected, rtol=1e-4, atol=1e-5)
 
 

@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with songs, in which a reader runs the commands."""
+    """A folder with songs, in which the commands of the README run."""
     folder = tmp_path_factory.mktemp("reader")
     write_songs(folder / "my_songs", rate=22050, channels=2, takes=4)
     (folder / "song.wav").write_bytes((folder / "my_songs/ada/0.wav").read_bytes())

@@ -1,4 +1,4 @@
-"""TFRecord framing and Examples: the same bytes as TensorFlow's; recovery behind damage."""
+"""TFRecord files and Examples have the bytes of TensorFlow's, and are read behind damage."""
 
 import os
 import struct
@@ -171,7 +171,7 @@ def test_a_long_foreign_stretch_is_passed_quickly(filler, tmp_path):
 
 
 def headers(count: int, size: int) -> bytes:
-    """Headers whose lengths, all different, have the right checksum: no payload follows them."""
+    """Return headers of records with different lengths and valid checksums, without payloads."""
     lengths = (struct.pack("<Q", size - 13 * number) for number in range(count))
     return b"".join(length + struct.pack("<I", masked_crc(length)) for length in lengths)
 

@@ -1,4 +1,4 @@
-"""Damaged shards: named, and their intact records recovered."""
+"""Errors name damaged shards, and recovery keeps their intact records."""
 
 import errno
 import json
@@ -64,7 +64,7 @@ def test_a_missing_shard_is_recovered_from(tmp_path):
 
 
 def spoil(path: Path, number: int) -> bytes:
-    """Flip a bit in a record of a shard; what it holds now."""
+    """Flip a bit in a record of a shard and return the new bytes of the shard."""
     record, body = index_shard(path)[0][number], bytearray(path.read_bytes())
     body[record.start + record.length // 2] ^= 16
     path.write_bytes(body)

@@ -25,7 +25,7 @@ KILLED = -signal.SIGKILL
 
 
 class Trainer:
-    """Trains in a forked process that can be killed at a step or inside a write."""
+    """Train in forked processes that are killed at a step or during a write."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,11 +51,11 @@ class Trainer:
         """Train in `directory` and return the exit code.
 
         Args:
-            directory: folder of checkpoints/ and logs/, in the trainer's folder.
+            directory: folder for checkpoints/ and logs/, in the trainer's folder.
             kill_after: the step after which to send a signal.
-            sent: which signal.
+            sent: the signal that is sent.
             delay: seconds between the step and the signal.
-            traps: further entries of the trainer's task.
+            traps: other entries of the task, such as `kill_at_sync`.
         """
         place = self.folder / directory
         place.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ class Trainer:
         return (self.folder / directory / "output.txt").read_text()
 
     def result(self, directory: str) -> dict[str, bytes]:
-        """Every tensor of the last checkpoint."""
+        """Return the bytes of every tensor in the last checkpoint, by name."""
         newest = self.folder / directory / "checkpoints" / "t" / f"epoch-{EPOCHS:04d}"
         return {
             f"{file}:{name}": tensor.tobytes()
@@ -104,11 +104,11 @@ def check_same(trainer: Trainer, directory: str) -> None:
 
 
 def test_three_kills_and_two_stops_change_nothing(trainer):
-    """Kills come in an epoch, while a checkpoint is written, and after it."""
+    """The process is killed in an epoch, while it writes a checkpoint, and after that."""
     assert trainer.run("killed", kill_after=1, sent=signal.SIGINT) == 5
     assert "nothing is saved yet" in trainer.output("killed")
     assert trainer.run("killed", kill_after=STEPS + 2) == KILLED
-    assert trainer.run("killed", kill_at_sync=2) == KILLED  # between the checkpoint's files
+    assert trainer.run("killed", kill_at_sync=2) == KILLED  # between two files of the checkpoint
     left = list((trainer.folder / "killed" / "checkpoints" / "t").glob(".tmp-*"))
     assert left
     delay = random.Random(0).uniform(0, 0.2)

@@ -1,4 +1,4 @@
-"""A run's directory: whole checkpoints or none, one trainer, and settings read with checks."""
+"""A run's directory has complete checkpoints only, one trainer at a time, and checked settings."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""What pooled latents separate, on points for which it is known."""
+"""The report on separation is right for points whose singers and styles are known to differ."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from singlow.latents.separation import Figure, figure_of, separate
 
 
 def points(by_singer=0.0, by_style=0.0, singers=6, styles=3, stretches=1, features=12, seed=0):
-    """Noise, moved in one direction for each singer and style; every singer has every style."""
+    """Return noise, shifted by a vector for each singer and style; singers have all styles."""
     rng = np.random.default_rng(seed)
     moves = {
         kind: scale * rng.standard_normal((count, features))
@@ -63,7 +63,7 @@ def test_noise_is_significant_one_time_in_twenty():
     ("shuffles", "rank"), [(5, 5), (19, 19), (20, 20), (39, 38), (50, 49), (99, 95), (199, 190)]
 )
 def test_the_limit_is_exceeded_by_one_figure_in_twenty(shuffles, rank):
-    """`ceil(0.95 (n + 1))`-th smallest of n: true labels are one of n + 1 equally likely ones."""
+    """The limit is the `ceil(0.95 (n + 1))`-th smallest of n figures of shuffled labels."""
     others = np.random.default_rng(shuffles).permutation(np.arange(1, shuffles + 1) / 1000)
     figure = figure_of(0.5, others, chance=0.0)
     assert figure.limit == rank / 1000
@@ -76,7 +76,7 @@ def test_a_figure_is_significant_beyond_both_the_limit_and_chance():
     assert not Figure(0.6, chance=0.5, limit=0.6, shuffles=50).significant
     assert not Figure(0.5, chance=0.5, limit=0.4, shuffles=50).significant
     assert Figure(0.51, chance=0.5, limit=0.4, shuffles=50).significant
-    assert not figure_of(1.0, []).significant  # without shuffles nothing is known
+    assert not figure_of(1.0, []).significant  # nothing is significant without shuffles
     assert Figure(0.75, 0.5, 0.6, 50).share == pytest.approx(0.5)
     assert Figure(0.55, 0.5, 0.6, 50).share == 0.0
 
@@ -97,7 +97,7 @@ def test_stretches_of_one_recording_are_never_on_both_sides():
         assert held.any()
         assert not set(noise.origins[held]) & set(noise.origins[~held])
         assert set(noise.singers[held]) == set(noise.singers)
-    # Each stretch has four copies: a probe that is fitted to one predicts the others.
+    # Each stretch has four copies. A probe that is fitted to one copy predicts the others.
     result = separate(noise, shuffles=20)
     assert result.singer.accuracy.value < 0.35
     assert result.style.accuracy.value < 0.5
@@ -166,7 +166,7 @@ def test_discriminants_show_points_that_they_were_not_fitted_to():
         between = np.var([xy[names == name].mean(axis=0) for name in np.unique(names)])
         return between / xy.var()
 
-    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # noise separates only these
+    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # only fitted points separate
     by_style = shown.lda["style"]
     assert by_style.groups == "singers"
     assert not set(noise.singers[by_style.unseen]) & set(noise.singers[~by_style.unseen])

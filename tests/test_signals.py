@@ -1,4 +1,4 @@
-"""Signals: reading, writing and showing `x`, and refused settings."""
+"""Signals read, write, plot and play `x`, and refuse wrong settings."""
 
 import numpy as np
 import pytest

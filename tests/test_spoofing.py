@@ -1,4 +1,4 @@
-"""The spoofing classifier and its features."""
+"""The spoofing classifier recognizes speakers from the features of the paper."""
 
 import librosa
 import numpy as np
@@ -52,7 +52,7 @@ def test_chance_of_shuffled_targets():
 
 
 def test_real_speakers_are_recognized(recordings):
-    """The paper's accuracy on VCTK is 99.3 %; this one is fitted to four takes of a digit."""
+    """The paper reports 99.3 % on VCTK; this classifier is fitted to four takes of a digit."""
     train, held = [], []
     for path in sorted((recordings / "fsdd/recordings").glob("[0-5]_*0.wav")):
         _, speaker, take = path.stem.split("_")

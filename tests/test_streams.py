@@ -1,4 +1,4 @@
-"""Commands whose output is closed, cut or of another alphabet; Ctrl-C while modules load."""
+"""Commands handle closed streams, broken pipes, other encodings, and Ctrl-C while loading."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def script(tmp_path):
-    """Write `main` of a command; returns the line that runs it."""
+    """Return a function that writes the `main` of a command and returns the line that runs it."""
 
     def write(body: str, lasting: bool = False) -> str:
         path = tmp_path / "command.py"
@@ -70,7 +70,7 @@ def test_output_whose_reader_has_gone(script, tmp_path, merged, lasting, code):
 
 
 def test_short_output_whose_reader_has_gone(script, tmp_path):
-    """It breaks only when it is flushed at the end."""
+    """The pipe breaks only when the output is flushed at the end."""
     line = script("print('help')\nsys.exit(0)")
     outcome = shell(f"( sleep 0.2; {line}; echo $? > '{tmp_path}/code' ) | true")
     assert outcome.stderr == ""

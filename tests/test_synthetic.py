@@ -1,4 +1,4 @@
-"""The built-in corpus: reproducible, as loud as recordings, true to its singers' parameters."""
+"""The built-in corpus is reproducible, as loud as recordings, and follows its parameters."""
 
 import io
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""train.py from a folder of audio to a run: its files, its output, and what it refuses."""
+"""train.py trains a run on a folder of audio, writes files and output, and refuses mistakes."""
 
 import errno
 import json
@@ -134,7 +134,7 @@ def test_checkpoint_holds_averages_beside_trained_weights():
 
 @pytest.fixture
 def copied(tmp_path):
-    """A folder with a copy of the trained run `t`."""
+    """A folder that contains a copy of the trained run `t`."""
     for name in ("checkpoints", "logs"):
         shutil.copytree(trained()[0] / name, tmp_path / name)
     return tmp_path
@@ -167,7 +167,7 @@ def test_the_library_function_returns_the_run(copied):
     def work():
         outcome.append(singlow.train(run="t", epochs=2, **places))
 
-    thread = threading.Thread(target=work)  # which may not handle signals
+    thread = threading.Thread(target=work)  # it may not handle signals
     thread.start()
     thread.join()
     (trained_run,) = outcome

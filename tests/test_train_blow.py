@@ -1,4 +1,4 @@
-"""train.py with voices: speakers of the data, refusals, resuming and evaluation."""
+"""train.py trains Blow on the speakers of a dataset, resumes, evaluates and refuses mistakes."""
 
 import json
 import math
@@ -111,7 +111,7 @@ def test_a_speaker_with_nothing_to_hold_out_is_refused(tmp_path):
 
 
 def _only(folder):
-    """Remove all recordings of a folder and return the path of the first."""
+    """Remove all recordings of a folder and return the path of the first one."""
     paths = sorted(folder.iterdir())
     for path in paths:
         path.unlink()

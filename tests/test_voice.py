@@ -1,4 +1,4 @@
-"""Measures of a voice, against synthetic singers whose parameters are known."""
+"""Measures of a voice agree with the known parameters of synthetic singers."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ NOTES = (Note("", 0, 0.2), Note("a", 57, 1.6), Note("", 0, 0.2))
 
 @pytest.fixture(scope="module")
 def still():
-    """Bruno without vibrato, drift, jitter and breath."""
+    """The singer Bruno without vibrato, drift, jitter, shimmer and breath."""
     return replace(
         SINGERS["bruno"],
         vibrato_depth=0.0, drift=0.0, intonation=0.0, scoop=0.0, jitter=0.0, shimmer=0.0,

@@ -1,4 +1,4 @@
-"""Conversion between the voices of a run, identification of speakers, and new voices."""
+"""A run converts between voices, identifies speakers and enrolls new voices."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Zoé") for form in ("NFC", 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with the run `b`."""
+    """A folder that contains the run `b`."""
     folder = tmp_path_factory.mktemp("home")
     blow_in(folder)
     return folder
@@ -45,7 +45,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(home):
-    """The run `b`, whose flow the verbs share with these tests."""
+    """The run `b`; the verbs and these tests share its loaded flow."""
     trained = open_run(home / "checkpoints" / "b")
     trained.flow.for_inference = functools.cache(trained.flow.for_inference)
     key = (trained.fingerprint, str(trained.config["arguments"]), "float32")
@@ -66,7 +66,7 @@ def speakers(table):
 
 @pytest.fixture
 def place(home, run, tmp_path):
-    """A folder with a copy of the run."""
+    """A folder that contains a copy of the run."""
     shutil.copytree(home / "checkpoints", tmp_path / "checkpoints")
     return tmp_path
 
@@ -79,7 +79,7 @@ def rename_speakers(place, *names):
 
 
 def draw(run, inputs, windows=8, seed=0):
-    """A recording of a speaker, drawn from the flow."""
+    """Sample a recording of a speaker from the flow."""
     length = windows * WINDOW
     return np.asarray(run.coder.sample(inputs, 1, length, temperature=1.0, seed=seed)[0])[0]
 
@@ -365,7 +365,7 @@ class TestConvert:
         back = ["convert", "b", "out/a_to_bo.wav", "--from", "bo", "--to", "ada", "-o", "c.wav"]
         assert singlow(back, place).code == 0
         assert snr_db(x, load_audio(place / "c.wav")[0]) >= 80
-        # The last samples depend on the flow's output after them.
+        # The tag keeps the output after the end, on which the last samples depend.
         tail = read_tag(place / "out" / "a_to_bo.wav").tail
         assert tail.shape == (-len(x) % run.coder.multiple, 2)
 
@@ -639,7 +639,7 @@ class TestEnroll:
         np.testing.assert_allclose(np.abs(fitted.embedding - starts[fitted.start]), 0.03, rtol=1e-2)
 
     def test_fitting_ends_80_steps_after_the_last_improvement(self, run, speakers, monkeypatch):
-        costs = [9.0, 8.0, 8.5, 8.0, 9.0, 8.1]  # the start, then every 20 steps
+        costs = [9.0, 8.0, 8.5, 8.0, 9.0, 8.1]  # at the start, and after every 20 steps
         excerpts = excerpts_of([draw(run, speakers[0])], WINDOW, 8)
 
         def measured(flow, excerpts, inputs):
@@ -743,7 +743,7 @@ class TestOneSpeaker:
             around = [*call, "--around", f"{name}.wav", "--speaker", "ada", "-o", f"x-{name}.wav"]
             assert singlow(around, place).code == 0
             results[name] = load_audio(place / f"x-{name}.wav")[0]
-        # The flow receives both at the same loudness.
+        # Both recordings are scaled to the same loudness before the flow receives them.
         assert snr_db(results["faint"], 3 * results["fainter"]) > 60
 
     @pytest.mark.parametrize(

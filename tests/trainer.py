@@ -1,8 +1,8 @@
-"""A warm trainer for tests that kill: TensorFlow is imported once, each training is a fork of it.
+"""Train in forked processes that tests kill; TensorFlow is imported only once, before the forks.
 
-It reads one JSON object a line: `directory` to work in, `flags` of train.py, and optionally
-`kill_at_sync`: the training kills itself at this synchronisation with the disk, counted while a
-checkpoint is written. It answers with the process id and, at the end, with the exit code. Each
+Each line of stdin is a JSON object with the working `directory`, the `flags` of train.py, and
+optionally `kill_at_sync`: the training kills itself at this synchronisation with the disk, counted
+while a checkpoint is written. The script prints the process id and, at the end, the exit code. Each
 training step appends a line to `steps.txt` in the directory.
 """
 
@@ -27,14 +27,14 @@ import singlow.training.callbacks  # noqa: F401
 
 
 def train(task: dict) -> None:
-    """Run train.py in this process, which kills itself where the task asks for it."""
+    """Run train.py in this process, which kills itself at the synchronisation `kill_at_sync`."""
     import train as script
     from singlow import files
     from singlow.errors import run_command
     from singlow.runs import tensors
     from singlow.training.callbacks import Guard
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     os.chdir(task["directory"])
     output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -62,7 +62,7 @@ def train(task: dict) -> None:
 
 
 def main() -> None:
-    """Serve until stdin ends."""
+    """Run tasks from stdin until it ends."""
     for line in sys.stdin:
         task = json.loads(line)
         child = os.fork()

@@ -1,4 +1,4 @@
-"""Synthetic speakers: pulses and noise through formants of their own."""
+"""Synthetic speakers: pulses and noise, filtered by the formants of each speaker."""
 
 import numpy as np
 from scipy.signal import lfilter
@@ -14,7 +14,7 @@ SPEAKERS = {
 
 
 def speak(speaker: str, seed: int, seconds: float = 0.4) -> np.ndarray:
-    """Return a clip of a speaker, `(time,)`; its pitch depends on the seed."""
+    """Return a clip of a speaker, `(time,)`, whose pitch depends on the seed."""
     rng = np.random.default_rng((seed, *map(ord, speaker)))
     pitch, formants = SPEAKERS[speaker]
     time = np.arange(round(seconds * RATE)) / RATE
@@ -28,6 +28,6 @@ def speak(speaker: str, seed: int, seconds: float = 0.4) -> np.ndarray:
 
 
 def utterances(count: int, first: int = 0) -> list[Utterance]:
-    """Return `count` clips of each speaker."""
+    """Return `count` clips of each speaker, with seeds from `first` on."""
     numbers = range(first, first + count)
     return [Utterance(f"{s}-{k}", s, speak(s, k)) for s in SPEAKERS for k in numbers]
