@@ -1,7 +1,7 @@
 """The built-in corpus: melodies sung by synthetic singers whose differences are known.
 
-It needs no download and is a pure function of its seed. On another machine or with other versions
-of the libraries, the last bit of a sample may differ.
+The corpus needs no download and is a pure function of its seed. On another machine or with other
+versions of the libraries, the last bit of a sample may differ.
 
 Example:
     >>> from singlow.choir import corpus
@@ -31,14 +31,14 @@ class SyntheticClip:
     """A sung clip and its true labels.
 
     Attributes:
-        id: unique in its corpus.
-        singer: name.
+        id: name of the clip, unique in its corpus.
+        singer: name of the singer.
         style: "human" or "virtual".
         text: syllables with their notes; a rest is "-".
-        sample_rate: in Hz.
-        audio: int16 `(time, 1)`.
-        f0: fundamental frequency in Hz every 10 ms, float32 `(1 + time // 160,)`, without jitter; 0
-            where the voice is unvoiced.
+        sample_rate: sample rate in Hz.
+        audio: samples, int16 `(time, 1)`.
+        f0: fundamental frequency in Hz every 10 ms, without jitter, float32 `(1 + time // 160,)`;
+            it is 0 where the voice is unvoiced.
         notes: the melody.
     """
 
@@ -61,15 +61,15 @@ def synthesize(
     noise: float = -67.0,
     id: str | None = None,
 ) -> SyntheticClip:
-    """Synthesize a melody as a singer sings it. Every singer can sing every melody.
+    """Synthesize a melody with the voice of a singer. Every singer can sing every melody.
 
     Args:
         singer: a name in `SINGERS`, or a `Singer`.
         notes: the melody, with at least one note that is not a rest.
         seed: random seed of everything that differs between two performances.
-        peak: highest absolute sample, in dBFS.
-        noise: rms of the noise of room and pre-amplifier, in dBFS.
-        id: id of the clip; singer and seed when None.
+        peak: largest absolute sample, in dBFS.
+        noise: rms of the noise of the room and the pre-amplifier, in dBFS.
+        id: id of the clip; made of the singer's name and the seed when None.
 
     Raises:
         UsageError: the singer or a syllable is unknown, or all notes are rests.
@@ -119,7 +119,7 @@ def synthesize(
 def clips(
     seed: int = 0, clips_per_singer: int = 12, seconds: float = 5.0
 ) -> Iterator[SyntheticClip]:
-    """Yield the clips of the built-in corpus. A clip does not depend on how many others there are.
+    """Yield the clips of the built-in corpus. A clip does not depend on the number of clips.
 
     Args:
         seed: random seed of the corpus.
@@ -141,5 +141,5 @@ def clips(
 
 
 def corpus(seed: int = 0, clips_per_singer: int = 12, seconds: float = 5.0) -> list[SyntheticClip]:
-    """Return all `clips` as a list; by default four minutes."""
+    """Return all `clips` as a list; by default they last four minutes."""
     return list(clips(seed, clips_per_singer, seconds))

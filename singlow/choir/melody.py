@@ -1,4 +1,4 @@
-"""Melodies: syllables with notes, drawn over a scale."""
+"""Random melodies over a scale, as sequences of syllables with notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Note:
     """One sung syllable.
 
     Attributes:
-        syllable: a consonant of `source_filter.CONSONANTS` (or none) and a vowel, as in "la". "" is
-            a rest.
-        pitch: MIDI number, 69 is 440 Hz; ignored for a rest.
+        syllable: a consonant of `source_filter.CONSONANTS` (or none) and a vowel, as in "la"; ""
+            is a rest.
+        pitch: MIDI number (69 is 440 Hz); it is ignored for a rest.
         seconds: time until the next note.
     """
 
@@ -30,11 +30,11 @@ def melody(
 ) -> tuple[Note, ...]:
     """Draw a random melody.
 
-    It consists of phrases over a major or minor scale. Each phrase ends with a long note of the
-    tonic's chord.
+    The melody consists of phrases over a major or minor scale. Each phrase ends with a long note
+    of the tonic's chord.
 
     Args:
-        seconds: exact length, rests included; at least 1.
+        seconds: exact length of the melody with its rests; at least 1.
         seed: random seed of the melody.
         compass: lowest and highest note as MIDI numbers.
 
@@ -79,6 +79,6 @@ def melody(
 
 
 def note_name(pitch: float) -> str:
-    """Return the name of a note by its MIDI number, as "A4" for 69."""
+    """Return the name of a note from its MIDI number, such as "A4" for 69."""
     names = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
     return f"{names[round(pitch) % 12]}{round(pitch) // 12 - 1}"

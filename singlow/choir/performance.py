@@ -1,4 +1,4 @@
-"""A singer's performance of a melody: control tracks, and the sound that they control."""
+"""A singer's performance of a melody: control tracks and the sound that they control."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ class Performance:
 
     Attributes:
         f0: fundamental frequency in Hz, `(frames,)`, without jitter.
-        gain: of the glottal pulses, `(frames,)`; 0 where the voice is unvoiced.
+        gain: gain of the glottal pulses, `(frames,)`; 0 where the voice is unvoiced.
         aspiration: amplitude of the breath noise, `(frames,)`.
         effort: vocal effort from 0 to 1, `(frames,)`.
-        formants: the first four, in Hz for a vocal tract of 17.5 cm, `(frames, 4)`.
-        noises: unvoiced consonants: first sample, consonant and amplitude of each.
+        formants: first four formants, in Hz for a vocal tract of 17.5 cm, `(frames, 4)`.
+        noises: first sample, consonant and amplitude of each unvoiced consonant.
     """
 
     f0: np.ndarray
@@ -50,12 +50,12 @@ def _phrases(notes: Sequence[Note]) -> Iterator[list[tuple[float, float, Note]]]
 def _vibrato(
     singer: Singer, seconds: np.ndarray, length: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the deviation of the pitch in cents, `(frames,)`, during a note.
+    """Return the vibrato of a note as a deviation of its pitch in cents, `(frames,)`.
 
     Args:
-        singer: whose vibrato to use.
+        singer: the singer whose vibrato is used.
         seconds: time since the start of the note, `(frames,)`.
-        length: seconds of the note.
+        length: length of the note in seconds.
         rng: random generator.
     """
     depth = singer.vibrato_depth * max(0.0, 1 + 2 * singer.vibrato_variation * rng.normal())
@@ -69,12 +69,12 @@ def _vibrato(
 def perform(
     singer: Singer, notes: Sequence[Note], size: int, rng: np.random.Generator
 ) -> Performance:
-    """Draw the control tracks with which a singer performs a melody.
+    """Return random control tracks of a singer's performance of a melody.
 
     Args:
-        singer: who sings.
+        singer: the singer.
         notes: the melody.
-        size: samples of the audio.
+        size: number of samples of the audio.
         rng: random generator.
     """
     frames = size // HOP + 1
@@ -150,7 +150,7 @@ def _formants(singer: Singer, performance: Performance) -> tuple[np.ndarray, np.
     ring = np.array((2700.0, 3050.0, 3450.0)) * stretch**0.3
     formants[:, 2:5] += singer.ring * (ring - formants[:, 2:5])
     formants = formants[:, formants.max(axis=0) < 0.97 * SAMPLE_RATE / 2]
-    # Singers open the jaw rather than let the fundamental rise above the first formant.
+    # Singers open the jaw to keep the first formant above the fundamental frequency.
     formants[:, 0] = np.maximum(formants[:, 0], 1.05 * performance.f0)
     bandwidths = np.broadcast_to(source_filter.BANDWIDTHS[: formants.shape[1]], formants.shape)
     return formants, np.maximum(bandwidths, 0.04 * formants)
@@ -162,13 +162,13 @@ def phonate(
     """Return glottal pulses and breath, filtered by the vocal tract.
 
     Args:
-        singer: who sings.
+        singer: the singer.
         performance: the control tracks.
-        size: samples of the audio.
+        size: number of samples of the audio.
         rng: random generator.
 
     Returns:
-        `(time,)` with an rms of about 1 where the voice is voiced.
+        Audio `(time,)` with an rms of 1 over the voiced samples.
     """
     frame = np.arange(size) / HOP
     points = np.arange(len(performance.f0))

@@ -1,7 +1,8 @@
-"""The singers of the built-in corpus, and everything in which they differ.
+"""The singers of the built-in corpus and the parameters in which they differ.
 
 Two "human" singers have vibrato, jitter, shimmer, breath, drift and portamento. Two "virtual"
-singers sing stepped notes with steady pulses. Tests and evaluations compare with `SINGERS`.
+singers sing stepped notes with steady pulses. Tests and evaluations use the parameters in `SINGERS`
+as the ground truth.
 """
 
 from collections.abc import Mapping
@@ -15,31 +16,32 @@ class Singer:
     """The parameters of a voice. Amplitudes are rms values unless another measure is named.
 
     Attributes:
-        name: of the singer.
+        name: name of the singer.
         style: "human" or "virtual".
         compass: lowest and highest note as MIDI numbers (69 is 440 Hz).
         tract_length: length of the vocal tract in cm. Every formant is scaled by
             17.5 / tract_length.
         glottal_shapes: LF shape parameter Rd of soft and of loud notes; smaller is brighter.
         tilt: slope of the spectrum above 1 kHz, in dB per octave, added to the glottal spectrum.
-        ring: strength of the singer's formant, from 0 to 1: how far formants 3 to 5 draw together
-            near 2.9 kHz.
-        vibrato_rate: in Hz.
-        vibrato_depth: peak deviation in cents; 0 is no vibrato.
-        vibrato_delay: seconds of a note before the vibrato begins.
-        vibrato_variation: relative standard deviation of rate (slow) and depth (per note).
+        ring: strength of the singer's formant, from 0 to 1. At 1, formants 3 to 5 form a cluster
+            around 3 kHz.
+        vibrato_rate: rate of the vibrato in Hz.
+        vibrato_depth: peak deviation of the pitch in cents; 0 means no vibrato.
+        vibrato_delay: seconds from the start of a note to the start of its vibrato.
+        vibrato_variation: relative standard deviation of the vibrato's rate, which changes slowly;
+            that of its depth, which changes from note to note, is twice as large.
         drift: slow random deviation of the pitch in cents.
         intonation: standard deviation of the pitch of a note in cents.
-        scoop: cents below the note at which a phrase starts.
-        portamento: seconds of the glide between two notes.
-        jitter: relative standard deviation of the length of a cycle.
-        shimmer: standard deviation of the amplitude of a cycle in dB.
+        scoop: largest interval below its first note at which a phrase starts, in cents.
+        portamento: duration of the glide between two notes in seconds.
+        jitter: relative standard deviation of the length of a glottal cycle.
+        shimmer: standard deviation of the amplitude of a glottal cycle in dB.
         breath: aspiration noise in dB relative to the glottal source.
         inhalation: noise of the breath before a phrase in dB relative to the glottal source; None
-            for no breath.
-        dynamics: difference between the start of a phrase and its loudest note in dB.
-        attack: seconds in which a note rises and falls.
-        articulation: seconds of a transition between formants.
+            means that no breath is audible.
+        dynamics: difference in dB between the start of a phrase and its loudest note.
+        attack: seconds in which the amplitude of a note rises and falls.
+        articulation: duration of a transition between formants in seconds.
     """
 
     name: str

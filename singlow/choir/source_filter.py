@@ -1,6 +1,7 @@
-"""A source-filter voice: glottal pulses, vocal tract, consonant noises, room and recording noise.
+"""Source-filter synthesis: glottal pulses, vocal tract, consonants, room and recording noise.
 
-All functions take numbers and arrays. Singers and melodies are in other modules of this package.
+The functions take numbers and arrays only; other modules of this package define singers and
+melodies.
 
 References:
     Fant, Liljencrants, Lin: A four-parameter model of glottal flow. STL-QPSR 26(4), 1985.
@@ -29,7 +30,7 @@ VOWELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "u": (320.0, 800.0, 2240.0, 3250.0),
     }
 )
-"""First four formants in Hz of a vocal tract of 17.5 cm."""
+"""First four formants of each vowel, in Hz for a vocal tract of 17.5 cm."""
 
 MURMURS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
@@ -38,7 +39,7 @@ MURMURS: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "n": (260.0, 1550.0, 2450.0, 3300.0),
     }
 )
-"""Formants in Hz of the voiced consonants."""
+"""First four formants of each voiced consonant, in Hz for a vocal tract of 17.5 cm."""
 
 NOISES: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
     {
@@ -50,7 +51,7 @@ NOISES: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
         "p": (300.0, 1600.0, 0.010, -12.0),
     }
 )
-"""Unvoiced consonants: lower and upper frequency in Hz, seconds, gain in dB relative to a voice."""
+"""Unvoiced consonants: band limits in Hz, duration in seconds, gain in dB relative to a voice."""
 
 CONSONANTS = ("", *MURMURS, *NOISES)
 HIGHER_FORMANTS = (4500.0, 5500.0, 6500.0, 7500.0)
@@ -61,16 +62,16 @@ BANDWIDTHS = (75.0, 95.0, 130.0, 190.0, 260.0, 330.0, 400.0, 480.0)
 def glottal_harmonics(shape: float, count: int = 160) -> np.ndarray:
     """Return the Fourier coefficients of one period of the LF glottal flow derivative.
 
-    `E(t) = E0 exp(a t) sin(w t)` until the closure at te, then
-    `-(exp(-e (t - te)) - exp(-e (1 - te))) / (e ta)`, with `a` such that the flow returns to zero.
-    The four times are functions of `shape` (Fant's Rd).
+    The derivative is `E(t) = E0 exp(a t) sin(w t)` until the glottis closes at te, and
+    `-(exp(-e (t - te)) - exp(-e (1 - te))) / (e ta)` afterwards. The rate `a` has the value for
+    which the flow returns to zero. All timing parameters are functions of `shape` (Fant's Rd).
 
     Args:
         shape: Rd, from 0.3 (pressed, rich in overtones) to 2.7 (breathy, nearly a sinusoid).
         count: number of harmonics.
 
     Returns:
-        Complex coefficients `(count,)` of harmonics 1 to `count`, of a signal with an rms of 1.
+        Complex coefficients `(count,)` of harmonics 1 to `count`, for a signal with an rms of 1.
     """
     ta = (-1 + 4.8 * shape) / 100
     rk = (22.4 + 11.8 * shape) / 100
@@ -99,19 +100,19 @@ def glottal_harmonics(shape: float, count: int = 160) -> np.ndarray:
 def glottal_source(
     f0: np.ndarray, phase: np.ndarray, effort: np.ndarray, shapes: tuple[float, float]
 ) -> np.ndarray:
-    """Return band-limited glottal pulses: a sum of harmonics below the Nyquist frequency.
+    """Return band-limited glottal pulses, the sum of the harmonics below the Nyquist frequency.
 
-    `x(t) = 2 Re sum_k w_k(t) c_k(t) exp(2 pi i k phase(t))`, by Horner's rule. The weight `w_k`
-    fades a harmonic out as it approaches the Nyquist frequency.
+    The pulses are `x(t) = 2 Re sum_k w_k(t) c_k(t) exp(2 pi i k phase(t))`, evaluated by Horner's
+    rule. The weight `w_k` fades a harmonic out as it approaches the Nyquist frequency.
 
     Args:
         f0: fundamental frequency in Hz, positive, `(time,)`.
-        phase: in cycles, with jitter, `(time,)`.
-        effort: position between the two shapes, from 0 to 1, `(time,)`.
+        phase: phase in cycles, with jitter, `(time,)`.
+        effort: vocal effort, from 0 to 1, which interpolates between the two shapes, `(time,)`.
         shapes: Rd at effort 0 and at effort 1.
 
     Returns:
-        `(time,)` with an rms of about 1.
+        Audio `(time,)` with an rms of about 1.
     """
     count = int(SAMPLE_RATE / 2 / f0.min())
     soft, loud = (glottal_harmonics(shape, count) for shape in shapes)
@@ -125,17 +126,18 @@ def glottal_source(
 
 
 def vocal_tract(source: np.ndarray, formants: np.ndarray, bandwidths: np.ndarray) -> np.ndarray:
-    """Filter with a cascade of two-pole resonators that changes `CONTROL_RATE` times a second.
+    """Filter a source with a cascade of resonators that changes `CONTROL_RATE` times a second.
 
-    `H(z) = prod_n (1 - b_n - c_n) / (1 - b_n z^-1 - c_n z^-2)`, each with a gain of 1 at 0 Hz.
+    The transfer function is `H(z) = prod_n (1 - b_n - c_n) / (1 - b_n z^-1 - c_n z^-2)`. Each
+    resonator has two poles and a gain of 1 at 0 Hz.
 
     Args:
-        source: `(time,)`.
-        formants: in Hz, `(frames, n)`; frame i is for the samples from i * HOP.
-        bandwidths: in Hz, `(frames, n)`.
+        source: glottal pulses and breath, `(time,)`.
+        formants: formant frequencies in Hz, `(frames, n)`; frame i applies from sample `i * HOP`.
+        bandwidths: bandwidths of the formants in Hz, `(frames, n)`.
 
     Returns:
-        `(time,)`.
+        The filtered source, `(time,)`.
     """
     radius = np.exp(-np.pi * bandwidths / SAMPLE_RATE)
     first = 2 * radius * np.cos(2 * np.pi * formants / SAMPLE_RATE)
@@ -185,7 +187,7 @@ def consonant_noise(consonant: str, stretch: float, rng: np.random.Generator) ->
 
 
 def smooth(track: np.ndarray, seconds: float) -> np.ndarray:
-    """Smooth a control track, `(frames, ...)`, along time with a Hann window of some seconds."""
+    """Smooth a control track, `(frames, ...)`, along time with a Hann window of `seconds`."""
     size = 2 * round(seconds * CONTROL_RATE / 2) + 1
     if size < 3:
         return track
@@ -197,7 +199,7 @@ def smooth(track: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def slow_noise(size: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Return low-pass noise with an rms of about 1, `(size,)`, correlated over some seconds."""
+    """Return low-pass noise with an rms of about 1, `(size,)`, correlated over `seconds`."""
     width = 2 * round(seconds * CONTROL_RATE / 2) + 1
     window = np.hanning(width + 2)[1:-1]
     noise = rng.standard_normal(size + width - 1)
@@ -219,7 +221,7 @@ def add_room(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def recording_noise(size: int, rng: np.random.Generator) -> np.ndarray:
     """Return the noise of a room and a pre-amplifier, `(size,)`, with an rms of 1.
 
-    Its power falls as 1/f from 40 Hz to 2 kHz and is flat above.
+    Its power spectrum falls as 1/f from 40 Hz to 2 kHz and is flat above 2 kHz.
     """
     spectrum = np.fft.rfft(rng.standard_normal(size))
     frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
