@@ -1,1 +1,1 @@
-"""Runs with speakers: conversion of voices, identification of speakers, and new voices."""
+"""Voice conversion, speaker identification and enrollment of new voices with a trained run."""

@@ -1,4 +1,4 @@
-"""A new voice for a trained run: an embedding that is fitted to recordings."""
+"""Enrollment of a new voice: fits an embedding to recordings and adds it to a trained run."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 HELD_OUT = 5  # every fifth excerpt is held out
 MOST_STEPS = 1000
 _BATCH, _LEARNING_RATE = 8, 0.03
-_EVERY, _PATIENCE = 20, 4  # steps between evaluations; evaluations without improvement
-_COMPARED = 64  # most excerpts for the held-out cost and for the choice of the start
+_EVERY, _PATIENCE = 20, 4  # steps between evaluations; evaluations without improvement to wait
+_COMPARED = 64  # largest number of excerpts for the held-out cost and for choosing the start
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Fitted:
     Attributes:
         embedding: `(embedding_size,)` float32.
         start: index of the trained speaker from which fitting started, -1 for their mean.
-        before: the signal's metric, bits per sample, of the held-out excerpts under the start.
-        after: the same under the embedding.
-        steps: of Adam.
+        before: the signal's metric, in bits per sample, of the held-out excerpts under the initial
+            embedding.
+        after: the same metric under the fitted embedding.
+        steps: number of steps of Adam.
     """
 
     embedding: np.ndarray
@@ -63,12 +64,12 @@ class Enrolled:
     """A voice that was added to a run.
 
     Attributes:
-        path: the file of the voice.
-        voice: its content.
-        fitted: how it was fitted.
+        path: path of the voice's file.
+        voice: content of the file.
+        fitted: result of fitting the embedding.
         start: name of the trained speaker from which fitting started; "" for the mean of all.
         excerpts: number of excerpts of the recordings.
-        replaced: where the previous voice of this name is now; `None` if there was none.
+        replaced: new path of the previous voice of this name; `None` if there was none.
     """
 
     path: Path
@@ -87,22 +88,21 @@ def enroll(
     seed: int = 0,
     fresh: bool = False,
 ) -> Enrolled:
-    """Add a new voice to a run: fit an embedding to a few recordings of a speaker.
+    """Fit an embedding to a few recordings of a speaker and add it to a run as a new voice.
 
-    The weights of the run stay as they are. A recording that cannot be used is left out with a
-    warning.
+    The weights of the run do not change. A recording that cannot be used is skipped with a warning.
 
     Args:
         run: a run with speakers, or its name.
-        name: of the voice, any text that is not the name of a trained speaker.
+        name: name of the voice: any text that is not the name of a trained speaker.
         recordings: paths of audio files, or audio `(time,)` or `(time, channels)`, float in +-1.
-        sample_rate: Hz of audio that is given as arrays; the run's when `None`.
-        seed: of the order in which excerpts are drawn.
-        fresh: move an existing voice of this name aside.
+        sample_rate: rate, in Hz, of recordings that are arrays; the run's rate when `None`.
+        seed: random seed for drawing the batches of excerpts.
+        fresh: whether to move an existing voice of this name aside; otherwise it is an error.
 
     Raises:
         UsageError: the run has no speakers, the name cannot be used, or the voice exists.
-        DataError: no recording can be used, or they are too short.
+        DataError: no recording can be used, or the recordings are too short.
     """
     run = open_run(run)
     speakers = speakers_of(run)
@@ -132,10 +132,10 @@ def enroll(
 def _usable(
     run: TrainedRun, recordings: Iterable[Recording], sample_rate: int | None
 ) -> list[tuple[str, np.ndarray]]:
-    """Read recordings at the run's rate and loudness, each with its name.
+    """Return the name and audio of each recording, at the run's rate and loudness.
 
     Raises:
-        DataError: none can be used.
+        DataError: no recording can be used.
     """
     rate, loudness = run.flow.signal.sample_rate, run_loudness(run)
     clips, errors = [], []
@@ -164,16 +164,17 @@ def fit_embedding(
 ) -> Fitted:
     """Find the embedding `e` that maximises `log p(x | e)`, with the weights of the flow fixed.
 
-    Adam changes `e` alone, on batches of excerpts drawn by `seed`. It starts from the likeliest of
-    the trained speakers or from their mean. Every fifth excerpt is held out; fitting ends when
-    their cost does not fall for 80 steps, and the embedding with the lowest cost is the result.
+    Adam updates only `e`, on random batches of excerpts. It starts from the embedding of a trained
+    speaker or from the mean of all, whichever makes the excerpts likeliest. Every fifth excerpt is
+    held out. Fitting ends when the cost of the held-out excerpts does not fall for 80 steps, and
+    the embedding with the lowest cost is the result.
 
     Args:
-        flow: a flow with the input `speaker`, which has an embedding.
-        excerpts: of the new speaker.
+        flow: a flow whose input `speaker` has an embedding.
+        excerpts: excerpts of the new speaker's recordings.
         table: embeddings of the trained speakers, `(speakers, embedding_size)`.
-        seed: of the batches.
-        done: called after every step, at most `MOST_STEPS` times.
+        seed: random seed for drawing the batches.
+        done: function that is called after every step, at most `MOST_STEPS` times.
 
     Raises:
         DataError: there are fewer than two excerpts, or a likelihood is not finite.
@@ -221,14 +222,14 @@ def _evenly(indices: np.ndarray) -> np.ndarray:
 
 
 def _costs(flow: "Flow", excerpts: Excerpts, speakers: Iterable[Inputs]) -> np.ndarray:
-    """Return the signal's metric of all excerpts under each speaker: `(speakers,)`."""
+    """Return the signal's metric over all excerpts, for each speaker: `(speakers,)`."""
     total = log_probs(flow, excerpts, list(speakers)).sum(axis=0)
     count = excerpts.samples.sum()
     return flow.signal.cost(total, count) / count
 
 
 def _gradient(flow: "Flow") -> Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]:
-    """Return the gradient of a batch's metric with respect to an embedding `(embedding_size,)`."""
+    """Return a function for the gradient of a batch's metric with respect to an embedding."""
     from keras import ops
 
     from singlow.inputs import EMBEDDING
@@ -238,7 +239,7 @@ def _gradient(flow: "Flow") -> Callable[["Tensor", "Tensor", "Tensor"], "Tensor"
     def gradient(x: "Tensor", frame_mask: "Tensor", embedding: "Tensor") -> "Tensor":
         def cost(embedding: "Tensor") -> "Tensor":
             inputs = {"x": x, "frame_mask": frame_mask}
-            # The same embedding for all items of the batch.
+            # All items of the batch share the embedding.
             inputs[SPEAKER + EMBEDDING] = embedding * ops.ones_like(x[:, 0, :1])
             log_prob = flow(inputs, training=False)[1]
             count = flow.signal.count(x, frame_mask)

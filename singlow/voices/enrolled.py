@@ -1,4 +1,4 @@
-"""Enrolled voices as files: one safetensors file with an embedding and facts about it."""
+"""Files of enrolled voices: safetensors files with an embedding and metadata."""
 
 import json
 import math
@@ -20,7 +20,7 @@ FOLDER, SUFFIX = "voices", ".safetensors"
 FORMAT, VERSION = "singlow-voice", 1
 _KEY = "singlow"
 _LARGEST = 1 << 22
-_LONGEST = 200  # bytes of a file name without its suffix
+_LONGEST = 200  # largest size in bytes of a file name without its suffix
 _UNSAFE = re.compile(r'^\.|[%/\\<>:"|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|[. ]$')
 
 
@@ -30,11 +30,11 @@ class Voice:
 
     Attributes:
         embedding: `(embedding_size,)` float32.
-        fingerprint: of the run's weights for which it was fitted.
+        fingerprint: fingerprint of the weights that the embedding was fitted with.
         sources: file names of the recordings.
-        seconds: of sound to which it was fitted.
-        before: the metric, bits per sample, of held-out excerpts under the best trained embedding.
-        after: the same under this embedding.
+        seconds: duration of the sound that the embedding was fitted to.
+        before: the metric, in bits per sample, of held-out excerpts under the initial embedding.
+        after: the same metric under this embedding.
     """
 
     embedding: np.ndarray
@@ -46,17 +46,17 @@ class Voice:
 
 
 def voice_path(folder: Path, name: str) -> Path:
-    """Return the path of the voice with this name; `voice_name` returns the name again.
+    """Return the path of the voice with this name; `voice_name` is the inverse.
 
-    A name may be any text. Characters that a file name may not hold on some system are written as
-    `%` and two hexadecimal digits for each byte, as in URLs.
+    A name may be any text. Characters that some file systems do not allow in a file name are
+    percent-encoded, as in URLs.
 
     Raises:
         UsageError: the name is empty or too long for a file name.
     """
     try:
         stem = _UNSAFE.sub(lambda match: _quoted(match[0]), normal(name))
-    except UnicodeEncodeError:  # half of a surrogate pair, which no file name holds
+    except UnicodeEncodeError:  # half of a surrogate pair, which no file name can contain
         stem = ""
     if not 0 < len(stem.encode()) <= _LONGEST:
         raise UsageError(
@@ -67,7 +67,7 @@ def voice_path(folder: Path, name: str) -> Path:
 
 
 def voice_name(path: Path) -> str | None:
-    """Return the name of the voice in a file; `None` if the file name is not one of a voice."""
+    """Return the name of the voice in a file; `None` if the file is not named like a voice."""
     stem = normal(path.name.removesuffix(SUFFIX))
     name = re.sub("(?:%[0-9A-F]{2})+", lambda match: _unquoted(match[0]), stem)
     try:
@@ -85,7 +85,7 @@ def _unquoted(text: str) -> str:
 
 
 def write_voice(path: Path, voice: Voice) -> None:
-    """Write a voice, whole or not at all; its folder is created if it is missing."""
+    """Write a voice atomically; its folder is created if it is missing."""
     from safetensors.numpy import save
 
     facts = {key: value for key, value in asdict(voice).items() if key != "embedding"}
@@ -97,10 +97,10 @@ def write_voice(path: Path, voice: Voice) -> None:
 
 
 def read_voice(path: Path, size: int) -> Voice:
-    """Read a voice. Nothing in the file is executed, and every value is checked.
+    """Read a voice and check every value; nothing in the file is executed.
 
     Args:
-        path: of the file.
+        path: path of the file.
         size: number of features of the run's embeddings.
 
     Raises:

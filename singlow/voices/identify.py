@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
 
 SECONDS = 30.0
-_WORK = 480.0  # most seconds times speakers
-_FEWEST = 8  # excerpts, for any number of speakers
+_WORK = 480.0  # largest product of the seconds and the number of speakers
+_FEWEST = 8  # excerpts that are compared for any number of speakers
 
 
 @dataclass(frozen=True)
 class Identity:
     """The likeliest speaker of a recording, with a measure of certainty.
 
-    A posterior from the likelihood of a whole recording is 1.000 for any lead, because it treats
-    tens of thousands of samples as independent evidence. Excerpts are counted instead: each votes
-    for the speaker that makes it likeliest.
+    The posterior probability of a speaker given a whole recording is almost always 1.000, because
+    it treats tens of thousands of samples as independent evidence. The certainty is therefore
+    computed from votes: each excerpt votes for the speaker under which it is likeliest.
 
     Attributes:
         name: the speaker with the highest sum of log-likelihoods over all excerpts.
-        second: the speaker with the second highest; "" if only one is known.
-        lead: how much less the recording costs under the first speaker than under the second, in
+        second: the speaker with the second highest sum; "" if only one speaker is known.
+        lead: cost of the recording under the second speaker minus its cost under the first, in
             `unit`.
-        votes: excerpts that are likeliest under the first speaker.
+        votes: number of excerpts that are likeliest under the first speaker.
         excerpts: number of excerpts.
         known: number of speakers that were compared.
-        unit: of `lead`.
+        unit: unit of `lead`.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Identity:
 
     @property
     def certainty(self) -> float:
-        """`(votes + 1) / (excerpts + known)`, Laplace's rule of succession.
+        """The certainty by Laplace's rule of succession, `(votes + 1) / (excerpts + known)`.
 
-        It is the probability that one more excerpt votes for the same speaker, if all speakers were
-        equally likely before the first vote. A single excerpt never gives certainty.
+        It is the probability that one more excerpt votes for the same speaker, under a uniform
+        prior over the speakers. It is below 1 whenever two or more speakers are compared.
         """
         return (self.votes + 1) / (self.excerpts + self.known)
 
@@ -83,14 +83,14 @@ def identify(
     sample_rate: int | None = None,
     among: Mapping[str, Inputs] | None = None,
 ) -> Identity:
-    """Find the speaker of a run that makes a recording likeliest.
+    """Find the speaker of a run under which a recording is likeliest.
 
     Args:
         run: a run with speakers, or its name.
         recording: path of an audio file, or audio `(time,)` or `(time, channels)`, float in +-1.
-        sample_rate: Hz of audio that is given as an array; the run's when `None`.
-        among: the inputs of one item for each speaker to compare, by name; all current speakers of
-            the run when `None`.
+        sample_rate: rate, in Hz, of a recording that is an array; the run's rate when `None`.
+        among: speakers to compare, as a mapping from names to the inputs of one item; all current
+            speakers of the run when `None`.
 
     Raises:
         UsageError: the run has no speakers.
@@ -110,14 +110,14 @@ def likeliest_speaker(
 ) -> Identity:
     """Find the speaker that maximises `log p(x | speaker)`.
 
-    Only the first 30 seconds with sound are used, or fewer for more than 16 speakers, in excerpts
-    as long as a training window.
+    Only the first 30 seconds with sound are used, or fewer for more than 16 speakers. They are
+    divided into excerpts as long as a training window.
 
     Args:
         flow: a flow with the inputs of `speakers`.
-        audio: `(time, 1)` at the flow's rate and loudness.
-        speakers: the inputs of one item for each speaker, by name.
-        window: samples of a training window.
+        audio: audio `(time, 1)` at the flow's rate and the loudness of its training data.
+        speakers: mapping from the names of the speakers to the inputs of one item.
+        window: length of a training window in samples.
 
     Raises:
         DataError: the recording is shorter than a frame of the flow, or a likelihood is not finite.

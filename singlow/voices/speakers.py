@@ -1,4 +1,4 @@
-"""The speakers of a run: those it was trained on, and voices enrolled since."""
+"""The speakers of a run: those that it was trained on and the enrolled voices."""
 
 import re
 from collections.abc import Mapping
@@ -12,25 +12,25 @@ from singlow.names import RESERVED, find_name, normal, same_name, shown
 from singlow.runs.opening import TrainedRun, require_input
 from singlow.voices.enrolled import FOLDER, SUFFIX, Voice, read_voice, voice_name, voice_path
 
-ALL, AUTO = RESERVED  # as a target, every speaker; as a source, the likeliest one
-SPEAKER = "speaker"  # the input of a flow
+ALL, AUTO = RESERVED  # target that means every speaker, source that means the likeliest one
+SPEAKER = "speaker"  # name of the flow's input
 
 
 class Speakers:
     """The speakers of a run by name.
 
-    `speakers[name]` is `{"speaker_embedding": (1, embedding_size)}`, the inputs of one item. Names
-    are compared as `singlow.names.find_name` does: accents may be composed or decomposed, and a
-    name may be typed as it is printed.
+    `speakers[name]` returns the inputs of one item: a dictionary with the key "speaker_embedding"
+    and an array of shape `(1, embedding_size)`. `singlow.names.find_name` compares the names:
+    accents may be composed or decomposed, and a name may be typed as it is printed.
 
     Args:
-        names: of the speakers trained on, in the order of `table`.
-        table: their embeddings, `(speakers, embedding_size)`.
-        folder: the folder of enrolled voices; it may be missing.
-        fingerprint: of the run's weights.
+        names: names of the speakers that the run was trained on, in the order of `table`.
+        table: embeddings of these speakers, `(speakers, embedding_size)`.
+        folder: folder of the enrolled voices; it need not exist.
+        fingerprint: fingerprint of the run's weights.
 
     Raises:
-        DataError: the number of different names is not that of embeddings.
+        DataError: the number of different names is not the number of embeddings.
     """
 
     def __init__(self, names: list[str], table: np.ndarray, folder: Path, fingerprint: str) -> None:
@@ -45,7 +45,7 @@ class Speakers:
         self._warned: set[str] = set()
 
     def __getitem__(self, name: str) -> dict[str, np.ndarray]:
-        """Return the inputs for a speaker, and warn if the voice belongs to other weights.
+        """Return the inputs for a speaker; warn if the voice was fitted with other weights.
 
         Raises:
             UsageError: no speaker has this name; the message lists the known names.
@@ -65,16 +65,16 @@ class Speakers:
 
     @property
     def names(self) -> list[str]:
-        """The names of the speakers trained on, in their order, then those enrolled."""
+        """The names of the trained speakers, followed by those of the enrolled voices."""
         return [*self.trained, *self.enrolled]
 
     @property
     def enrolled(self) -> list[str]:
-        """The names of all enrolled voices, whichever weights they belong to."""
+        """The names of all enrolled voices, including those fitted with other weights."""
         return list(self._files())
 
     def find(self, name: str) -> str:
-        """Return the known name that is meant by `name`.
+        """Return the known name that matches `name`.
 
         Raises:
             UsageError: no speaker has this name; the message lists the known names.
@@ -82,9 +82,9 @@ class Speakers:
         return find_name(name, self.names)
 
     def current(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return the speakers whose embeddings belong to the run's weights.
+        """Return the inputs of each speaker whose embedding fits the run's current weights.
 
-        A warning names each voice whose file is damaged.
+        A voice whose file is damaged is skipped with a warning.
         """
         speakers = {name: self[name] for name in self.trained}
         for name in self.enrolled:
@@ -98,7 +98,7 @@ class Speakers:
         return speakers
 
     def choose(self, name: str, word: str) -> dict[str, dict[str, np.ndarray]]:
-        """Return all current speakers if `name` is `word`, otherwise the one of this name.
+        """Return all current speakers if `name` is `word`, otherwise the speaker `name`.
 
         Raises:
             UsageError: no speaker has this name; the message lists the known names.
@@ -107,10 +107,10 @@ class Speakers:
         return self.current() if name == word else {self.find(name): self[name]}
 
     def new_path(self, name: str) -> Path:
-        """Return the path for an enrolled voice of this name; the file may exist.
+        """Return the path for an enrolled voice of this name; the file may already exist.
 
         Raises:
-            UsageError: the name is reserved, empty, too long, or that of a trained speaker.
+            UsageError: the name is reserved, empty, too long, or the name of a trained speaker.
         """
         path = self._files().get(normal(name)) or voice_path(self.folder, name)
         if normal(name) in RESERVED:
@@ -126,7 +126,7 @@ class Speakers:
         return path
 
     def _files(self) -> dict[str, Path]:
-        """The files of enrolled voices by name."""
+        """Return a mapping from the names of the enrolled voices to their files."""
         files = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             name = voice_name(path)
@@ -153,7 +153,7 @@ def speakers_of(run: TrainedRun, advice: str = "use migrate") -> Speakers:
 
     Args:
         run: the run.
-        advice: what to do if it has none.
+        advice: what the error recommends if the run has no speakers.
 
     Raises:
         UsageError: the run has no input `speaker` with an embedding.
@@ -173,5 +173,5 @@ def speakers_of(run: TrainedRun, advice: str = "use migrate") -> Speakers:
 
 
 def part_of_file_name(name: str) -> str:
-    """Return a speaker's name as part of a file name; other characters become underscores."""
+    """Return a speaker's name for use in a file name; unsafe characters become underscores."""
     return re.sub(r'[/\\:*?"<>|]', "_", shown(normal(name)))

@@ -1,4 +1,4 @@
-"""The comment in the wav file of a converted recording: where it comes from."""
+"""The provenance of a converted recording, stored in the comment of its wav file."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 FORMAT, VERSION = "singlow-conversion", 2
-_LONGEST = 60  # characters of a name
+_LONGEST = 60  # largest number of characters of a name
 _ROOM = 1900  # libsndfile reads comments of up to 2,000 bytes
 _TEXTS = ("source", "target", "fingerprint", "call")
 _RMS, _SCALE = "level", "limit"  # keys in files
@@ -19,20 +19,20 @@ _SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class Tag:
-    """Where a converted recording comes from, and what is needed to convert it back exactly.
+    """The origin of a converted recording, with the data for its exact inverse conversion.
 
     Attributes:
-        source: the speaker of the original.
-        target: the speaker of the result.
-        fingerprint: of the weights.
-        call: identifies everything that decided the result: weights, settings and input file.
-        rms: of the flow's output, in units of full scale, before it was scaled to the loudness of
-            the input.
-        scale: factor by which the result was turned down so that nothing exceeds full scale; 1 if
-            it was not.
+        source: name of the speaker of the original.
+        target: name of the speaker of the result.
+        fingerprint: fingerprint of the weights.
+        call: identifier of everything that the result depends on: weights, settings and input file.
+        rms: rms of the flow's output before it was scaled to the loudness of the input; full scale
+            is 1.
+        scale: factor that reduced the result so that no sample exceeds full scale; 1 if the result
+            was not reduced.
         length: number of samples.
-        tail: the flow's output after the last sample, `(samples, channels)`; see `Converted`. It
-            is stored in half precision, and left out if the comment would be too long.
+        tail: the flow's output after the last sample, `(samples, channels)`; see `Converted`. The
+            comment stores it in half precision, or omits it if it would be too long.
     """
 
     source: str
@@ -46,7 +46,7 @@ class Tag:
 
     @property
     def comment(self) -> str:
-        """The tag as text for the comment of a file."""
+        """The text of the comment."""
         facts = {
             "source": self.source[:_LONGEST],
             "target": self.target[:_LONGEST],
@@ -68,7 +68,7 @@ class Tag:
 
 
 def read_tag(path: Path) -> Tag | None:
-    """Read the tag of a recording; `None` if it has none, cannot be read, or is incomplete."""
+    """Read the tag of a recording; `None` if the tag is missing, unreadable or incomplete."""
     try:
         with soundfile.SoundFile(path) as file:
             facts, length = json.loads(file.comment), file.frames
@@ -94,7 +94,7 @@ def _tail(stored: list | None) -> np.ndarray | None:
     """Decode the tail of a comment.
 
     Raises:
-        TypeError, ValueError: it is not a tail.
+        TypeError, ValueError: the content is not a tail.
     """
     if stored is None:
         return None
