@@ -1,10 +1,10 @@
-"""Measure how much audio data_loader.py prepares per minute, beside decoding by soundfile alone.
+"""Measure how much audio data_loader.py prepares per minute, and how much soundfile decodes.
 
     python3 benchmarks/prepare.py [FOLDER ...] [--runs 5]
 
 Without a folder, an hour of songs is synthesised: 44.1 kHz stereo as wav, flac, ogg and mp3.
 The table is printed in Markdown. A run of data_loader.py is measured from start to exit: it starts
-Python and the workers, decodes, checks, resamples to 16 kHz mono, holds out and writes shards.
+Python and the workers, decodes, checks, resamples to 16 kHz mono, splits and writes shards.
 """
 
 import argparse
@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def make_songs(folder: Path, songs: int = 5, copies: int = 3, rate: int = 44100) -> Path:
-    """Write songs of one minute in each format, and copies of them."""
+    """Write songs of one minute and copies of them in each format, and return the folder."""
     time = np.arange(60 * rate) / rate
     for song in range(songs):
         rng = np.random.default_rng(song)
@@ -45,16 +45,17 @@ def make_songs(folder: Path, songs: int = 5, copies: int = 3, rate: int = 44100)
 
 
 def seconds(job: Callable[[], None]) -> float:
-    """The time that one run of a job takes, in seconds."""
+    """Return the time that a job takes, in seconds."""
     start = time.perf_counter()
     job()
     return time.perf_counter() - start
 
 
 def measure(source: Path, runs: int) -> tuple[float, np.ndarray]:
-    """The hours of audio in `source`, and hours per minute `(runs, 3)`: decoding, 1 and 2 workers.
+    """Return the hours of audio in `source` and the hours per minute of three jobs, `(runs, 3)`.
 
-    The three jobs alternate, so that other load of the machine affects all of them.
+    The jobs are decoding, one worker and two workers. They alternate, so that other load of the
+    machine affects all of them.
     """
     from singlow.data.sources.layouts import find_clips
 
@@ -80,10 +81,12 @@ def measure(source: Path, runs: int) -> tuple[float, np.ndarray]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the folders and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
-    parser.add_argument("--runs", type=int, default=5, help="timed rounds; medians count")
+    parser.add_argument(
+        "--runs", type=int, default=5, help="timed rounds, whose medians are printed"
+    )
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores; hours of audio per minute, medians of {options.runs} rounds\n")
     print("| audio | hours | soundfile alone | 1 worker | 2 workers | 2 : 1 | 2 : soundfile |")

@@ -1,21 +1,22 @@
-"""Measure start-up, speed and memory of training and inference, beside the machine's own peak.
+"""Measure start, speed and memory of training and inference, and the machine's peak speed.
 
     python3 benchmarks/train.py [CASE ...] [--steps 7] [--json FILE]
     KERAS_BACKEND=jax python3 benchmarks/train.py
 
 Each case runs in its own process. The columns are:
 
-- `start`: the first training step, with tracing and compilation, minus the time of a steady step;
-- `step`: the mean of steady steps, inside `fit`;
-- `arithmetic`: multiplications and additions of convolutions and 1x1 convolutions alone, three
-  times those of the forward pass;
+- `start`: the time of the first training step, with tracing and compilation, minus that of a later
+  step;
+- `step`: the mean time of a later step in `fit`;
+- `GFLOP a step`: multiplications and additions of convolutions and 1x1 convolutions only, counted
+  as three times those of the forward pass;
 - `peak`: operations per second of a product of two large square matrices in the same precision and
   process;
-- `share`: the rate of the arithmetic divided by that peak;
+- `share`: operations per second of a training step, divided by that peak;
 - `memory`: the peak memory of the process minus its memory before the model was created, or the
   peak of an accelerator;
 - `coding`: seconds of audio that are encoded and decoded in one second;
-- `round trip`: the signal-to-noise ratio of that audio, with weights moved at random.
+- `round trip`: the signal-to-noise ratio of the decoded audio, with randomly changed weights.
 
 The table is printed in Markdown; `--json` also writes it to a file.
 """
@@ -71,7 +72,7 @@ def blow(**overrides: Any) -> Callable[[], Any]:
 
 
 def deep(steps: int, backprop: str) -> Case:
-    """A case of fixed width and variable depth, which shows how memory grows."""
+    """Return a case of 128 channels and `steps` steps, to measure how memory grows with depth."""
     return Case(preset("singlow_16k", width=128, k_glow=steps, backprop=backprop), 32, 16384)
 
 
@@ -109,7 +110,7 @@ COLUMNS = {
 
 
 def median(job: Callable[[], Any], times: int) -> float:
-    """The median time of a job, in seconds."""
+    """Return the median time of a job, in seconds."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()
@@ -119,7 +120,7 @@ def median(job: Callable[[], Any], times: int) -> float:
 
 
 def matrix_peak(precision: str) -> float:
-    """Operations per second of a product of square matrices in the precision of networks."""
+    """Return the operations per second of a product of square matrices in this precision."""
     import keras
     import numpy as np
     from keras import ops
@@ -138,7 +139,7 @@ def matrix_peak(precision: str) -> float:
 
 
 def accelerator() -> Any:
-    """The device of JAX unless it is a CPU, else None."""
+    """Return the device of JAX, or None if it is a CPU."""
     import keras
 
     if keras.backend.backend() != "jax":
@@ -150,7 +151,7 @@ def accelerator() -> Any:
 
 
 def arithmetic(flow: Any, window: int) -> float:
-    """Operations of convolutions and 1x1 convolutions in the forward pass of one clip."""
+    """Return the operations of all convolutions and 1x1 convolutions for one clip, forward only."""
     frames = _frames(flow, window)
     total = 0.0
     for weight in flow.trainable_variables:
@@ -159,7 +160,7 @@ def arithmetic(flow: Any, window: int) -> float:
             level = next(part for part in parts if part in frames)
             size = math.prod(weight.shape)
             if "adapter" in parts:
-                # It runs once for a clip; its outputs are the taps of one input at every frame.
+                # The adapter runs once per clip, and its outputs are weights for every frame.
                 total += 2.0 * (size + 3 / 4 * size / weight.shape[-2] * frames[level])
             else:
                 total += 2.0 * frames[level] * size
@@ -167,7 +168,7 @@ def arithmetic(flow: Any, window: int) -> float:
 
 
 def _frames(flow: Any, window: int) -> dict[str, int]:
-    """The number of frames in each level, by the name of the level."""
+    """Return the number of frames in each level, by the level's name."""
     frames = {}
     for level in getattr(flow.bijection, "levels", None) or flow.bijection.layers:
         window //= level.factor
@@ -176,7 +177,7 @@ def _frames(flow: Any, window: int) -> dict[str, int]:
 
 
 def peak_memory() -> float:
-    """Peak memory in GB: of the accelerator, else the resident memory of this process."""
+    """Return the peak memory in GB, of the accelerator if there is one, else of this process."""
     device = accelerator()
     if device is not None:
         return device.memory_stats()["peak_bytes_in_use"] / 1e9
@@ -186,22 +187,22 @@ def peak_memory() -> float:
 
 
 class Batches:
-    """The same batch for every step, in the form of `Windows`."""
+    """Return the same batch for every step, with the interface of `Windows`."""
 
     def __init__(self, inputs: dict[str, Any]) -> None:
         self._inputs = inputs
 
     def batch_form(self) -> dict[str, tuple[tuple[int, ...], type]]:
-        """The keys of a batch with their shapes and types."""
+        """Return the shape and type of each entry of a batch, by name."""
         return {name: (value.shape, value.dtype.type) for name, value in self._inputs.items()}
 
     def noted_batch(self, step: int) -> dict[str, Any]:
-        """The batch, whatever the step."""
+        """Return the batch for any step."""
         return self._inputs
 
 
 def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
-    """Seconds of `steps` steps of `fit` on one batch, from the first to the end of the epoch."""
+    """Return the seconds that `fit` takes for `steps` steps on one batch, without its start."""
     import keras
 
     from singlow.data.feed import backends
@@ -223,14 +224,14 @@ def train(flow: Any, inputs: dict[str, Any], steps: int) -> float:
 
 
 def moved(weight: Any, rng: Any) -> Any:
-    """A weight moved at random by 0.01, or less where it has many inputs."""
-    inputs = math.prod(weight.shape[1:-1])  # the first axis is mostly that of the steps
+    """Return a weight plus noise of deviation 0.01, or less if the weight has many inputs."""
+    inputs = math.prod(weight.shape[1:-1])  # the first axis is usually that of the steps
     by = min(0.01, 0.1 * inputs**-0.5)
     return weight + by * rng.standard_normal(weight.shape).astype("float32")
 
 
 def measure(case: Case, steps: int) -> dict[str, float] | None:
-    """All figures of a case; None for bfloat16 on a CPU through JAX, which is not supported."""
+    """Return all figures of a case; None for bfloat16 on a CPU with JAX, which is not supported."""
     import keras
     import numpy as np
     from keras import ops
@@ -287,18 +288,20 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
 
 
 def alone(name: str, steps: int) -> dict[str, float] | None:
-    """`measure` in another process."""
+    """Run `measure` in another process and return its result."""
     command = [sys.executable, __file__, name, "--steps", str(steps), "--alone"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    """Measure, print the table and write JSON."""
+    """Measure the cases, print the table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {'; '.join(CASES)}")
-    parser.add_argument("--steps", type=int, default=7)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "cases", nargs="*", metavar="CASE", help=f"cases, all by default: {'; '.join(CASES)}"
+    )
+    parser.add_argument("--steps", type=int, default=7, help="least number of timed steps")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = [name for name in given.cases if name not in CASES]

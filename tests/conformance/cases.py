@@ -1,4 +1,4 @@
-"""The table of cases: every public bijection, in every form, with the shapes it is tested on."""
+"""The table of cases holds every public bijection in every form, with shapes to test it on."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -28,10 +28,10 @@ class Case:
     Attributes:
         make: creates the layer.
         x: shape of the data.
-        condition: shape of the condition, a tuple or a mapping of them; None without one.
+        condition: shape of the condition, or a mapping of shapes; None without a condition.
         multiple: lengths must be multiples of this.
-        compiles: whether TensorFlow's XLA compiles it; if not, the reason.
-        weights: whether it has trainable weights.
+        compiles: True if TensorFlow's XLA compiles the layer, else the reason why it does not.
+        weights: whether the layer has trainable weights.
         tolerance: largest inversion error in float32; 1e-4 when None.
     """
 
@@ -100,7 +100,7 @@ def image_levels() -> b.MultiScale:
 
 @keras.saving.register_keras_serializable("singlow_tests")
 class Reader(Network):
-    """A network that reads a sequence: `y = W [x, mean of the valid values]`, without padding."""
+    """A network of a sequence: `y = W [x, mean of the valid values]`, with padding masked."""
 
     receptive_field = (0, 0)
 
@@ -251,7 +251,7 @@ IGNORED = {
 }
 
 
-# float32 runs the same code as float64, and JAX runs every case in it: five cases are enough here.
+# JAX compiles only these cases in the tests of `sampled_case`, and more cases in other tests.
 ON_JAX = (
     "act_norm, image",
     "invertible conv, plu",
@@ -262,6 +262,7 @@ ON_JAX = (
     "multi-scale, conditional",
     "squeezed, sequence",
 )
+# On TensorFlow, float32 runs the code of float64; JAX runs every case in float32.
 IN_FLOAT32 = (
     "invertible conv, plu",
     "coupling, sigmoid, in tiles, conditional",
@@ -272,7 +273,7 @@ IN_FLOAT32 = (
 
 
 def tried(names: Iterable[str] = CASES, everywhere: bool = False) -> list[tuple[str, str]]:
-    """Pairs of a case and a precision to test it in; `everywhere` takes all precisions."""
+    """Return pairs of a case's name and a precision; `everywhere` pairs it with every precision."""
     return [
         (name, precision)
         for name in names
@@ -282,13 +283,13 @@ def tried(names: Iterable[str] = CASES, everywhere: bool = False) -> list[tuple[
 
 
 def data(shape: Shape, seed: int = 1) -> Tensor:
-    """Normal noise of `shape` in the precision of the test."""
+    """Return normal noise of `shape` in the precision of the test."""
     rng = np.random.default_rng(seed)
     return ops.convert_to_tensor(rng.standard_normal(shape).astype(keras.config.floatx()))
 
 
 def given(case: Case) -> tuple[Tensor, Tensor | None]:
-    """Data and condition of a case."""
+    """Return data and a condition for a case."""
     return data(case.x, 1), _condition(case.condition)
 
 
@@ -304,7 +305,7 @@ def _condition(shape: Any, key: str = "") -> Any:
 
 
 def built(case: Case) -> InvertibleLayer:
-    """The layer with its initial weights."""
+    """Create the layer of a case, build it and return it with its initial weights."""
     layer = case.make()
     if not layer.built:
         layer.build(case.x, case.condition)
@@ -312,7 +313,7 @@ def built(case: Case) -> InvertibleLayer:
 
 
 def ready(case: Case) -> InvertibleLayer:
-    """The layer with weights moved away from their start; created once for each precision."""
+    """Return the layer with weights moved from their initial values, cached for each precision."""
     return _ready(case, keras.config.floatx())
 
 
@@ -325,7 +326,7 @@ def _ready(case: Case, precision: str) -> InvertibleLayer:
 
 
 def mapped(case: Case) -> tuple[Tensor | list[Tensor], Tensor]:
-    """The output of the layer of `ready` for `given`; computed once for each precision."""
+    """Return the output of the layer of `ready` for `given`, cached for each precision."""
     return _mapped(case, keras.config.floatx())
 
 
@@ -335,17 +336,17 @@ def _mapped(case: Case, precision: str) -> tuple[Tensor | list[Tensor], Tensor]:
 
 
 def parts(output: Tensor | list[Tensor]) -> list[np.ndarray]:
-    """An output, or all multi-scale latents, as arrays."""
+    """Return an output, or all multi-scale latents, as a list of arrays."""
     output = output if isinstance(output, list) else [output]
     return [ops.convert_to_numpy(part) for part in output]
 
 
 def tolerance(exact: float = 1e-12, rough: float = 2e-5) -> float:
-    """The tolerance for the precision of the test."""
+    """Return `exact` for tests in float64 and `rough` for tests in float32."""
     return exact if keras.config.floatx() == "float64" else rough
 
 
-# Slow to trace and compile, and similar to another case that is compiled.
+# These cases are slow to trace and compile, and each is similar to another one that is compiled.
 NOT_COMPILED = (
     "multi-scale",
     "multi-scale, condition for all frames",

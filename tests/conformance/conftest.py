@@ -11,7 +11,7 @@ JAX = keras.backend.backend() == "jax"
 
 @pytest.fixture(params=tried(), ids="-".join)
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    """A case of the table, while layers are built in one of its precisions."""
+    """Each case of the table in each of its precisions, in which the test builds layers."""
     name, precision = request.param
     with in_precision(precision):
         yield CASES[name]
@@ -27,7 +27,7 @@ def compiled_case(case: Case) -> Case:
 
 @pytest.fixture
 def sampled_case(compiled_case: Case, request: pytest.FixtureRequest) -> Case:
-    """A case for tests whose code JAX compiles in other tests too: there, one of each kind."""
+    """A case for tests whose code JAX also compiles elsewhere; on JAX, one case of each kind."""
     if JAX and compiled_case not in [CASES[name] for name in ON_JAX]:
         pytest.skip("JAX compiles this case in the tests of gradients and log-determinants")
     return compiled_case
@@ -35,5 +35,5 @@ def sampled_case(compiled_case: Case, request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture
 def costly_case(case: Case, request: pytest.FixtureRequest) -> Case:
-    """A case for tests that JAX compiles."""
+    """A case for tests that JAX compiles; on JAX, cases that are slow to compile are skipped."""
     return request.getfixturevalue("compiled_case") if JAX else case

@@ -1,4 +1,4 @@
-"""The start from data standardises what it is given, once, and survives a reload."""
+"""`adapt` standardises the data that it receives, only once, also after weights are reloaded."""
 
 import keras
 import numpy as np

@@ -65,7 +65,7 @@ def test_a_coupling_built_without_a_condition_refuses_one():
 
 
 def test_a_condition_at_the_squeezed_rate_is_refused():
-    """It used to be squeezed once more, and a single remaining frame was read at every position."""
+    """Earlier versions squeezed it again, and repeated a single remaining frame."""
     squeezed = Squeezed(AffineCoupling(small_net()), 4)
     x, condition = data((2, 16, 1)), data((2, 4, 3))
     with pytest.raises(
@@ -109,7 +109,7 @@ def test_a_network_without_attention_refuses_a_sequence(network):
 
 
 def test_a_mask_is_refused_for_an_image():
-    """It used to divide the log-determinant of an ActNorm by the width."""
+    """Earlier versions divided the log-determinant of an ActNorm by the width."""
     image, mask = data((2, 4, 6, 3)), ops.ones((2, 4))
     for layer in (ActNorm(), AffineCoupling(ConvNet(6)), Squeezed(ActNorm(), 2)):
         with pytest.raises(ValueError, match="none for images"):
@@ -125,7 +125,7 @@ def test_the_log_det_of_an_image_counts_its_pixels():
 
 
 def test_a_convnet_reads_both_axes_of_an_image():
-    """It used to convolve along the width only."""
+    """Earlier versions convolved along the width only."""
     network = ConvNet(6, (3,), channels=2)
     x = np.zeros((1, 5, 5, 1), keras.config.floatx())
     network(x)

@@ -1,4 +1,4 @@
-"""A layer is made again from its config, and holds the same weights under the same names."""
+"""A layer that is created from a config has the same weights under the same names."""
 
 import json
 

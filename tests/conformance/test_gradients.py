@@ -15,7 +15,7 @@ def _objective(output) -> object:
 
 
 def gradients(layer: keras.layers.Layer, *inputs, **settings) -> list[np.ndarray | None]:
-    """Gradients of `sum z^2 - log_det` with respect to the layer's trainable weights."""
+    """Return the gradients of `sum z^2 - log_det` by the layer's trainable weights."""
     if keras.backend.backend() == "jax":
         import jax
 

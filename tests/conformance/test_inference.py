@@ -1,4 +1,4 @@
-"""A layer for inference is the layer, folded and in tiles."""
+"""`for_inference` folds a layer and runs it in tiles; the outputs stay the same."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The inverse undoes the layer, both ways round, and the two log-determinants cancel."""
+"""The inverse undoes the layer and vice versa, and the two log-determinants add up to zero."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Layers take other batch sizes and lengths than they were built with, eager and traced."""
+"""Layers take other batch sizes and lengths than those of `build`, when eager and when traced."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from tests.conformance.cases import CASES, Case, data, given, mapped, parts, rea
 
 
 def _stretched(shape, multiple: int):
-    """A shape, or a mapping of them, with one more item and more positions."""
+    """Return a shape, or a mapping of shapes, with one more item and more positions."""
     if isinstance(shape, dict):
         return {name: _stretched(entry, multiple) for name, entry in shape.items()}
     lengths = [2 * n + multiple for n in shape[1:-1]]

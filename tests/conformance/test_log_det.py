@@ -1,4 +1,4 @@
-"""Log-determinants are those of the autodiff Jacobian, in both directions."""
+"""Log-determinants equal those of the Jacobian by autodiff, in both directions."""
 
 from singlow.testing import check_log_det
 from tests.conformance.cases import Case, given, ready

@@ -1,4 +1,4 @@
-"""Repeat is the chain of its steps, and its two ways back through them agree."""
+"""Repeat equals the chain of its steps, and its two methods of backpropagation agree."""
 
 import gc
 
@@ -17,7 +17,7 @@ CONDITIONS = {"none": None, "frames": (2, 8, 3), "item": (2, 3)}
 
 
 def _unrolled(repeat: Repeat, *inputs) -> Chain:
-    """The chain of the steps of a Repeat, with their weights."""
+    """Build the chain of the steps of a Repeat on `inputs`, with the same weights."""
     steps = [step() for _ in range(repeat.times)]
     chain = Chain(steps)
     chain(*inputs)
@@ -78,14 +78,14 @@ def test_no_weights_are_kept_twice_after_adapt():
 
 
 def _move(repeat: Repeat) -> None:
-    """Move trained weights to memory of TensorFlow; initial values may be in numpy's memory."""
+    """Double trained weights, so that TensorFlow's memory, not numpy's, holds them."""
     for variable in repeat.stacked:
         if variable.trainable:
             variable.assign(2 * variable)
 
 
 def _allocated() -> int:
-    """Bytes of all tensors."""
+    """Return the size of all tensors in bytes; skip the test if TensorFlow does not count it."""
     import tensorflow as tf
 
     gc.collect()
@@ -136,7 +136,7 @@ def test_networks_in_bfloat16_are_recomputed_as_they_were(precision: str):
 
 
 def _all_gradients(repeat: Repeat, x, condition, mask) -> list:
-    """Gradients of `sum z^2 - log_det` by the weights, by `x` and by the condition."""
+    """Return the gradients of `sum z^2 - log_det` by the weights, `x` and the condition."""
     inputs = [x] if condition is None else [x, condition]
 
     def objective(*inputs):
@@ -169,7 +169,7 @@ def test_gradients_of_inverted_gradients_are_the_stored_ones(finest: str):
 
 
 def _second_gradient(repeat: Repeat, x):
-    """The gradient by `x` of the squares of that of `sum z^3 - log_det`."""
+    """Return the gradient by `x` of the squared norm of the gradient of `sum z^3 - log_det`."""
 
     def objective(x):
         z, log_det = repeat(x)
@@ -228,7 +228,7 @@ def test_steps_that_cannot_be_repeated_are_refused():
 
 @keras.saving.register_keras_serializable("singlow_tests")
 class Dropped(Network):
-    """A network whose output is dropout of ones, whatever it reads."""
+    """A network that ignores its inputs and returns dropout of ones."""
 
     receptive_field = (0, 0)
 
@@ -244,4 +244,4 @@ def test_steps_drop_different_units():
     z = ops.convert_to_numpy(repeat(data((4, 32, 2)) * 0, training=True)[0])[..., 1]
     counts = {value: int((z == value).sum()) for value in (0.0, 2.0, 4.0)}
     assert sum(counts.values()) == 128
-    assert counts[2.0] > 30  # units that one step dropped and the other kept
+    assert counts[2.0] > 30  # one step dropped these units and the other kept them

@@ -1,4 +1,4 @@
-"""Latents have the shape that was announced; log-determinants one number an item."""
+"""Latents have the shapes of `latent_shape`, and log-determinants are one number per item."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Before training, couplings are the identity and channels are only rotated."""
+"""Before training, couplings are the identity or a constant scale, and mixings keep volume."""
 
 import numpy as np
 import pytest
