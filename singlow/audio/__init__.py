@@ -1,4 +1,4 @@
-"""Audio: decode files, convert sample rate, channels and loudness, write files."""
+"""Decode audio files, convert their sample rate, channels and loudness, and write audio files."""
 
 from singlow.audio.arrays import (
     BLOCK,

@@ -1,4 +1,4 @@
-"""Arrays of audio: sample rate, channels, loudness, integers.
+"""Convert the sample rate, channels, loudness and sample type of audio arrays.
 
 Arrays are `(time, channels)`, float32 in [-1, 1] or int16.
 """
@@ -13,13 +13,14 @@ FULL_SCALE = 32768
 SILENCE = 1e-4  # audio whose peak does not exceed this is silent
 BLOCK = 1 << 17  # samples per channel
 _QUIET_CHANNEL = 1e-4  # power relative to the loudest channel, -40 dB
-_OPPOSITE = -0.5  # correlation of channels that cancel when they are added
+_OPPOSITE = -0.5  # channels with a correlation below this cancel each other in a sum
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Change the sample rate of `audio` (time, channels) from `from_rate` to `to_rate` Hz.
 
-    The resampler is soxr at its high quality. Equal rates return `audio` itself.
+    The resampler is soxr with its setting for high quality. If the rates are equal, the result is
+    `audio` itself.
     """
     if from_rate == to_rate:
         return audio
@@ -35,7 +36,7 @@ def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Ite
         to_rate: Hz.
 
     Yields:
-        Blocks `(time, channels)` float32 at `to_rate`, of other lengths.
+        Float32 blocks `(time, channels)` at `to_rate`. Their lengths differ from those of `blocks`.
     """
     stream = pending = None
     for block in blocks:
@@ -55,13 +56,13 @@ def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Ite
 class Mixdown:
     """A way of mixing the channels of one recording to another number of channels.
 
-    Each output channel is the mean of one group of input channels. It is chosen for a whole
-    recording (see `ChannelPower`), so that blocks mixed one by one agree with the whole.
+    Each output channel is the mean of a group of input channels. `ChannelPower` chooses the groups
+    for a whole recording, so that mixing it block by block gives the same result.
 
     Attributes:
         groups: for each output channel, the indices of the input channels to average.
-        signs: `(inputs,)`, the polarity of each input channel, 1 or -1; 0 for a silent channel.
-        note: one line if channels had to be left out because they cancel others; "" otherwise.
+        signs: the polarity of each input channel, `(inputs,)`: 1 or -1; 0 for a silent channel.
+        note: one line that names channels which are left out because they cancel others, or "".
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -70,7 +71,7 @@ class Mixdown:
 
     @classmethod
     def of_equals(cls, inputs: int, outputs: int) -> "Mixdown":
-        """Return the mix of a recording whose channels all sound and do not cancel each other."""
+        """Return the mix for a recording whose channels are all audible and do not cancel out."""
         everything = tuple(range(inputs))
         if inputs == outputs:
             groups = tuple((index,) for index in everything)
@@ -98,14 +99,14 @@ class Mixdown:
     def spread(self, change: np.ndarray) -> np.ndarray:
         """Distribute a change of the mixed audio over the input channels.
 
-        With one output channel, mixing the result gives `change` again. Silent channels stay
-        silent, and a channel of opposite polarity receives the negative change.
+        With one output channel, mixing the result returns `change`. Silent channels stay silent,
+        and channels of opposite polarity receive the negative of the change.
 
         Args:
             change: `(time, outputs)`.
 
         Returns:
-            `(time, inputs)`.
+            The change of each input channel, `(time, inputs)`.
         """
         if len(self.groups) == len(self.signs):
             return change * np.abs(self.signs, dtype=change.dtype)
@@ -119,10 +120,10 @@ class Mixdown:
 
 
 class ChannelPower:
-    """Power and correlation of a recording's channels, added up block by block.
+    """Accumulate the power and correlation of the channels of a recording, block by block.
 
     Args:
-        channels: channels of the recording.
+        channels: number of channels of the recording.
     """
 
     def __init__(self, channels: int) -> None:
@@ -136,16 +137,16 @@ class ChannelPower:
         return block
 
     def mixdown(self, channels: int) -> Mixdown:
-        """Choose how to mix the recording to `channels`.
+        """Choose how to mix the recording to `channels` channels.
 
-        - To one channel: the mean of all channels that are not silent. A channel is silent if it is
-          40 dB below the loudest one. If channels cancel each other (correlation below -0.5, as
-          when one is the negative of the other), only those of one polarity are used: that of
-          the first channel that is at most 3 dB below the loudest one.
-        - From one channel to more: it is repeated.
-        - From three or more to two: front, side and rear channels go to their side, the others to
-          both, in the order of WAVE files.
-        - Otherwise every output channel is the mix to one channel.
+        - A mix to one channel is the mean of all channels that are not silent. A channel is silent
+          if it is 40 dB below the loudest one. If channels cancel each other (their correlation is
+          below -0.5, for example because one is the negative of the other), the mix uses only
+          those with the polarity of the first channel that is at most 3 dB below the loudest one.
+        - A mix from one channel to more repeats the channel.
+        - A mix from three or more channels to two assumes the channel order of WAVE files. It adds
+          left and right channels to their side, and the other channels to both sides.
+        - In all other cases, every output channel is the mix to one channel.
         """
         inputs = len(self._sums)
         power = np.diag(self._sums)
@@ -175,24 +176,24 @@ class ChannelPower:
 
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
-    """Mix a whole recording `audio` (time, any) to `channels`; see `ChannelPower.mixdown`."""
+    """Mix a recording `audio` (time, inputs) to `channels` channels; see `ChannelPower.mixdown`."""
     return audio if audio.shape[1] == channels else mixdown_of(audio, channels)(audio)
 
 
 def mixdown_of(audio: np.ndarray, channels: int) -> Mixdown:
-    """Choose how to mix a whole recording `audio` (time, any) to `channels`."""
+    """Choose how to mix a recording `audio` (time, inputs) to `channels` channels."""
     power = ChannelPower(audio.shape[1])
     power.add(audio)
     return power.mixdown(channels)
 
 
 def normalize(audio: np.ndarray, rms: float | None = None, peak: float = 0.0) -> np.ndarray:
-    """Scale `audio` to an rms, then down until no sample exceeds the peak.
+    """Scale `audio` to a given RMS, and reduce the gain if a sample would exceed the peak.
 
     Args:
         audio: `(time, channels)` float32.
-        rms: dBFS (a full-scale square wave has 0); None leaves the loudness unchanged.
-        peak: dBFS, never exceeded.
+        rms: RMS in dBFS (0 for a full-scale square wave); None does not set the loudness.
+        peak: largest absolute value of a sample, in dBFS.
     """
     loudest, ceiling = float(np.abs(audio).max(initial=0)), 10 ** (peak / 20)
     gain = 1.0
@@ -211,8 +212,8 @@ def is_silent(audio: np.ndarray) -> bool:
 def root_mean_square(audio: np.ndarray) -> float:
     """Return the root mean square of all samples of `audio`, computed in float64.
 
-    Channels more than 40 dB below the loudest one do not count: the loudness of a recording is that
-    of the channels that carry it.
+    Channels more than 40 dB below the loudest one are ignored, so that near-silent channels do not
+    lower the loudness of a recording.
     """
     power = np.zeros(audio.shape[1:])
     for block in blocks_of(audio):
@@ -223,7 +224,7 @@ def root_mean_square(audio: np.ndarray) -> float:
 
 
 def blocks_of(audio: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield slices of `audio` of at most `BLOCK` samples, so that intermediates stay small."""
+    """Yield slices of at most `BLOCK` samples of `audio`, so that temporary arrays stay small."""
     for start in range(0, len(audio), BLOCK):
         yield audio[start : start + BLOCK]
 
@@ -250,7 +251,7 @@ def dequantize(audio: np.ndarray) -> np.ndarray:
 def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
     """Return the signal-to-noise ratio of `estimate` in dB.
 
-    It is `10 log10(sum r^2 / sum (r - e)^2)`, and infinite if the arrays are equal.
+    The ratio is `10 log10(sum r^2 / sum (r - e)^2)`. It is infinite if the arrays are equal.
     """
     reference = np.asarray(reference, np.float64)
     noise = np.sum((reference - estimate) ** 2)

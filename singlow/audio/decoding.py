@@ -1,4 +1,4 @@
-"""Decoding of audio files: checked against their containers, resampled and mixed block by block."""
+"""Decode audio files block by block: check them against their containers, resample and mix them."""
 
 import bisect
 import contextlib
@@ -20,9 +20,10 @@ from singlow.errors import DataError, warn
 from singlow.streams import one_line
 
 MAX_CHANNELS, MIN_RATE, MAX_RATE, MAX_HOURS = 8, 4_000, 384_000, 4
-MAX_BYTES = 2 << 30  # of decoded audio
-_ALWAYS_ALLOWED, _EXPANSION = 256 << 20, 256  # bytes; bytes of audio for a byte of the file
-_INTEGER_PEAK = 64.0  # 36 dB above full scale: floats that are integers by mistake
+MAX_BYTES = 2 << 30  # bytes of decoded audio
+# A file may decode to `_EXPANSION` times its own size, and in any case to `_ALWAYS_ALLOWED` bytes.
+_ALWAYS_ALLOWED, _EXPANSION = 256 << 20, 256
+_INTEGER_PEAK = 64.0  # floats above this (36 dB above full scale) are unscaled integers
 _FLOATS = ("FLOAT", "DOUBLE")
 
 
@@ -31,7 +32,7 @@ class AudioError(DataError):
 
     Attributes:
         path: the file.
-        reason: why, in words.
+        reason: why the file cannot be used, as text of one line.
     """
 
     def __init__(self, path: str | os.PathLike, reason: str) -> None:
@@ -46,9 +47,10 @@ class Stream:
 
     Attributes:
         sample_rate: Hz.
-        channels: channels of every block.
-        blocks: float32 `(time, channels)` each; an `AudioError` where the file is damaged.
-        frames: samples per channel that the container states; 0 if it states none.
+        channels: number of channels.
+        blocks: float32 arrays `(time, channels)`; iterating raises `AudioError` where the file is
+            damaged.
+        frames: samples per channel that the container states; 0 if it does not state them.
     """
 
     sample_rate: int
@@ -64,26 +66,27 @@ def load_audio(
     beat: Callable[[], None] | None = None,
     report: Callable[[str], None] = warn,
 ) -> tuple[np.ndarray, int]:
-    """Decode a file, whatever its name, and convert its sample rate and channels.
+    """Decode a file and convert its sample rate and channels.
 
-    Samples of a float file that lie in the range of integers, as 16-bit samples written without
-    scaling do, are scaled to [-1, 1], with a warning.
+    The content of the file decides its format, not its name. If a float file holds unscaled
+    integers, for example 16-bit samples, they are divided by their full scale, with a warning.
 
     Args:
         path: wav, rf64, w64, aiff, caf, flac, ogg, opus, mp3, mp2, au or another format of
             libsndfile.
-        sample_rate: Hz; None keeps that of the file.
-        channels: None keeps those of the file; see `ChannelPower.mixdown` for how they are mixed.
-        beat: called after each block, so that an observer sees progress.
-        report: receives one line for each oddity of the file that is no reason to refuse it.
+        sample_rate: sample rate of the result, in Hz; None keeps that of the file.
+        channels: number of channels of the result; None keeps that of the file. See
+            `ChannelPower.mixdown` for how channels are mixed.
+        beat: function that is called after each block, so that an observer sees progress.
+        report: function that receives one line for each defect that does not prevent decoding.
 
     Returns:
-        audio `(time, channels)` float32, and its sample rate in Hz.
+        The audio, float32 `(time, channels)`, and its sample rate in Hz.
 
     Raises:
-        AudioError: the file is unreadable, empty, cut, damaged, not finite or has an absurd header,
-            or its audio would need more memory than `MAX_BYTES`, or more than a file of its size
-            can plausibly hold.
+        AudioError: the file is unreadable, empty, truncated or damaged; its header is implausible;
+            a sample is not finite; or the audio would need more than `MAX_BYTES` bytes, or more
+            than a file of this size can plausibly hold.
     """
     return load_mixed(path, sample_rate, channels, beat, report)[:2]
 
@@ -97,11 +100,11 @@ def load_mixed(
 ) -> tuple[np.ndarray, int, Mixdown]:
     """Decode like `load_audio`, and also return how the channels were mixed.
 
-    `Mixdown.spread` then distributes a change of the result over the channels of the file.
+    `Mixdown.spread` distributes a change of the mixed audio over the channels of the file.
     """
     beat = beat or (lambda: None)
     audio, rate, used, best = _decode(path, sample_rate, channels, None, beat, report)
-    if best.groups != used.groups:  # known only after the last block
+    if best.groups != used.groups:  # the best mix is known only after the last block
         audio, rate, *_ = _decode(path, sample_rate, channels, best, beat, lambda _: None)
         if best.note:
             _report_once(report, f"{os.fspath(path)}: {best.note}")
@@ -116,7 +119,7 @@ def _decode(
     beat: Callable[[], None],
     report: Callable[[str], None],
 ) -> tuple[np.ndarray, int, Mixdown, Mixdown]:
-    """The audio, its rate, the mixdown used, and the one that the whole recording calls for."""
+    """Return the audio, its rate, the mixdown used, and the best one for the whole recording."""
     with _as_audio_error(path), stream_audio(path, beat, report) as stream:
         rate, outputs = sample_rate or stream.sample_rate, channels or stream.channels
         power = ChannelPower(stream.channels)
@@ -175,8 +178,11 @@ def stream_audio(
 
     Args:
         path: see `load_audio`.
-        beat: called while the container is read.
+        beat: function that is called while the container is read.
         report: see `load_audio`.
+
+    Yields:
+        The `Stream`, whose blocks can be read inside the `with` statement.
 
     Raises:
         AudioError: see `load_audio`.
@@ -203,7 +209,7 @@ def stream_audio(
 
 
 def _report_once(report: Callable[[str], None], line: str) -> None:
-    """Report a line, but print it only once: verbs that decode a file twice find it twice."""
+    """Report a line; `warn` prints it only once, also when a command decodes a file twice."""
     if report is warn:
         _warn_once(line)
     else:
@@ -229,12 +235,12 @@ def _as_audio_error(path: str | os.PathLike) -> Iterator[None]:
 
 
 class _Spliced(io.RawIOBase):
-    """A file that begins with other bytes and consists of stretches of another file.
+    """A read-only file that consists of a prefix and of spans of another file.
 
     Args:
         file: the other file.
-        prefix: the bytes it begins with.
-        spans: the stretches `[start, stop)` that follow them.
+        prefix: the first bytes.
+        spans: the byte ranges `[start, stop)` of `file` that follow the prefix.
     """
 
     def __init__(self, file: BinaryIO, prefix: bytes, spans: tuple[tuple[int, int], ...]) -> None:
@@ -274,20 +280,20 @@ class _Spliced(io.RawIOBase):
         try:
             self._file.seek(start)
             return self._file.read(min(count, stop - start))
-        except OSError as error:  # libsndfile cannot pass it on
+        except OSError as error:  # libsndfile cannot pass the error on
             self.error = self.error or error
             return b""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A file that libsndfile has opened, and the bytes that it reads, where they are spliced."""
+    """A file that libsndfile has opened, and the spliced file that it reads from, if any."""
 
     file: soundfile.SoundFile
     spliced: _Spliced | None
 
     def read(self, dtype: str, frames: int = BLOCK) -> np.ndarray:
-        """Read the next block, `(time, channels)`; an empty one at the end."""
+        """Return the next block `(time, channels)`, which is empty at the end of the file."""
         shape = (frames, self.file.channels)
         block = self.file.read(out=np.empty(shape, dtype))
         if self.spliced is not None and self.spliced.error is not None:
@@ -297,7 +303,7 @@ class _Source:
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike, container: Container) -> Iterator[_Source]:
-    """Open a file without its name, so that only the content decides, and check its header."""
+    """Open a file without its name, so that its content decides the format; check its header."""
     with open(path, "rb") as raw:
         spliced = _Spliced(raw, container.prefix, container.spans) if container.spans else None
         source = raw.fileno() if spliced is None else io.BufferedReader(spliced, 1 << 16)
@@ -326,7 +332,7 @@ def _check_header(file: soundfile.SoundFile, container: Container) -> None:
 
 
 def _float_scale(file: soundfile.SoundFile, beat: Callable[[], None]) -> float:
-    """The full scale of a file of floats: 1, or that of the integers which it holds by mistake."""
+    """Return the full scale of a float file: 1, or that of the unscaled integers in it."""
     if file.subtype not in _FLOATS or not file.seekable():
         return 1.0
     peak, block = 0.0, np.empty((BLOCK, file.channels), np.float32)
@@ -356,15 +362,16 @@ def _checked_blocks(
 
 
 def _read_blocks(source: _Source, container: Container, gain: np.float32) -> Iterator[np.ndarray]:
-    """Decode blocks, and compare their number and content with what the container states.
+    """Decode blocks, and compare their total length and checksum with those of the container.
 
     Raises:
-        Fault: a sample is not finite, or frames or checksum differ.
+        Fault: a sample is not finite, or the length or the checksum differs.
     """
     exact = container.checksum is not None
     digest, count = hashlib.md5(usedforsecurity=False), 0
     limit = MAX_HOURS * 3600 * source.file.samplerate
-    # FLAC decoders fail at what follows the last frame; padding of the last block is no audio.
+    # FLAC decoders fail at bytes after the last frame, and the last block of a compressed wave file
+    # may end with padding, so decoding stops at the stated length.
     last = container.frames if container.ends_exactly else limit + BLOCK
     while True:
         try:
@@ -394,7 +401,7 @@ def _read_blocks(source: _Source, container: Container, gain: np.float32) -> Ite
 
 
 def _packed(block: np.ndarray, bits: int) -> bytes:
-    """Left-justified int32 as the little-endian bytes over which a FLAC checksum is computed."""
+    """Convert left-justified int32 samples to the bytes over which FLAC computes its checksum."""
     width = (bits + 7) // 8
     if width == 2:
         return (block >> (32 - bits)).astype("<i2").tobytes()

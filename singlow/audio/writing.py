@@ -1,4 +1,4 @@
-"""Writing of audio files, whole or not at all."""
+"""Write audio files atomically: a failed write leaves no partial file."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -13,14 +13,14 @@ from singlow.audio.decoding import decoder_message
 from singlow.errors import DataError
 from singlow.files import atomic_write
 
-_FORMS = {  # by suffix, format and usual subtype, where these are not the suffix and "PCM_16"
+_FORMS = {  # suffix: (format, default subtype), where they differ from (suffix, "PCM_16")
     **dict.fromkeys(("AIF", "AIFC"), ("AIFF", "PCM_16")),
     **dict.fromkeys(("OGG", "OGA"), ("OGG", "VORBIS")),
     "MP3": ("MP3", "MPEG_LAYER_III"),
     "OPUS": ("OGG", "OPUS"),
     "WAVE": ("WAV", "PCM_16"),
 }
-_MOST_CHANNELS = 64  # more are a transposed array
+_MOST_CHANNELS = 64  # an array with more channels is probably transposed
 
 
 def write_audio(
@@ -30,20 +30,22 @@ def write_audio(
     subtype: str | None = None,
     comment: str = "",
 ) -> None:
-    """Write audio whole or not at all, by default as 16-bit PCM where the container has that.
+    """Write audio to a file, by default as 16-bit PCM where the container supports it.
+
+    The write is atomic: if it fails, no partial file remains.
 
     Args:
         path: its suffix chooses the container: .wav, .flac, .aiff, .ogg, .opus, .mp3, ...
-        audio: `(time,)` or `(time, channels)`; float, clipped to [-1, 1] unless the subtype is one
-            of floats, or int16.
+        audio: `(time,)` or `(time, channels)`, float or int16. Float audio is clipped to [-1, 1]
+            unless `subtype` stores floats.
         sample_rate: Hz.
         subtype: a subtype of libsndfile such as "PCM_24" or "FLOAT".
-        comment: stored in the file if its container has a place for it, as wav has.
+        comment: text that is stored in the file if its container supports comments, as wav does.
 
     Raises:
         ValueError: `audio` has another shape.
         DataError: a sample is not finite, or the format cannot be written.
-        OSError: the system refuses.
+        OSError: the operating system refuses to write the file.
     """
     audio = np.asarray(audio)
     channels = audio.shape[1] if audio.ndim == 2 else 1
@@ -63,7 +65,7 @@ def write_blocks(
     subtype: str | None = None,
     comment: str = "",
 ) -> None:
-    """Write a recording that comes in blocks `(time, channels)`; otherwise like `write_audio`."""
+    """Write a recording from an iterable of blocks `(time, channels)`; see `write_audio`."""
     path = Path(path)
     form = path.suffix[1:].upper() or "WAV"
     form, usual = _FORMS.get(form, (form, "PCM_16"))
@@ -90,7 +92,7 @@ def write_blocks(
 
 
 def _converted(path: Path, block: np.ndarray, subtype: str | None) -> np.ndarray:
-    """A block in the type to be written."""
+    """Convert a block to the sample type of the file, and check that it is finite."""
     if block.dtype.kind != "f":
         return block
     if not np.isfinite(block).all():
@@ -101,7 +103,7 @@ def _converted(path: Path, block: np.ndarray, subtype: str | None) -> np.ndarray
 
 
 class _Target:
-    """The file that libsndfile writes to; keeps an error that libsndfile cannot pass on.
+    """The file that libsndfile writes to. It keeps errors, which libsndfile cannot pass on.
 
     Args:
         file: open for writing.
@@ -111,22 +113,22 @@ class _Target:
         self._file, self._error = file, None
 
     def write(self, data: bytes) -> int:
-        """Write, and return the number of bytes written; 0 if the system refuses."""
+        """Write, and return the number of bytes written, or 0 if writing fails."""
         return self._attempt(self._file.write, data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Seek, and return the new position; 0 if the system refuses."""
+        """Seek, and return the new position, or 0 if seeking fails."""
         return self._attempt(self._file.seek, offset, whence)
 
     def tell(self) -> int:
-        """Return the position; 0 if the system refuses."""
+        """Return the position, or 0 if it is unknown."""
         return self._attempt(self._file.tell)
 
     def check(self) -> None:
-        """Raise the first error of the system, if there was one.
+        """Raise the first error of the file, if there was one.
 
         Raises:
-            OSError: the system refused to write.
+            OSError: an earlier write or seek failed.
         """
         if self._error is not None:
             raise self._error from None

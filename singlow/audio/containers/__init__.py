@@ -1,8 +1,9 @@
-"""What an audio file states about itself, read from its container without decoding anything.
+"""Read what an audio container states about its audio, without decoding it.
 
-libsndfile reads a cut wav file up to the cut without an error, and it estimates the length of an
-mp3. So the length is read here, from the container itself, and the decoder is compared with it. A
-field that no decoder needs is no reason to refuse a file; missing samples are.
+libsndfile reads a truncated wav file without an error, and it only estimates the length of an mp3.
+Therefore this package reads the length from the container, and the decoder compares its output with
+that length. Missing samples are a reason to refuse a file; a wrong field that no decoder needs is
+not.
 
 References: Microsoft, "Multiple channel audio data and WAVE files", 2007; EBU Tech 3306 (RF64);
 Apple, "Audio Interchange File Format AIFF-C", 1991, and "Core Audio Format Specification", 2011;
@@ -24,7 +25,7 @@ from singlow.audio.containers.mpeg import walk_mpeg
 from singlow.audio.containers.ogg import walk_ogg
 from singlow.audio.containers.wave import RIFF_NAMES, W64_RIFF, walk_w64, walk_wav
 
-CONTAINERS = {  # by name, the formats as which libsndfile decodes them
+CONTAINERS = {  # name: the formats that libsndfile may report for the container
     "wav": ("WAV", "WAVEX", "RF64"),
     "rf64": ("RF64", "WAV", "WAVEX"),
     "w64": ("W64",),
@@ -44,7 +45,7 @@ CONTAINERS = {  # by name, the formats as which libsndfile decodes them
     "ircam": ("IRCAM",),
     "wve": ("WVE",),
 }
-_FOREIGN = {  # formats that only ffmpeg reads, by the place and the value of their first bytes
+_FOREIGN = {  # formats that only ffmpeg reads: (offset, value) of the bytes that identify them
     "MP4 or M4A": (4, b"ftyp"),
     "WebM or Matroska": (0, b"\x1a\x45\xdf\xa3"),
     "WMA": (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
@@ -60,14 +61,15 @@ __all__ = ["CONTAINERS", "Container", "Fault", "inspect"]
 
 
 def inspect(path: str | os.PathLike, beat: Callable[[], None] | None = None) -> Container:
-    """Read what an audio file states about itself; its content decides the format, not its name.
+    """Read what the container of an audio file states; the content decides the format.
 
     Args:
         path: an audio file of one of the formats in `CONTAINERS`, with or without an ID3v2 tag.
-        beat: called now and then, so that an observer of long files sees progress.
+        beat: function that is called repeatedly during a long file, so that an observer sees
+            progress.
 
     Raises:
-        Fault: the file is no audio file, samples are missing, or its header is unusable.
+        Fault: the file is not an audio file, samples are missing, or its header is unusable.
         OSError: the file cannot be opened.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

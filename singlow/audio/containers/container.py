@@ -1,4 +1,4 @@
-"""What an audio container states about its audio, and the reason for which a file is refused."""
+"""What an audio container states about its audio, and the error for a file that is refused."""
 
 import dataclasses
 from typing import BinaryIO
@@ -7,7 +7,7 @@ UNKNOWN_LENGTH = "its header does not state how much audio follows; read to the 
 
 
 class Fault(ValueError):
-    """The reason for which a file is refused."""
+    """A file is refused; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,16 +15,16 @@ class Container:
     """What a container states about its audio.
 
     Attributes:
-        name: one of `singlow.audio.containers.CONTAINERS`.
-        frames: samples per channel; None where the container does not state them.
+        name: a key of `singlow.audio.containers.CONTAINERS`.
+        frames: samples per channel; None if the container does not state them.
         slack: the largest difference between `frames` and what a correct decoder returns.
-        ends_exactly: whether to stop decoding after `frames`, whatever follows.
-        checksum: MD5 of the decoded samples (FLAC); None where it is missing.
-        bits: bits per sample under that checksum.
-        spans: the stretches of bytes `[start, stop)` of the file to decode; none for the file as
-            it is.
+        ends_exactly: whether decoding stops after `frames` even if more bytes follow.
+        checksum: MD5 of the decoded samples (FLAC); None if it is missing.
+        bits: bits per sample for the checksum.
+        spans: the byte ranges `[start, stop)` of the file to decode; empty to decode the whole
+            file.
         prefix: bytes to decode before the spans, in place of a header that would mislead a decoder.
-        warnings: what is odd about the file, though no sample is missing.
+        warnings: defects of the file that lose no sample, one line each.
     """
 
     name: str
@@ -42,7 +42,7 @@ def read_exactly(file: BinaryIO, count: int) -> bytes:
     """Read `count` bytes.
 
     Raises:
-        Fault: the file ends before that.
+        Fault: the file has fewer than `count` bytes left.
     """
     body = file.read(count)
     if len(body) < count:
@@ -51,10 +51,10 @@ def read_exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def truncated(chunk: str, expected: int, received: int) -> Fault:
-    """Return the fault of a chunk that is longer than what is left of the file."""
+    """Return the fault for a chunk that is longer than the rest of the file."""
     return Fault(f"truncated: expected {expected} bytes in its {chunk} chunk. Received: {received}")
 
 
 def is_chunk_name(name: bytes) -> bool:
-    """Return whether four bytes can be the name of a chunk: printable ASCII."""
+    """Return whether `name` can name a chunk: four bytes of printable ASCII."""
     return len(name) == 4 and all(32 <= byte < 127 for byte in name)

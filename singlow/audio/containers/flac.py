@@ -1,4 +1,4 @@
-"""FLAC files: the metadata blocks before the audio, and the last frame of a stream of no length."""
+"""FLAC files: their metadata blocks, and the last frame of a stream whose length is not stated."""
 
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ from singlow.audio.containers.container import (
 
 _LONGEST_FRAME = 1 << 22
 _LONGEST_HEADER = 64 << 20
-_CANDIDATES = 4  # the bytes of a frame header also occur, though rarely, inside a frame
+_CANDIDATES = 4  # frame headers to try: in rare cases their bytes also occur inside a frame
 _BLOCK_SIZES = {
     1: 192,
     **{n: 576 << (n - 2) for n in range(2, 6)},
@@ -39,11 +39,12 @@ _CRC8, _CRC16 = _crc_table(0x07, 8), _crc_table(0x8005, 16)
 def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
     """Read the metadata blocks of a FLAC file.
 
-    A stream that was written to a pipe states neither its length nor a checksum. The length is then
-    taken from the number of its last frame, and the decoder is given a header that states it.
+    A stream that was written to a pipe states neither its length nor a checksum. In that case the
+    length is computed from the number of its last frame, and `Container.prefix` is a header that
+    states the length.
 
     Raises:
-        Fault: a block is cut, missing or of no known kind, or the last frame is cut.
+        Fault: a block is truncated, missing or of an unknown kind, or the last frame is truncated.
     """
     position, last, info = start + 4, False, None
     while not last:
@@ -86,7 +87,7 @@ def walk_flac(file: BinaryIO, start: int, size: int) -> Container:
 
 
 def _contains(file: BinaryIO, magic: bytes, position: int) -> bool:
-    """Whether `magic` occurs in a file from a position on."""
+    """Return whether `magic` occurs in a file at or after a position."""
     file.seek(position)
     tail = b""
     while block := file.read(1 << 20):
@@ -97,13 +98,17 @@ def _contains(file: BinaryIO, magic: bytes, position: int) -> bool:
 
 
 def read_description(info: bytes) -> tuple[int, int, int, bytes | None]:
-    """Read channels, bits, samples per channel (0: unknown) and MD5 from a STREAMINFO block.
+    """Read a STREAMINFO block.
 
     Args:
-        info: its 34 bytes.
+        info: the 34 bytes of the block.
+
+    Returns:
+        The number of channels, the bits per sample, the samples per channel (0 if unknown) and the
+        MD5 checksum (None if unknown).
 
     Raises:
-        Fault: it is shorter.
+        Fault: the block is shorter than 34 bytes.
     """
     if len(info) < 34:
         raise Fault("damaged: its stream description is too short")
@@ -113,10 +118,10 @@ def read_description(info: bytes) -> tuple[int, int, int, bytes | None]:
 
 
 def with_frames(header: bytes, place: int, frames: int) -> bytes:
-    """Return the header of a FLAC file with the samples per channel stated in it.
+    """Return a copy of the header of a FLAC file that states the samples per channel.
 
     Args:
-        header: it states no length.
+        header: the header, which states no length.
         place: where its STREAMINFO block begins.
         frames: samples per channel.
     """
@@ -126,16 +131,17 @@ def with_frames(header: bytes, place: int, frames: int) -> bytes:
 
 
 def _measure(file: BinaryIO, begin: int, size: int, info: bytes) -> tuple[int, int]:
-    """The samples in the frames of a stream, and where its last frame ends.
+    """Return the samples per channel of a stream, and where its last frame ends.
 
     Args:
         file: the file.
         begin: where the first frame begins.
-        size: of the file.
-        info: the stream description.
+        size: bytes of the file.
+        info: the STREAMINFO block.
 
     Raises:
-        Fault: no whole frame stands at the end, or its format is not that of the description.
+        Fault: the stream does not end with a whole frame, or the format of that frame differs from
+            the description.
     """
     block_size = int.from_bytes(info[2:4], "big")
     file.seek(begin)
@@ -174,7 +180,7 @@ def _check_format(code: int, info: bytes) -> None:
 
 
 def _parse_header(head: bytes, block_size: int) -> tuple[int, int] | None:
-    """The first sample of a frame and its length in samples; None if `head` begins no frame."""
+    """Return a frame's first sample and its length in samples; None if `head` is not a header."""
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
         return None
     code, rate_code = head[2] >> 4, head[2] & 15
@@ -204,7 +210,7 @@ def _parse_header(head: bytes, block_size: int) -> tuple[int, int] | None:
 
 
 def _crc(table: tuple[int, ...], bits: int, body: bytes) -> int:
-    """The checksum of `body`; 0 if it ends with its own checksum."""
+    """Return the checksum of `body`, which is 0 if `body` ends with its own checksum."""
     value, mask = 0, (1 << bits) - 1
     for byte in body:
         value = (value << 8) & mask ^ table[value >> (bits - 8) ^ byte]

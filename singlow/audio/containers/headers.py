@@ -30,12 +30,18 @@ _MAGICS = {
 
 
 def name_of(head: bytes) -> str | None:
-    """Return the name of the format that the first bytes of a file belong to, or None."""
+    """Return the name of the format that a file with the first bytes `head` has, or None."""
     return next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
 
 
 def walk_header(file: BinaryIO, name: str, start: int, size: int) -> Container:
-    """Read the header of a file of the format `name`, one that `name_of` returns.
+    """Read the header of a file.
+
+    Args:
+        file: the file.
+        name: its format, as `name_of` returns it.
+        start: where the header begins.
+        size: bytes of the file.
 
     Raises:
         Fault: samples are missing.
@@ -95,7 +101,7 @@ def _read_nist(head: bytes, start: int, size: int) -> Container:
 
 
 def _read_voc(file: BinaryIO, start: int, size: int) -> Container:
-    """Check the first block only: SoX states a length that is 8 bytes short of the block."""
+    """Check the first block only, because SoX states a length that is 8 bytes too short."""
     file.seek(start + 20)
     position = start + struct.unpack("<H", read_exactly(file, 2))[0]
     file.seek(position)

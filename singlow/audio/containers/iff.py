@@ -1,4 +1,4 @@
-"""Apple's and Amiga's files of big-endian chunks: AIFF, AIFF-C, 8SVX and CAF."""
+"""Files of big-endian chunks, from Apple and Amiga: AIFF, AIFF-C, 8SVX, 16SV and CAF."""
 
 import struct
 from typing import BinaryIO
@@ -11,7 +11,7 @@ from singlow.audio.containers.container import (
     truncated,
 )
 
-_WIDTHS = {  # bytes per sample of AIFF-C codecs; 0: as the COMM chunk states
+_WIDTHS = {  # bytes per sample of AIFF-C codecs; 0 means that the COMM chunk states them
     **dict.fromkeys((b"NONE", b"twos", b"sowt"), 0),
     **dict.fromkeys((b"ulaw", b"alaw", b"ULAW", b"ALAW", b"raw "), 1),
     b"in24": 3,
@@ -23,7 +23,7 @@ _WIDTHS = {  # bytes per sample of AIFF-C codecs; 0: as the COMM chunk states
     b"fl64": 8,
     b"FL64": 8,
 }
-_UNKNOWN_SIZE = 0x7F000000  # from here on: written to a pipe
+_UNKNOWN_SIZE = 0x7F000000  # programs that write to a pipe state this size or a larger one
 _LONGEST_HEADER = 64 << 20
 
 
@@ -79,7 +79,7 @@ def walk_svx(file: BinaryIO, start: int, size: int) -> Container:
     """Read the chunks of an Amiga 8SVX or 16SV file.
 
     Raises:
-        Fault: the BODY chunk is missing or cut.
+        Fault: the BODY chunk is missing or truncated.
     """
     position = start + 12
     while position + 8 <= size:

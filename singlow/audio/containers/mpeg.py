@@ -1,4 +1,4 @@
-"""MPEG audio, layers I to III: every frame counted, and compared with the file's own index."""
+"""MPEG audio, layers I to III: count all frames, and compare their number with the index."""
 
 import dataclasses
 import struct
@@ -27,12 +27,13 @@ class Frame:
     """The header of a frame.
 
     Attributes:
-        length: bytes from this header to the next; only those of the padding in the free format,
-            whose headers state no bit rate.
-        samples: samples per channel it decodes to.
-        rate: sample rate, Hz.
-        kind: what all frames of one stream share: version, layer, rate, channel count, free format.
-        side: offset of the index that a first frame may hold (Xing or Info).
+        length: bytes from this header to the next. In the free format, whose headers state no bit
+            rate, `parse_frame` counts only the padding.
+        samples: samples per channel of the decoded frame.
+        rate: sample rate, in Hz.
+        kind: values that all frames of a stream have in common: version, layer, rate, number of
+            channels, and whether the format is free.
+        side: offset of the index (Xing or Info) that the first frame of a stream may hold.
     """
 
     length: int
@@ -48,7 +49,7 @@ class Frame:
 
 
 def parse_frame(head: bytes) -> Frame | None:
-    """Parse the first four bytes of a frame; None if `head` begins no frame."""
+    """Parse the header of a frame, four bytes; return None if `head` is not a header."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = (head[1] >> 3) & 3, 4 - ((head[1] >> 1) & 3)
@@ -83,7 +84,11 @@ class _Walk:
         return frame
 
     def measure_free(self, position: int, first: Frame) -> bool:
-        """Find the frame length of a stream in the free format: the distance to the next header."""
+        """Set the frame length of a free-format stream, the distance to the next header.
+
+        Returns:
+            Whether such a header exists.
+        """
         self.file.seek(position)
         body = self.file.read(_LONGEST_FREE)
         padding = (body[2] >> 1) & 1
@@ -98,9 +103,9 @@ class _Walk:
         return False
 
     def is_followed(self, position: int, frame: Frame) -> bool:
-        """Whether more frames of the same kind follow, or the end of the file or a tag.
+        """Return whether frames of the same kind, the end of the file or a tag follow a frame.
 
-        Bytes that look like a header are not rare in other files, and more frames are required
+        Bytes that look like a header are not rare in other files. Therefore more frames must follow
         where a header is less likely: after other bytes, and without a bit rate.
         """
         following = position + frame.length
@@ -129,7 +134,10 @@ class _Walk:
         return None
 
     def tag_length(self, position: int) -> int:
-        """The bytes of a tag (ID3v1, ID3v2, APE, Lyrics3, MusicMatch) at `position`; 0 for none."""
+        """Return the bytes of the tag at `position`, or 0 if there is none.
+
+        The tags are ID3v1, ID3v2, APE, Lyrics3 and MusicMatch.
+        """
         self.file.seek(position)
         head = self.file.read(32)
         left = self.size - position
@@ -149,14 +157,14 @@ class _Walk:
 
 
 def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Container | None:
-    """Read the header of every frame from the first to the end of the file; None if there is none.
+    """Read the headers of all frames; return None if the file has no frame.
 
-    A Xing, Info or VBRI index states how many frames were written. Without one, only a cut last
-    frame shows that a file is incomplete; an index is then written for the decoder, which would
-    otherwise estimate the length.
+    A Xing, Info or VBRI index states how many frames were written. If there is no index, a
+    truncated last frame is the only sign of an incomplete file. In that case `Container.prefix`
+    is an index for the decoder, which would otherwise estimate the length.
 
     Raises:
-        Fault: a frame is cut or missing, or bytes between frames belong to none.
+        Fault: a frame is truncated or missing, or there are other bytes between frames.
     """
     walk = _Walk(file, start, size)
     found = walk.first_frame()
@@ -221,7 +229,7 @@ def walk_mpeg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -
 
 
 def _read_index(file: BinaryIO, position: int, first: Frame) -> int | None:
-    """The number of frames that the index in a first frame states; None without an index."""
+    """Return the number of frames that the index in the first frame states; None if it has none."""
     if first.kind[1] != 3:
         return None
     file.seek(position)
@@ -237,9 +245,10 @@ def _read_index(file: BinaryIO, position: int, first: Frame) -> int | None:
 
 
 def _write_index(head: bytes, count: int, size: int) -> bytes:
-    """A first frame with an index, for a decoder that would otherwise estimate the length.
+    """Return a first frame with an index, for a decoder that would otherwise estimate the length.
 
-    It has the stream's version, rate and channels, and room for the index at each of them.
+    The frame has the version, sample rate and channels of the stream. Its bit rate is high enough
+    to hold the index for all of them.
     """
     head = bytes([head[0], head[1] | 1, (head[2] & 0x0C) | 0x90, head[3]])
     frame = parse_frame(head)
@@ -248,7 +257,7 @@ def _write_index(head: bytes, count: int, size: int) -> bytes:
 
 
 def _check_rest(walk: _Walk, position: int, first: Frame) -> None:
-    """Refuse a part of a frame or tag after the last frame, and further frames after a gap."""
+    """Refuse an incomplete frame or tag after the last frame, and more frames after a gap."""
     left = walk.size - position
     walk.file.seek(position)
     rest = walk.file.read(_SEARCHED)

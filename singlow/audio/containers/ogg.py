@@ -1,4 +1,4 @@
-"""Ogg pages: the checksum of every page, the sequence of page numbers, the end-of-stream mark."""
+"""Ogg files: check the checksums and numbers of all pages, and the end-of-stream flag."""
 
 import struct
 import zlib
@@ -10,12 +10,12 @@ from singlow.audio.containers.flac import read_description, with_frames
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _BEGINS, _ENDS = 2, 4
-_FLAC_HEADER = 9  # bytes of the first packet before the FLAC file
+_FLAC_HEADER = 9  # bytes that precede the FLAC file in the first packet
 _CODECS = {b"\x01vorbis": "vorbis", b"OpusHead": "opus", b"\x7fFLAC": "flac"}
 
 
 def page_checksum(page: bytes) -> int:
-    """Return the CRC-32 of an Ogg page (polynomial 0x04C11DB7, not reflected, RFC 3533 section 6).
+    """Return the CRC-32 of an Ogg page (polynomial 0x04C11DB7, not reflected; RFC 3533, section 6).
 
     zlib computes the reflected form of the same polynomial, so the bits are reversed twice.
     """
@@ -26,11 +26,12 @@ def page_checksum(page: bytes) -> int:
 def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) -> Container:
     """Read every page of the file.
 
-    A stream that was cut from a longer one, a radio recording for example, may begin at any page
-    number and position after its header pages.
+    After its header pages, a stream that was cut from a longer one (for example, from internet
+    radio) may continue at any page number and position.
 
     Raises:
-        Fault: a page is missing, damaged or cut; the stream has no end; there are several streams.
+        Fault: a page is missing, damaged or truncated; the last page has no end-of-stream flag; or
+            the file holds several streams.
     """
     position, serial, expected, ended, codec = start, None, None, False, None
     first_position = last_position = -1
@@ -87,7 +88,7 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
         raise Fault("empty: no audio in its stream")
     if codec == "opus":
         return Container("ogg", warnings=warnings)
-    if codec == "flac":  # libsndfile refuses it, but reads the FLAC file that its packets are
+    if codec == "flac":  # libsndfile refuses Ogg FLAC, but reads its packets joined as FLAC
         _, bits, frames, checksum = read_description(flac[8:42])
         if not frames:
             frames = last_position
@@ -102,8 +103,9 @@ def walk_ogg(file: BinaryIO, start: int, size: int, beat: Callable[[], None]) ->
             prefix=flac,
             warnings=warnings,
         )
-    # The first page does not state how many of its samples precede the file, if it was cut from a
-    # longer stream; checksums and page numbers show already that nothing is missing.
+    # If the file was cut from a longer stream, its first page does not state how many of its
+    # samples come before the file, so the length is uncertain by `most` samples. The checksums and
+    # page numbers already show that no page is missing.
     most = min(first_position, first_packets * longest_block)
     frames = last_position - max(0, first_position - most)
     return Container("ogg", frames, slack=most, warnings=warnings)

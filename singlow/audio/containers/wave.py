@@ -18,16 +18,23 @@ W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 _W64_FMT = bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a")
 _LONGEST_HEADER = 64 << 20
-_SAMPLE_CODECS = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: a frame has a fixed number of bytes
+_SAMPLE_CODECS = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: all frames have the same size
 _EXTENSIBLE = 0xFFFE
 _KNOWN_CHUNKS = (b"LIST", b"JUNK", b"PAD ", b"ID3 ", b"id3 ", b"bext", b"iXML", b"cue ", b"smpl")
 _UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFF000, 0xFFFFFFFF)
-_LARGEST_HEADER_IN_SIZE = 128  # some programs subtract their header from an unknown size
+# Some programs subtract the size of their header from the placeholder for an unknown size.
+_LARGEST_HEADER_IN_SIZE = 128
 
 
 @dataclasses.dataclass
 class _Format:
-    """The fmt chunk: bytes of a frame or block, and whether each frame has that many."""
+    """The fmt chunk.
+
+    Attributes:
+        align: bytes of a frame, or of a block of a compressed codec.
+        constant: whether every frame has `align` bytes.
+        block_frames: samples per channel of a block of a compressed codec.
+    """
 
     align: int
     constant: bool
@@ -88,7 +95,7 @@ def walk_wav(file: BinaryIO, start: int, size: int) -> Container:
 
 
 def _with_sizes(header: bytes, order: str, length: int) -> bytes:
-    """Return the header of a wave file, up to its samples, with the right sizes in it."""
+    """Return the header of a wave file, up to its samples, with corrected sizes."""
     unknown, where = b"\xff" * 4, header.find(b"ds64")
     if header[:4] in (b"RF64", b"BW64") and where > 0:
         sizes = struct.pack("<QQ", len(header) - 8 + length, length)
@@ -108,7 +115,7 @@ def _read_format(body: bytes, order: str = "<") -> _Format:
         codec = struct.unpack(f"{order}H", body[24:26])[0]
     width = channels * ((bits + 7) // 8)
     if codec in _SAMPLE_CODECS and align != width and (align == 0 or byte_rate == rate * width):
-        align = width  # two fields agree against one, which decoders do not need
+        align = width  # the other fields confirm the width, and decoders do not need `align`
     if channels == 0 or rate == 0 or align == 0:
         raise Fault(
             f"absurd header: {channels} channels, {rate} Hz, {align} bytes per frame in its header"
@@ -122,7 +129,7 @@ def _read_format(body: bytes, order: str = "<") -> _Format:
 
 
 def _is_unknown(file: BinaryIO, order: str, begin: int, length: int, size: int) -> bool:
-    """Whether a data chunk's size stands for "unknown", as programs write it to a pipe."""
+    """Return whether the size of a data chunk is a placeholder, as programs write it to a pipe."""
     if length == 0:
         return size - begin > 8 and not _is_chunk(file, order, begin, size)
     if length == 0xFFFFFFFF:
@@ -143,7 +150,7 @@ def _is_chunk(file: BinaryIO, order: str, position: int, size: int) -> bool:
 def _end_of_audio(
     form: _Format, begin: int, end: int, size: int, unknown: bool
 ) -> tuple[int, tuple[str, ...]]:
-    """Where the last whole frame ends, and what is odd about it."""
+    """Return where the last whole frame ends, and warnings about the end of the data chunk."""
     warnings = (UNKNOWN_LENGTH,) if unknown else ()
     came = min(end, size) - begin
     if end > size and ((end - begin) // form.align != came // form.align or not form.constant):
@@ -161,10 +168,13 @@ def _check_rest(
 
     Args:
         file: the file.
-        order: of bytes, as `struct` writes it.
+        order: byte order, "<" or ">".
         end: where the data chunk ends.
-        size: of the file.
-        declared: where the RIFF chunk ends by its own size; None if that is unknown.
+        size: bytes of the file.
+        declared: where the RIFF chunk ends according to its size; None if that is unknown.
+
+    Returns:
+        Warnings, one line each.
 
     Raises:
         Fault: bytes inside the RIFF chunk belong to no chunk, so the data chunk's size is wrong.
@@ -194,7 +204,7 @@ def _check_rest(
 
 
 def _count(form: _Format, fact: int | None, length: int) -> int | None:
-    """The samples per channel; None if the blocks of a compressed codec do not state them."""
+    """Return the samples per channel; None if a compressed codec does not state them plausibly."""
     if form.constant:
         return length // form.align
     blocks = -(-length // form.align)
