@@ -1,4 +1,4 @@
-"""The affine map of couplings: values, limits, log-determinants and refused arguments."""
+"""Test the affine map of couplings: values, limits, log-determinants and invalid arguments."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ H = np.array([-30.0, -1.0, 0.0, 0.25, 30.0])
 
 
 def log_scales(scale: str, limit: float = 2.0) -> np.ndarray:
-    """The log-scale that a map gives to `H`, read from its log-determinant."""
+    """Return the log-scales of an affine map with the parameters `H`: its log-determinants."""
     parameters = np.stack([H, np.zeros(5)], axis=-1)[:, None].astype("float32")
     x = np.ones((5, 1, 1), "float32")
     return ops.convert_to_numpy(AffineMap(scale, limit).move(x, parameters)[1])

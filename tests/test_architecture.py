@@ -1,4 +1,4 @@
-"""Which modules may import which, and what none of them may use."""
+"""Test which modules import each other, and that no module uses a forbidden one."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "singlow").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
-LAYERS = (  # from the top; a module imports from layers below its own alone
+LAYERS = (  # from the top; a module imports only from the layers below its own
     {"__main__"},
     {"commands"},
     {"training"},
@@ -30,7 +30,7 @@ LAYERS = (  # from the top; a module imports from layers below its own alone
     {"streams"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
-ROOMS = ("feed", "prepare", "sources", "store")  # of singlow.data, from the top
+ROOMS = ("feed", "prepare", "sources", "store")  # packages of singlow.data, from the top
 FLOWS = {"flow", "coder"}  # names of parameters and attributes that are a `Flow`
 BANNED = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 HEAVY = {"keras", "tensorflow", "jax", "librosa", "matplotlib", "sklearn", "scipy"}
@@ -55,7 +55,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 class _Imports(ast.NodeVisitor):
-    """The names that a file imports, without those under `if TYPE_CHECKING`."""
+    """Collect the names that a file imports, except those under `if TYPE_CHECKING`."""
 
     def __init__(self) -> None:
         self.names = set()
@@ -79,7 +79,7 @@ def _imports(path: Path) -> set[str]:
 
 
 def _layers_above(name: str, imports: set[str]) -> set[str]:
-    """What a module imports from its own layer or one above, its own package apart."""
+    """Return the packages in its own layer or above that a module imports, except its own."""
     own = name.split(".")[1]
     parts = {imported.split(".")[1] for imported in imports if imported.startswith("singlow.")}
     return {part for part in parts & set(LAYER) if part != own and LAYER[part] <= LAYER[own]}

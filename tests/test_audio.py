@@ -1,4 +1,4 @@
-"""Decoding, converting, writing and cutting audio."""
+"""Test how audio is decoded, converted, written and cut."""
 
 import dataclasses
 import os
@@ -68,7 +68,7 @@ def test_channels(tmp_path):
 
 
 def load_mono(path, audio, rate=16000, **settings):
-    """Write float audio; decode it to one channel; the samples, the mixdown and the warnings."""
+    """Write float audio, decode it to one channel, and return samples, mixdown and warnings."""
     soundfile.write(path, audio, rate, "FLOAT")
     lines = []
     mono, _, mixdown = sound.load_mixed(path, channels=1, report=lines.append, **settings)
@@ -99,7 +99,7 @@ def test_the_first_of_the_loud_channels_decides_the_polarity(right, used, tmp_pa
 
 
 def test_a_quiet_channel_counts(tmp_path):
-    """It is 30 dB below the other one."""
+    """A channel 30 dB below the other one is part of the mix."""
     stereo = np.concatenate([song(0.5), 0.03 * song(0.5, seed=1)], axis=1).astype(np.float32)
     mono, mixdown, lines = load_mono(tmp_path / "a.wav", stereo)
     assert np.allclose(mono[:, 0], stereo.mean(axis=1), atol=1e-7)
@@ -126,7 +126,7 @@ def test_silent_channels_do_not_dilute_the_loudness(channels, bleed, tmp_path):
 def test_blocks_are_mixed_like_the_whole(right, rate, tmp_path, monkeypatch):
     voice = song(0.5, rate)
     stereo = np.concatenate([voice, right * song(0.5, rate, seed=int(right > 0))], axis=1)
-    stereo[:2000, 0] = 0  # the first blocks alone would be mixed in another way
+    stereo[:2000, 0] = 0  # the mix for the first blocks differs from that for the whole
     whole = sound.to_channels(stereo.astype(np.float32), 1)
     monkeypatch.setattr(decoding, "BLOCK", 1000)
     soundfile.write(tmp_path / "a.wav", stereo, rate, "FLOAT")
@@ -188,7 +188,7 @@ def test_absurd_floats_are_refused(tmp_path):
 
 
 def test_reported_files_are_read(recordings):
-    """Small files like those that users reported."""
+    """The files resemble those in reports from users."""
     lines = []
     folder = recordings / "reported"
     ranged, _ = sound.load_audio(folder / "float_int16_range.wav", report=lines.append)
@@ -235,7 +235,7 @@ def test_decoded_bytes_that_a_file_of_some_size_may_need(size, limit, tmp_path):
 def test_a_recording_of_more_than_four_hours_is_refused(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(wave_bytes(b"", size=5 * 3600 * 4000, rate=4000, bits=8))
-    os.truncate(path, 44 + 5 * 3600 * 4000)  # sparse
+    os.truncate(path, 44 + 5 * 3600 * 4000)  # a sparse file
     with pytest.raises(sound.AudioError, match=r"5\.0 hours of audio, expected at most 4"):
         sound.load_audio(path)
 

@@ -1,4 +1,4 @@
-"""What Blow's windows are changed by, what is drawn, and who is drawn how often."""
+"""Test the augmentation of training windows for Blow, and how windows are drawn."""
 
 from collections import Counter
 
@@ -45,7 +45,7 @@ def test_a_filter_sums_its_taps():
     impulse[2] = 1
     found = augmented(impulse, Fixed())[:, 0]
     expected = np.array([0, 0, 1, 0.2, 0.2**2, 0.2**4, 0.2**8, 0])
-    np.testing.assert_allclose(found, expected, atol=1e-6)  # the largest is scaled to 1
+    np.testing.assert_allclose(found, expected, atol=1e-6)  # the largest value is scaled to 1
 
 
 def test_silence_stays_silence():

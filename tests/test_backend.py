@@ -1,4 +1,4 @@
-"""Backends: which frameworks are imported, runs that change backends, and the user's Keras."""
+"""Test the imports of each backend, runs that change backends, and the user's Keras settings."""
 
 import importlib.util
 import json
@@ -64,9 +64,10 @@ SMALL = {"k_glow": 1, "l_glow": 1, "squeeze": 4, "width": 4, "dropout": 0.5}
 
 
 def train_step(folder: str) -> int:
-    """Restore the newest checkpoint of a run, if any, train one step, and save the next one.
+    """Restore the newest checkpoint of a run, if any, train for one step, and save a checkpoint.
 
-    Returns the number of steps of the optimizer.
+    Returns:
+        The number of steps of the optimizer.
     """
     from singlow.runs.opening import build_flow
     from singlow.training.optimizer import capture, compile_flow, restore
@@ -107,7 +108,7 @@ ON_JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
 @needs_jax
 def test_a_run_may_change_backends(tmp_path):
-    """TensorFlow counts steps in int64 and draws from an int64 seed, JAX from 32 bits."""
+    """TensorFlow uses int64 for the step count and the seed, and JAX uses 32 bits."""
     assert python(TRAIN_STEP, str(tmp_path), **ON_JAX) == "1"
     assert train_step(str(tmp_path)) == 2
     assert python(TRAIN_STEP, str(tmp_path), **ON_JAX, JAX_ENABLE_X64="1") == "3"

@@ -1,4 +1,4 @@
-"""Beginning a run: its folder, its settings, its data, and what a failed start leaves."""
+"""Test how a run begins: its folder, settings and data, and what a failed start leaves."""
 
 import shlex
 import shutil
@@ -67,7 +67,7 @@ def test_the_folder_of_all_runs_is_no_run(tmp_path, monkeypatch, path):
 
 
 def test_settings_of_a_trainer_that_came_between_are_kept(tmp_path):
-    """Both trainers resolve their settings before there is a run."""
+    """Both trainers resolve their settings before the run exists."""
     first, second = run_in(tmp_path), run_in(tmp_path)
     config = {**CONFIG, "arguments": {"k_glow": 2}, "training": {**CONFIG["training"], "seed": 0}}
     with first.begin(config):
@@ -78,7 +78,7 @@ def test_settings_of_a_trainer_that_came_between_are_kept(tmp_path):
     assert "k_glow is 2, given 3; seed is 0, given 1" in str(error.value)
     assert first.config == config
     longer = {**config, "training": {**CONFIG["training"], "epochs": 9}, "versions": {}}
-    longer["arguments"] = {"k_glow": 2, "new": True}  # of a newer singlow
+    longer["arguments"] = {"k_glow": 2, "new": True}  # as a newer version of singlow writes it
     with second.begin(longer):
         assert first.config == longer
 
@@ -130,14 +130,14 @@ def test_the_advice_about_damaged_records_can_be_pasted(tmp_path):
 
 
 class TestData:
-    """The data of a run is identified by its content, wherever it lies."""
+    """The content of a dataset identifies it, not its path."""
 
     @pytest.fixture
     def songs(self, tmp_path) -> Path:
         return corpus(tmp_path / "here" / "songs", {"ada": [0.3, 0.3, 0.3], "bo": [0.3, 0.3]})
 
     def begun(self, songs: Path, **more) -> dict:
-        """The settings of a run that has begun on these songs."""
+        """Return the settings of a run that has begun on these songs."""
         new = {**CONFIG, "data": {"dataset": str(songs), "layout": "auto"}}
         return prepare_data(new, report=lambda _: None, **more)
 
@@ -194,7 +194,7 @@ class TestData:
         assert "--fresh" in line
 
     def test_a_layout_is_passed_on_and_kept(self, songs):
-        """In the layout of Blow the singer is the first part of a file's name."""
+        """In the layout of Blow, file names begin with the singer."""
         for number, path in enumerate(sorted(songs.rglob("*.*"))):
             path.rename(songs / f"{'ada' if number % 2 else 'bo'}_{number}{path.suffix}")
         config = {**CONFIG, "data": {"dataset": str(songs), "layout": "blow"}}

@@ -1,4 +1,4 @@
-"""Blow: the published size, conversion and its inverse, ablations, and refused arguments."""
+"""Test Blow: the published size, conversion and its inverse, ablations and invalid arguments."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ def tiny(**overrides) -> Blow:
 
 @functools.cache
 def nudged(**overrides) -> Blow:
-    """A model away from its start, to be read only."""
+    """Return a model with perturbed weights. Tests share it and must not change it."""
     keras.utils.set_random_seed(0)
     model = tiny(**overrides)
     nudge(model)
@@ -31,7 +31,7 @@ def nudged(**overrides) -> Blow:
 def test_the_original_has_the_published_weights():
     """The published model has 62,113,152 weights with 108 speakers.
 
-    They are counted from one of the twelve equal steps of each block.
+    The test builds one of the twelve equal steps of each block and multiplies.
     """
     model = Blow.from_preset("blow_original", speakers=108, k_glow=1)
     embeddings = model.embedding_table("speaker").size
@@ -106,7 +106,7 @@ def test_the_folded_flow_converts_as_the_whole_one():
 
 
 def test_fit_learns_the_speakers():
-    """Each speaker has a pitch: given the right speaker, a clip costs less."""
+    """Each speaker has a pitch, so a clip is more likely with the right speaker."""
     model = tiny(k_glow=3, speakers=2)
     t = np.arange(256)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Datasets: their content, their reproducibility, and what is rejected."""
+"""Test the content and reproducibility of datasets, and which files they reject."""
 
 import errno
 import os
@@ -100,7 +100,7 @@ def test_a_file_replaced_by_another_of_the_same_size_is_decoded_again(tmp_path, 
     save(path, song(0.5, seed=77))
     os.utime(path, (2e9, 2e9))
     assert path.stat().st_size == size
-    with monkeypatch.context() as patched:  # what an interrupted build decoded
+    with monkeypatch.context() as patched:  # this build decodes the file and fails
         patched.setattr(prepare_build, "write_dataset", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             build(source, out)
@@ -212,7 +212,7 @@ def test_missing_files_of_a_table_are_rejected(tmp_path):
 
 
 def contents(out: Path) -> dict[str, set[bytes]]:
-    """The samples of all records, by split."""
+    """Return the samples of all records, by split."""
     return {
         split: {record["audio"] for path in out.glob(f"{split}.*") for record in read_shard(path)}
         for split in ("train", "validation")

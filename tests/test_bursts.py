@@ -1,4 +1,4 @@
-"""Conversions by a flow whose output bursts: the burst is clipped, and the rest stays."""
+"""Test conversions by a flow whose output has bursts: only the bursts are clipped."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ ADA, BO = speaker_inputs(np.zeros(2)), speaker_inputs(np.ones(2))
 
 
 class Bursting:
-    """A flow whose conversions are the recording, except for some samples."""
+    """A flow that returns the recording, except that some samples have the value `peak`."""
 
     multiple, signal = 4, Audio(RATE)
 

@@ -1,4 +1,4 @@
-"""The callbacks of a run: guard, averages, events, samples, patience, and those of Keras."""
+"""Test the callbacks of a run: guard, averages, events, samples, patience, and Keras's own."""
 
 import math
 import time
@@ -30,12 +30,12 @@ def songs(tmp_path):
 
 
 def poison(patch: pytest.MonkeyPatch, *steps: int) -> None:
-    """Make some batches of training data not a number."""
+    """Replace the audio in the training batches of some steps by NaN."""
     batch, as_dataset, reading = Windows.batch, Windows.as_dataset, []
 
     def poisoned(self, step):
         values = batch(self, step)
-        # After the initialisation from data, which reads batches too.
+        # The initialisation from data also reads batches; these stay finite.
         if self.training and reading and step in steps:
             values["x"] = np.full_like(values["x"], np.nan)
         return values
@@ -50,7 +50,7 @@ def poison(patch: pytest.MonkeyPatch, *steps: int) -> None:
 
 @pytest.fixture(scope="module")
 def warned(tmp_path_factory):
-    """A run of two levels that warns of gradients, of samples and of the inversion."""
+    """A run with two levels that warns about gradients, samples and the inversion."""
 
     def fail(*_, **__):
         raise OSError("no room for\nsamples")
@@ -199,7 +199,7 @@ def test_events_are_in_the_file_when_the_call_returns(tmp_path):
 
 
 def test_the_held_out_loss_is_that_of_the_averages():
-    """The last entry of the history is the loss of a flow loaded with the averaged weights."""
+    """The last entry of the history is the loss of a flow with the averaged weights."""
     folder, _ = trained()
     run = locate("t", folder / "checkpoints", folder / "logs")
     checkpoint = run.checkpoint()
@@ -253,7 +253,7 @@ def test_two_seeds_share_no_draw(tmp_path):
         names.append([windows.clip_names(step) for step in range(8)])
     assert names[0] != names[1]
     distance = np.abs(noise[0][:, None] - noise[1][None])
-    assert distance.max(axis=-1).min() > 0.1  # of any two windows
+    assert distance.max(axis=-1).min() > 0.1  # the least distance between two windows
 
     config = {**CONFIG, "arguments": {"k_glow": 1, "l_glow": 1, "width": 4}}
     flows = [

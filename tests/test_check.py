@@ -1,4 +1,4 @@
-"""The verb `check`: what it measures, and that it fails for each thing that may be wrong."""
+"""Test the verb `check`: its measurements, and that it fails for each possible defect."""
 
 from types import MappingProxyType
 from unittest import mock
@@ -24,7 +24,7 @@ from tests.songs import singlow
 
 
 class Reader(Paper):
-    """Stereo without a squeeze, given a text whose mean symbol is the mean of the latents."""
+    """A stereo flow without a squeeze; the mean symbol of its text is the mean of its latents."""
 
     presets = MappingProxyType({"reader_tiny": Preset("For tests.", {}, {})})
 
@@ -42,7 +42,7 @@ class Reader(Paper):
 
 
 def saved(config, folder, name="r"):
-    """A run of these settings with random weights."""
+    """Save and return a run that has these settings and random weights."""
     from singlow.runs.opening import build_flow
     from singlow.training.optimizer import capture, compile_flow
 
@@ -59,7 +59,7 @@ def saved(config, folder, name="r"):
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """The run `r` of a model that a user registered, whose data are gone."""
+    """The run `r` of a model that a user registered. Its data no longer exist."""
     monkeypatch.setitem(registry._REGISTERED, "reader", Reader)
     config = {**CONFIG, "model": "reader", "preset": "reader_tiny"}
     return saved({**config, "arguments": {"width": 4, "sample_rate": 16000}}, tmp_path)
@@ -194,7 +194,7 @@ def test_frames_of_an_input_are_cut_with_x():
 
 class TestAnInverseThatIsWrong:
     def flow(self, error):
-        """An identity whose inverse is off by `error`, with latents as they are."""
+        """Return an identity flow whose inverse adds `error` to its result."""
         flow = Flow(ActNorm())
         inverse = ActNorm._inverse
 
@@ -212,7 +212,7 @@ class TestAnInverseThatIsWrong:
         assert "x -> z -> x is off by 1.00e-03" in failure
 
     def test_fails_from_latents_also_where_rounding_explains_the_error(self):
-        """Both flows are off alike, so that the ratio of their errors is 1."""
+        """Both flows have the same error, so that the ratio of their errors is 1."""
         batch = {"x": wave()["x"].astype(np.float32)}
         assert not command._check_latents(self.flow(0.0), self.flow(0.0), batch)
         (failure,) = command._check_latents(self.flow(6.4), self.flow(6.4), batch)

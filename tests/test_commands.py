@@ -1,4 +1,4 @@
-"""The verbs of `python3 -m singlow` on a trained run."""
+"""Test the verbs of `python3 -m singlow` on a trained run."""
 
 import io
 import json
@@ -33,13 +33,13 @@ def song(place):
 
 @pytest.fixture
 def loaded_anew(monkeypatch):
-    """Flows are loaded again, for tests that change what these do."""
+    """Clear the cache of loaded flows, for tests that patch how flows work."""
     monkeypatch.setattr(songs, "LOADED", {})
 
 
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory):
-    """Latents of a song."""
+    """The path of a file with the latents of a song."""
     folder = tmp_path_factory.mktemp("encoded")
     soundfile.write(folder / "song.wav", coloured_noise(5, 1.234, 44100, 2), 44100)
     called = ["encode", str(trained()[0] / "checkpoints" / "t"), "song.wav", "-o", "a.npz"]
@@ -203,7 +203,7 @@ class TestMalformedLatents:
         with zipfile.ZipFile(place / "a.npz") as archive:
             first = archive.infolist()[0].header_offset
         encrypted = bytearray(content)
-        encrypted[first + 6] |= 1  # its flag, here and in the directory at the end
+        encrypted[first + 6] |= 1  # the flag for encryption, here and in the central directory
         encrypted[content.index(b"PK\1\2") + 8] |= 1
         np.savez_compressed(place / "packed.npz", **arrays)
         packed = bytearray((place / "packed.npz").read_bytes())

@@ -1,4 +1,4 @@
-"""What containers state, and that a cut file is distinguished from a complete one."""
+"""Test what containers state, and that truncated files are refused."""
 
 import io
 import itertools
@@ -25,7 +25,7 @@ def tone() -> np.ndarray:
 
 
 def load(path, body: bytes) -> tuple[np.ndarray, list[str]]:
-    """Write and decode a file; its audio and the warnings about it."""
+    """Write and decode a file, and return its audio and the warnings about it."""
     path.write_bytes(body)
     lines = []
     return load_audio(path, report=lines.append)[0], lines
@@ -52,7 +52,7 @@ def test_the_content_decides_the_format(suffix, tmp_path):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_truncation_is_a_fault(suffix, tmp_path):
-    """FLAC is an exception: its frames are only read by the decoder."""
+    """FLAC files are cut only in their header, because `inspect` does not read their frames."""
     body = save(tmp_path / f"a.{suffix}", song(0.3)).read_bytes()
     path = tmp_path / "cut"
     rng = np.random.default_rng(0)
@@ -223,7 +223,7 @@ def test_the_padding_of_the_last_block_is_no_audio(tmp_path):
     audio, _ = load(tmp_path / "b.wav", replaced(body, where, struct.pack("<I", 3999)))
     assert len(audio) == 3999
     audio, _ = load(tmp_path / "b.wav", replaced(body, where, struct.pack("<I", 399)))
-    assert len(audio) >= 4000  # an implausible number is ignored
+    assert len(audio) >= 4000  # an implausible number of samples is ignored
 
 
 def test_a_big_endian_wave_file_is_read(tone, tmp_path):
@@ -249,7 +249,7 @@ def test_a_stream_of_more_than_4_gib_is_read_to_its_end(unknown, tmp_path):
     path = tmp_path / "a.wav"
     fields = {"rate": 96000, "channels": 2, "bits": 24}
     path.write_bytes(wave_bytes(b"", size=unknown, riff=unknown, **fields))
-    os.truncate(path, 44 + 6 * 720_000_000)  # sparse
+    os.truncate(path, 44 + 6 * 720_000_000)  # a sparse file
     container = inspect(path)
     assert container.frames == 720_000_000
     with stream_audio(path, report=lambda _: None) as stream:
@@ -299,7 +299,7 @@ def test_an_aiff_file_is_read_if_its_sound_chunk_is_complete(frames, read, tmp_p
 
 
 def without_length(body: bytes) -> bytes:
-    """A FLAC file as it is written to a pipe: neither length nor checksum in its header."""
+    """Remove length and checksum from the header of a FLAC file, as in one written to a pipe."""
     return replaced(body, 21, bytes([body[21] & 0xF0]) + bytes(20))
 
 
@@ -323,7 +323,7 @@ def test_bytes_after_the_last_flac_frame_are_left_out(tmp_path):
 
 
 def test_joined_flac_files_are_refused(tmp_path):
-    """The decoder would stop after the first."""
+    """The decoder would stop after the first file."""
     body = save(tmp_path / "a.flac", song(0.3)).read_bytes()
     with pytest.raises(AudioError, match="several FLAC files"):
         load(tmp_path / "a.flac", body + body)
@@ -338,7 +338,7 @@ def test_ogg_page_checksum_is_that_of_the_standard(tmp_path):
 
 
 def pages_of(body: bytes) -> list[bytes]:
-    """The pages of an Ogg file."""
+    """Split an Ogg file into its pages."""
     starts = [0]
     while starts[-1] < len(body):
         at = starts[-1]
@@ -348,7 +348,7 @@ def pages_of(body: bytes) -> list[bytes]:
 
 
 def renumbered(page: bytes, number: int, later: int) -> bytes:
-    """An Ogg page with another number and position, and the checksum that belongs to it."""
+    """Change the number of an Ogg page, add `later` to its position, and update its checksum."""
     position = struct.unpack("<q", page[6:14])[0]
     page = replaced(page, 6, struct.pack("<q", position + later if position > 0 else position))
     page = replaced(replaced(page, 18, struct.pack("<I", number)), 22, bytes(4))
@@ -374,7 +374,7 @@ def test_an_ogg_stream_cut_from_a_longer_one_is_read(tmp_path):
 
 
 def ogg_pages(parts: list[bytes], position: int) -> bytes:
-    """Put packets into Ogg pages, one each, the last with the end mark and `position`."""
+    """Put each packet into an Ogg page; the last page has `position` and the end-of-stream flag."""
     pages = b""
     for number, part in enumerate(parts):
         lacing = b"\xff" * (len(part) // 255) + bytes([len(part) % 255])
@@ -433,7 +433,7 @@ def test_an_ogg_file_without_its_last_page_is_refused(tmp_path):
 
 
 def without_index(body: bytes) -> bytes:
-    """An mp3 without its first frame, which holds the index."""
+    """Remove the first frame of an mp3, which holds the index."""
     start = body.index(b"\xff")
     return body[start + parse_frame(body[start : start + 4]).length :]
 
@@ -502,7 +502,7 @@ def test_frame_headers_of_all_layers(head, length, samples, rate):
 
 
 def test_a_layer_ii_file_is_read(tmp_path):
-    """Silent frames: 26 bytes of header and bit allocation, then nothing."""
+    """The frames are silent: after the header, all bytes are zero."""
     frame = bytes.fromhex("fffd8004") + bytes(413)
     audio, lines = load(tmp_path / "a.mp2", frame * 20)
     assert (audio.shape, lines) == ((20 * 1152, 2), [])

@@ -1,4 +1,4 @@
-"""The report of voice conversions, on speakers that are easy to recognize."""
+"""Test the report of voice conversions, with speakers that are easy to recognize."""
 
 import io
 import json
@@ -30,12 +30,12 @@ def identity(clips, sources, targets):
 
 
 def oracle(clips, sources, targets):
-    """A real clip of the target that is new to the classifier, half as loud."""
+    """Return real clips of the targets, at half amplitude, that the classifier has not seen."""
     return [0.5 * speak(target, 200 + k) for k, target in enumerate(targets)]
 
 
 def encode(audio, sample_rate):
-    """Two features that differ between these speakers."""
+    """Return two features that differ between these speakers."""
     return describe_speech(audio, sample_rate)[1:3]
 
 
@@ -78,7 +78,7 @@ def test_what_was_kept_is_measured(report):
 
 @pytest.fixture
 def brief(monkeypatch):
-    """A classifier that hardly learns."""
+    """Limit the training of the classifier to three epochs, to save time."""
     monkeypatch.setattr(spoofing, "_EPOCHS", 3)
 
 

@@ -1,4 +1,4 @@
-"""Which files a source holds, who sings in them, and what is held out."""
+"""Test which clips a source holds, which singers they have, and which are held out."""
 
 import errno
 import os
@@ -211,7 +211,7 @@ def test_sources_without_audio_are_refused_in_one_line(
 
 
 def reported(recordings: Path, name: str, into: Path) -> Path:
-    """Unpack an archive of `data/reported`; names that are no text stay as they are."""
+    """Unpack an archive of `data/reported`; names that are not valid text stay unchanged."""
     with tarfile.open(recordings / "reported" / f"{name}.tgz") as archive:
         archive.extractall(into, filter="data")
     (folder,) = into.iterdir()
@@ -474,7 +474,7 @@ def test_a_stated_split_without_training_clips_is_ignored(tmp_path):
 
 
 def copies(**contents: str) -> list[Clip]:
-    """Clips of singers, one for each letter: equal letters are copies."""
+    """Return a clip of a singer for each letter; equal letters stand for copies of a clip."""
     return [
         Clip(Path(f"{singer}/{number}"), singer, id=f"{singer}/{number}", content=letter)
         for singer, letters in contents.items()

@@ -1,4 +1,4 @@
-"""`data_loader.py` as a user runs it: exit codes, one line for a mistake, no traceback."""
+"""Test `data_loader.py` from the command line: exit codes and errors of one line."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`dataset_info.json`: what it may hold, and that anything else is refused in one line."""
+"""Test `dataset_info.json`: valid content is read, and any other is refused in one line."""
 
 import hashlib
 import json

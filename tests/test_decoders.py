@@ -1,4 +1,4 @@
-"""Worker processes: a crash or hang costs one file, a full disk or a kill costs nothing."""
+"""Test worker processes: a crash or hang rejects only one file, and a full disk rejects none."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Migration with the run of `make train`, which is trained here or reused."""
+"""Test migration with the run of `make train`, which is trained unless it already exists."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The folder of the default run: the repository if it was trained there."""
+    """The folder of the default run: the repository if the run exists there, or a new folder."""
     place = ROOT if (ROOT / "checkpoints" / RUN).is_dir() else tmp_path_factory.mktemp("default")
-    outcome = train([], place)  # nothing when it is done
+    outcome = train([], place)  # does nothing if the run is complete
     assert outcome.code == 0, outcome.err
     return place
 
@@ -40,7 +40,7 @@ def opened(folder):
 
 @pytest.fixture(scope="module")
 def sounds():
-    """Songs of the virtual singers, and originals of both sides, that no run was trained on."""
+    """Songs of virtual singers, and originals of both sides, on which no run was trained."""
     sides = (lambda *names, n=n: n in names for n in ("virtual", "human"))
     return builtin_originals(*sides, 16000, 1)
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, set aside, copied, locked."""
+"""Test how files are written atomically, set aside, copied and locked."""
 
 import contextlib
 import errno
@@ -155,7 +155,7 @@ def test_a_folder_is_locked_once(tmp_path):
 
 
 def holder(folder: Path) -> subprocess.Popen:
-    """A process that locks a folder, prints a line, and waits."""
+    """Start a process that locks a folder, prints a line and waits."""
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom singlow.files import lock_folder\n"
         "with lock_folder(Path(sys.argv[1])) as acquired:\n"

@@ -1,4 +1,4 @@
-"""Every flag of train.py reaches its setting, and a wrong one is refused in one line."""
+"""Test that flags of train.py set their settings, and that wrong ones are refused in one line."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TINY = ["--preset", "singlow_tiny"]
 
 
 def request(flags: list[str]) -> Request:
-    """What `singlow.train` is asked for with these flags."""
+    """Return the request that `singlow.train` receives with these flags."""
     settings = arguments_of(parse(Settings, flags))
     return Request.of(**{key: settings[key] for key in settings if key not in _PLACES})
 
@@ -222,7 +222,7 @@ class TestARunThatExists:
 
 @pytest.mark.parametrize("command", [["train.py"], ["-m", "singlow"], ["-m", "singlow", "check"]])
 def test_help_loads_no_framework(command):
-    """The limit of processor time is less than what importing a framework takes."""
+    """The limit of processor time is lower than the time to import a framework."""
     script = (
         "import runpy, sys; sys.argv = sys.argv[1:] + ['--help']\n"
         "try:\n"

@@ -1,4 +1,4 @@
-"""Flow and SinGlow: densities, round trips, sizes and training, on either backend."""
+"""Test Flow and SinGlow on either backend: densities, round trips, sizes and training."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ def tiny(**overrides) -> SinGlow:
 
 
 def nudged() -> SinGlow:
-    """A model away from its start, to be read only; traced once for every precision."""
+    """Return a model with perturbed weights, one per precision. Tests must not change it."""
     return _nudged(keras.config.floatx())
 
 
@@ -72,7 +72,7 @@ def test_log_prob_is_the_change_of_variables(finest: str):
 
 
 def test_bits_are_those_of_16_bit_audio():
-    """White noise under its own density costs its entropy: log2(std sqrt(2 pi e)) + 15 bits."""
+    """The cost of white noise under its own density is log2(std sqrt(2 pi e)) + 15 bits."""
     model = tiny(k_glow=1, l_glow=1)
     x = noise((8, 4096, 1))
     model.adapt({"x": x})
@@ -119,7 +119,7 @@ def test_a_length_that_does_not_fit_is_refused():
 
 
 def test_original_has_the_published_weights_that_read_audio():
-    """The published code has 265,436 weights, 110,592 of which only read padding."""
+    """Of the 265,436 weights of the published code, 110,592 are only applied to padding."""
     model = SinGlow.from_preset("singlow_original")
     assert sum(math.prod(w.shape) for w in model.trainable_weights) == 265_436 - 110_592
     assert model.multiple == 256
@@ -294,7 +294,7 @@ def test_a_sample_decodes_scaled_noise():
 
 
 def test_padded_clips_decode_with_their_mask():
-    """Without the mask the padding changes valid samples."""
+    """Without the mask, the padding changes valid samples."""
     model = nudged()
     x = noise((2, 96, 1))
     mask = np.ones((2, 96), np.float32)
@@ -417,7 +417,7 @@ def test_a_flow_of_parts_is_saved_and_keeps_its_inputs_for_inference(tmp_path):
 
 
 def vocoder() -> Flow:
-    """A flow with a condition at a fifth of the squeezed rate, an item and a speaker."""
+    """Return a flow with three inputs: frames of six samples, an item and a speaker."""
     from singlow.bijections import AffineCoupling, Squeezed
     from singlow.inputs import Input
     from singlow.networks import WaveNet
@@ -456,14 +456,14 @@ def test_frames_inputs_are_repeated_for_every_position_and_decide_the_length_of_
     ],
 )
 def test_inputs_of_another_batch_or_shape_are_refused(name, value, message):
-    """A single speaker used to hold for the whole batch, depending on the network."""
+    """A single speaker is not broadcast to the whole batch, whatever the network."""
     flow = vocoder()
     with pytest.raises(ValueError, match=message):
         flow.log_prob({**flow.dummy_inputs(2, 36), name: value})
 
 
 def test_latents_of_another_batch_length_or_number_are_refused():
-    """Surplus latents used to be ignored."""
+    """Surplus latents raise an error and are not ignored."""
     model = nudged()
     z = [to_numpy(latent) for latent in model.encode(noise((2, 32, 1)))]
     mask = np.ones((2, 48), "float32")
@@ -506,7 +506,7 @@ def test_a_sample_does_not_depend_on_the_lengths_of_the_others():
 
 
 def test_a_batch_of_weight_zero_counts_nothing():
-    """It used to make the mean NaN."""
+    """Its mean is not 0 / 0, so the loss of an epoch is not NaN."""
     model = tiny(k_glow=1, l_glow=1)
     model.compile(jit_compile=COMPILED)
     x, weight = noise((4, 64, 1)), np.array([0, 0, 1, 1])
@@ -516,7 +516,7 @@ def test_a_batch_of_weight_zero_counts_nothing():
 
 
 def test_a_flow_for_inference_shares_no_weight():
-    """Layers that have nothing to fold used to be shared, and changed with further training."""
+    """Layers without anything to fold are copied, so that more training does not change them."""
     from singlow.bijections import AffineCoupling, WithCondition
     from singlow.inputs import Input
     from singlow.networks import ConvNet
@@ -580,7 +580,7 @@ def test_an_image_flow_takes_labels_and_aligned_inputs():
 
 
 def test_unnamed_layers_of_a_model_have_the_same_paths_every_time():
-    """A run of a model whose layers have no names could be trained but not opened."""
+    """The paths identify weights in checkpoints, so a run can be opened after its training."""
     from singlow.bijections import ActNorm, Chain
     from singlow.models import Paper, Preset, register_model, registry, settings_of
 

@@ -1,4 +1,4 @@
-"""Flows for inference equal their models, and code long songs in little memory."""
+"""Test that flows for inference equal their models, and code long songs in little memory."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def test_a_periodic_prior_has_no_finite_context():
 
 def test_pieces_are_given_the_frames_that_are_aligned_with_them():
     class Aligned:
-        """A flow that adds a condition, of one frame every four samples, to each sample."""
+        """A flow that adds a condition to each sample. The condition has a frame per 4 samples."""
 
         multiple, context, signal = 8, (8, 8), Audio(8000)
         inputs = MappingProxyType({"mel": Input("frames", size=1, hop=4), "id": Input("item")})

@@ -1,4 +1,4 @@
-"""The installed package: one command, its flags, its dependencies, and the content of the wheel."""
+"""Test the installed package: its command, flags, dependencies, and the content of the wheel."""
 
 import ast
 import os
@@ -201,7 +201,7 @@ class TestThePackage:
 
 
 def _roots(path: Path, top_level: bool = False) -> set[str]:
-    """The first parts of the modules that a file imports."""
+    """Return the top-level names of the modules that a file imports."""
     tree = ast.parse(path.read_text("utf-8"))
     roots = set()
     for node in tree.body if top_level else ast.walk(tree):
@@ -272,7 +272,7 @@ class TestDoctor:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The programs of an environment with the built wheel; the packages come from caches."""
+    """The folder of programs of a virtual environment in which the built wheel is installed."""
     folder = tmp_path_factory.mktemp("install")
     source = folder / "source"
     shutil.copytree(ROOT / "singlow", source / "singlow")

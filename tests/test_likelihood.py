@@ -1,4 +1,4 @@
-"""Held-out likelihoods: costs under codecs, a Gaussian and a flow, and their intervals."""
+"""Test held-out likelihoods: costs under codecs, a Gaussian and a flow, and their intervals."""
 
 import io
 import math
@@ -73,7 +73,7 @@ def test_gaussian_of_silence_is_finite():
 
 
 def _flac_metadata(content: bytes) -> int:
-    """The bytes before the first frame of a FLAC file, by its synchronisation code."""
+    """Return the number of bytes before the first frame of a FLAC file, by its sync code."""
     return content.index(b"\xff\xf8")
 
 
@@ -84,7 +84,7 @@ def test_flac_is_charged_its_frames_alone(tmp_path, channels):
     soundfile.write(path, clip, 16000, subtype="PCM_16", compression_level=1.0)
     content = path.read_bytes()
     metadata = _flac_metadata(content)
-    assert metadata >= 42  # "fLaC", and a stream description of 34 bytes with its head
+    assert metadata >= 42  # "fLaC" and STREAMINFO, 34 bytes with a header of 4
     assert flac_bits(clip, 16000) == 8 * (len(content) - metadata)
     assert (soundfile.read(path, dtype="int16", always_2d=True)[0] == clip).all()
     fast = io.BytesIO()
@@ -103,19 +103,19 @@ def test_wavpack_is_charged_its_blocks_without_optional_parts(tmp_path, channels
     subprocess.run(["wavpack", "-q", "-hh", "-x6", source, "-o", result], check=True)
     size = result.stat().st_size
     bits = wavpack_bits(clip, 16000)
-    assert size - 200 < bits / 8 < size - 44  # the wav header that it keeps
+    assert size - 200 < bits / 8 < size - 44  # WavPack keeps the wav header of 44 bytes
 
 
 def test_optional_parts_of_a_wavpack_block_are_counted():
-    header = bytes([0x21, 3]) + b"RIFFxx"  # a small sub-block: id, words
-    large = bytes([0x8A]) + (5).to_bytes(3, "little") + bytes(10)  # audio, not optional
+    header = bytes([0x21, 3]) + b"RIFFxx"  # a small sub-block: its id and its length in words
+    large = bytes([0x8A]) + (5).to_bytes(3, "little") + bytes(10)  # audio, which is not optional
     checksum = bytes([0x2F, 1]) + bytes(2)
     assert likelihood._optional_bytes(header + large + checksum) == len(header) + len(checksum)
 
 
 @pytest.mark.skipif(not has_wavpack(), reason="wavpack is not installed")
 def test_codecs_on_speech(recordings):
-    """On every tenth clip of ten readers of LibriSpeech, WavPack's best mode is below FLAC."""
+    """On every tenth clip of ten LibriSpeech readers, WavPack needs fewer bits than FLAC."""
     paths = sorted((recordings / "librispeech").rglob("*.flac"))[::10]
     clips = [soundfile.read(path, dtype="int16", always_2d=True)[0] for path in paths]
     size = sum(clip.size for clip in clips)
@@ -127,7 +127,7 @@ def test_codecs_on_speech(recordings):
 
 
 class Normal:
-    """A flow that is a standard normal of deviation 0.01, on audio."""
+    """A flow under which samples are independent and normal, with standard deviation 0.01."""
 
     signal = AUDIO
     deviation = 0.01
@@ -139,7 +139,7 @@ class Normal:
 
 
 def test_flow_costs_sum_windows_of_a_clip_and_leave_padding_out():
-    """Two clips in three windows."""
+    """The three windows hold two clips."""
     rng = np.random.default_rng(0)
     x = (Normal.deviation * rng.standard_normal((3, 64, 1))).astype(np.float32)
     mask = np.ones((3, 64), np.float32)
@@ -201,7 +201,7 @@ class TestIntervals:
 
 
 def fake_windows(clips, singers):
-    """Windows of whole clips, for a flow whose multiple is their length."""
+    """Return windows that each hold a whole clip, without padding."""
     names = [f"c{i}" for i in range(len(clips))]
 
     def batch(step):

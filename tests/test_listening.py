@@ -1,4 +1,4 @@
-"""The blind listening test: its page, the votes that its script saves, and how they are counted."""
+"""Test the listening test: its page, the votes that its script saves, and how they are counted."""
 
 import json
 import re
