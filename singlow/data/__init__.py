@@ -1,1 +1,1 @@
-"""Data: from recordings to records, and from records to batches."""
+"""Data: convert recordings to records, and read batches from records."""

@@ -1,1 +1,1 @@
-"""Feeding: batches of windows for training, and labelled recordings for everything else."""
+"""Feeding: read batches of windows for training, and labelled recordings for other tasks."""

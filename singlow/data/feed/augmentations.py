@@ -7,7 +7,7 @@ _TAPS = 4
 
 
 def augmented(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A window as Blow is trained on it: emphasised, scaled and with a random sign.
+    """Augment a window as Blow does: emphasise it, and scale it with a random sign.
 
         y_n = (x_n + sign(a) sum_(k=0..3) |a|^(2^k) x_(n-k-1)) / (1 + sign(a) sum_k |a|^(2^k))
         z   = u y / max |y|             a ~ U(-0.2, 0.2), u ~ U(-1, 1)
@@ -16,8 +16,11 @@ def augmented(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     time, is the random offset of a window in `Windows`.
 
     Args:
-        x: float32 `(time, channels)`.
-        rng: draws `a` and `u`.
+        x: window, float32 `(time, channels)`.
+        rng: random generator for `a` and `u`.
+
+    Returns:
+        The augmented window, float32 `(time, channels)`.
 
     References:
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel

@@ -1,4 +1,4 @@
-"""Windows as datasets of a framework: `tf.data` on TensorFlow, `keras.utils.PyDataset` on JAX."""
+"""Datasets of windows: `tf.data` on TensorFlow, `keras.utils.PyDataset` on other backends."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def dataset(windows: "Windows", start: int, steps: int | None) -> Any:
-    """Batches `start`, `start + 1`, ... in the form that the Keras backend reads.
+    """Return the batches `start`, `start + 1`, ... as a dataset for the Keras backend.
 
     Args:
-        windows: the batches.
+        windows: windows that the batches are read from.
         start: index of the first batch.
-        steps: number of batches; None is endless.
+        steps: number of batches; with None the dataset is infinite.
     """
     import keras
 
@@ -25,7 +25,7 @@ def dataset(windows: "Windows", start: int, steps: int | None) -> Any:
 
 
 def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Dataset":
-    """Batches as dictionaries of tensors, prefetched; arguments as for `dataset`."""
+    """Return a prefetched `tf.data.Dataset`; the arguments are those of `dataset`."""
     import tensorflow as tf
 
     form = windows.batch_form()
@@ -42,12 +42,12 @@ def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Da
 
     stop = tf.int64.max if steps is None else start + steps
     options = tf.data.Options()
-    options.autotune.enabled = False  # nothing to tune, and its thread delays the end of `fit`
+    options.autotune.enabled = False  # its thread delays the end of `fit`
     return tf.data.Dataset.range(start, stop).map(load).prefetch(4).with_options(options)
 
 
 def py_dataset(windows: "Windows", start: int, steps: int | None) -> "keras.utils.PyDataset":
-    """The same batches as numpy dictionaries; arguments as for `dataset`."""
+    """Return a `PyDataset` of the same batches; the arguments are those of `dataset`."""
     import keras
 
     class Batches(keras.utils.PyDataset):

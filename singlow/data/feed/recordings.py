@@ -1,4 +1,4 @@
-"""Labelled recordings, from the records of a dataset or from files."""
+"""Read labelled recordings from the records of a dataset or from files."""
 
 import dataclasses
 import functools
@@ -27,10 +27,10 @@ class Recording:
     """A recording, or a segment of one, with its labels.
 
     Attributes:
-        id: unique in its corpus.
-        singer: name.
-        style: as "human" or "virtual"; "" when unknown.
-        text: what is sung; "" when unknown.
+        id: id of the recording, unique in its corpus.
+        singer: name of the singer.
+        style: style of singing, for instance "human" or "virtual"; "" when unknown.
+        text: text that is sung; "" when unknown.
         read: returns the audio, float32 `(time, channels)` from -1 to 1.
     """
 
@@ -42,14 +42,14 @@ class Recording:
 
     @property
     def origin(self) -> str:
-        """The recording of which this is a segment. Segments of one recording are dependent."""
+        """The id of the whole recording. Segments of one recording are statistically dependent."""
         return origin(self.id)
 
 
 def read_recordings(
     directory: str | os.PathLike, splits: Sequence[str] = SPLITS
 ) -> list[Recording]:
-    """Return the clips of a dataset.
+    """Return the clips of a dataset as recordings.
 
     Raises:
         DataError: the dataset is damaged.
@@ -80,15 +80,15 @@ def find_recordings(
     report: Report = lambda _: None,
     layout: str = "auto",
 ) -> list[Recording]:
-    """Return recordings in files and folders, labelled as `find_clips` labels them.
+    """Return the recordings in files and folders, with the labels of `find_clips`.
 
-    Reading one raises `DataError` when it is damaged or silent.
+    The `read` of a recording raises `DataError` if the file is damaged or silent.
 
     Args:
         sources: folders, files, or `LABEL=SRC`.
-        sample_rate: of the audio that is read, in Hz.
-        channels: of the audio that is read.
-        report: receives a line for every guess, and about files that a table does not list.
+        sample_rate: sample rate of the audio that is read, in Hz.
+        channels: number of channels of the audio that is read.
+        report: receives a line for every guess, and one for files that a table does not list.
         layout: where the singers' names come from; see `find_clips`.
 
     Raises:
@@ -107,14 +107,16 @@ def find_recordings(
 
 
 def label(recordings: Sequence[Recording], pattern: str) -> list[Recording]:
-    """Take labels from names: `{style}_{singer}_{take}` reads 7_theo_3 as style 7 of singer theo.
+    """Return the recordings with labels from their names.
+
+    For instance `{style}_{singer}_{take}` labels 7_theo_3 with the style 7 and the singer theo.
 
     Args:
-        recordings: their ids, without folders, are matched with the pattern.
-        pattern: text with `{singer}`, `{style}` or both. Other fields match anything.
+        recordings: recordings whose ids, without folders, are matched with the pattern.
+        pattern: text with `{singer}`, `{style}` or both. Other fields match any text.
 
     Raises:
-        UsageError: the pattern has neither field, or has one twice.
+        UsageError: the pattern has neither field, or a field twice.
         DataError: a name does not fit the pattern.
     """
     fields = _FIELD.findall(pattern)
@@ -137,9 +139,9 @@ def label(recordings: Sequence[Recording], pattern: str) -> list[Recording]:
 
 
 def texts_as_styles(recordings: Sequence[Recording]) -> list[Recording]:
-    """Use texts as styles if there are no styles and the same few texts are repeated many times.
+    """Use the texts as styles if there are no styles and a few texts are repeated many times.
 
-    The digits of FSDD are such texts; the sentences of a reader are not.
+    This applies to the digits of FSDD, for instance, but not to the sentences of an audiobook.
     """
     texts = {recording.text for recording in recordings}
     repeated = len(texts) > 1 and "" not in texts and 4 * len(texts) <= len(recordings)
@@ -149,7 +151,7 @@ def texts_as_styles(recordings: Sequence[Recording]) -> list[Recording]:
 
 
 def spread(recordings: Sequence[Recording], limit: int, seed: int = 0) -> list[Recording]:
-    """Return at most `limit` recordings drawn by `seed`, spread evenly over the singers."""
+    """Return at most `limit` recordings, chosen at random and spread evenly over the singers."""
     if len(recordings) <= limit:
         return list(recordings)
     order = np.random.default_rng(seed).permutation(len(recordings))

@@ -1,8 +1,8 @@
-"""Batches of windows from a dataset's shards, read by offset.
+"""Read batches of windows from the shards of a dataset.
 
-The samples and the noise of a batch are a pure function of (seed, position), so that training
-resumes exactly at any step, and a batch can be computed again to name its clips. No framework is
-imported until `as_dataset` is called.
+The samples and the noise of a batch are a pure function of the seed and the positions of its
+windows in the stream. Training therefore resumes exactly at any step, and a batch can be computed
+again to name its clips. No framework is imported until `as_dataset` is called.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ InputsOf = Callable[["ClipFacts", np.ndarray], dict[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class ClipFacts:
-    """What a dataset stores about a clip.
+    """The labels of a clip in a dataset.
 
     Attributes:
-        id: unique in the dataset.
-        singer: index in the dataset's list of singers.
-        style: as "human" or "virtual"; "" when unknown.
-        text: what is sung or said; "" when unknown.
+        id: id of the clip, unique in the dataset.
+        singer: index of the singer in the dataset's list of singers.
+        style: style of singing, for instance "human" or "virtual"; "" when unknown.
+        text: text that is sung or spoken; "" when unknown.
     """
 
     id: str
@@ -51,51 +51,55 @@ def singer_alone(clip: ClipFacts, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class Windows:
-    """Windows of a split in batches, `{"x": (batch, window, channels), "frame_mask": ...}`.
+    """Batches of windows of a split, `{"x": (batch, window, channels), "frame_mask": ...}`.
 
-    A batch also has every declared input of the model, as `inputs_of` reads it from the clip of
-    each window. Sequences are padded to the longest of the split, with a mask `NAME_mask`.
+    A batch also contains every input that the model declares; `inputs_of` computes the inputs of
+    each window from its clip. Sequences are padded to the length of the longest in the split and
+    have a mask `NAME_mask`.
 
-    Samples are `x = (s + u) / 32768` with s int16 and u uniform on [0, 1): in [-1, 1), with a
-    density wherever the int16 has a probability.
+    Samples of audio are dequantized: `x = (s + u) / 32768` with s int16 and u uniform on [0, 1).
+    They are in [-1, 1) and have a density.
 
-    In training the stream is endless: pass `p` has `max(1, frames // window)` windows per clip, in
-    the order of `default_rng([seed, p]).permutation`, each at a random offset. Otherwise every clip
-    is cut into consecutive windows once, with the same noise every time.
+    In training the stream is infinite. Pass `p` has `max(1, frames // window)` windows of each
+    clip, in the order of `default_rng([seed, p]).permutation`, each at a random offset. Otherwise
+    there is a single pass, in which every clip is cut into consecutive windows; the noise is always
+    the same.
 
-    A clip shorter than the window, and the last window of a clip, is padded with zeros at its end.
-    `frame_mask` `(batch, window)` is 1 where samples are valid; their number is rounded down to a
-    multiple of `multiple`. In training all batches have the mask if any clip needs padding, and
-    none otherwise.
+    A clip that is shorter than the window, and the last window of a clip, are padded with zeros at
+    the end. `frame_mask` `(batch, window)` is 1 where samples are valid; their number is rounded
+    down to a multiple of `multiple`. In training all batches have the mask if any clip needs
+    padding; otherwise no batch has it.
 
     Args:
         directory: folder with `dataset_info.json`.
         split: "train" or "validation".
-        window: samples in a window.
-        batch_size: windows in a batch.
-        seed: random seed of order, offsets and noise.
+        window: number of samples in a window.
+        batch_size: number of windows in a batch.
+        seed: random seed of the order, the offsets and the noise.
         multiple: `window` and every valid length are multiples of this.
-        signal: what `x` is; audio at the dataset's rate when `None`.
-        inputs: what the model is given beside `x`, by name.
-        inputs_of: reads these inputs from a clip and its window.
-        training: whether windows are shuffled and drawn at random offsets.
-        augment: whether windows are changed by `augmented` in training.
-        balanced: whether training draws the same number of windows of every singer, by repeating
-            windows of singers who have fewer.
+        signal: the signal that `x` represents; audio at the dataset's rate when `None`.
+        inputs: inputs of the model besides `x`, by name.
+        inputs_of: computes these inputs from a clip and its window.
+        training: whether windows are shuffled and have random offsets.
+        augment: whether training windows are augmented with `augmented`.
+        balanced: whether a training pass has the same number of windows of every singer; windows of
+            singers with fewer windows are repeated.
         min_rms: in training, an offset is drawn again, up to eight times, while the window's root
             mean square is below this, in units of full scale.
 
     Attributes:
-        sample_rate: Hz.
-        channels: of `x`.
-        singers: names, by index.
-        clips: number of clips used.
-        samples: valid samples per channel in one pass.
-        steps: batches in one pass.
-        fault: the error that ended `as_dataset`, which a framework may have wrapped; or None.
+        sample_rate: sample rate, in Hz.
+        channels: number of channels of `x`.
+        singers: names of the singers, by index.
+        clips: number of clips that are used.
+        samples: number of valid samples per channel in one pass.
+        windows: number of windows in one pass.
+        steps: number of batches in one pass.
+        fault: the original error that ended the iteration over `as_dataset`, or None. A framework
+            may wrap this error.
 
     Raises:
-        DataError: there is no dataset, or no clip in it that is long enough.
+        DataError: there is no dataset, or none of its clips is long enough.
         UsageError: the split is unknown, or `window` is not a multiple of `multiple`.
     """
 
@@ -154,7 +158,7 @@ class Windows:
         self._order = functools.lru_cache(maxsize=2)(self._shuffle)
 
     def _balanced(self) -> np.ndarray:
-        """Indices of windows, repeated so that every singer has the same number."""
+        """Return indices of windows, repeated so that every singer has the same number."""
         singers = np.repeat([entry.singer for entry in self._entries], np.diff(self._bounds))
         groups = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
         return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
@@ -163,7 +167,7 @@ class Windows:
         return np.random.default_rng([self.seed, number]).permutation(self._pool)
 
     def _locate(self, position: int) -> tuple[int, int]:
-        """The clip of a position, and which of its windows."""
+        """Return the index of a position's clip, and the index of the window in the clip."""
         if self.training:
             number, index = divmod(position, self.windows)
             index = int(self._order(number)[index])
@@ -181,10 +185,10 @@ class Windows:
         return range(start, stop)
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """Batch number `step` of the stream, with the keys of `batch_form`.
+        """Return batch number `step` of the stream, with the keys of `batch_form`.
 
         Raises:
-            DataError: a record in it is damaged; named by shard, record and byte.
+            DataError: a record is damaged; the message names the shard, the record and the byte.
             IndexError: there is no such step.
         """
         positions = self._positions(step)
@@ -206,10 +210,10 @@ class Windows:
         return {name: batch[name] for name in self.batch_form()}
 
     def _inputs_of_clip(self, clip: int, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The declared inputs of a clip for `x`, `(time, channels)`.
+        """Return the declared inputs of a clip for its window `x`, `(time, channels)`.
 
         Raises:
-            UsageError: `inputs_of` returned no value of an input, or one of another shape.
+            UsageError: `inputs_of` returned no value for an input, or a value of another shape.
         """
         values = self._inputs_of(self._facts(clip), x) if self.inputs else {}
         for name, wanted in self.inputs.items():
@@ -235,7 +239,7 @@ class Windows:
         return self._known[clip]
 
     def _stacked(self, rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """The inputs of a batch, with sequences padded and masked."""
+        """Return the inputs of a batch, with padded sequences and their masks."""
         batch = {}
         for name, wanted in self.inputs.items():
             values = [np.asarray(row[name], wanted.dtype) for row in rows]
@@ -252,18 +256,18 @@ class Windows:
 
     @functools.cached_property
     def _longest(self) -> dict[str, int]:
-        """The length that each sequence is padded to: that of the longest in the split."""
+        """The length of the longest sequence in the split for each input that is a sequence."""
         names = [name for name, wanted in self.inputs.items() if wanted.kind == "sequence"]
         window = np.zeros((self.window, self.channels), np.float32)
         rows = [self._inputs_of_clip(clip, window) for clip in range(self.clips)]
         return {name: max(1, *(len(row[name]) for row in rows)) for name in names}
 
     def example_inputs(self, index: int, samples: int | None = None) -> dict[str, np.ndarray]:
-        """The inputs of a clip, as a batch of one.
+        """Return the inputs of a clip, as a batch of size 1.
 
         Args:
-            index: of the clip.
-            samples: how many samples of the clip are read; all when `None`. Their number is rounded
+            index: index of the clip.
+            samples: number of samples of the clip that are read; all when `None`. It is rounded
                 down to a multiple of `multiple`.
         """
         stored = self.clip(index)[1][:samples]
@@ -271,7 +275,7 @@ class Windows:
         return self._stacked([self._inputs_of_clip(index, x)])
 
     def _drawn(self, rng: np.random.Generator, clip: int) -> int:
-        """The first sample of a training window in its clip."""
+        """Draw the offset of a training window in its clip, in samples."""
         frames = self._entries[clip].frames
         for _ in range(_DRAWS if self.min_rms else 1):
             start = int(rng.integers(max(1, frames - self.window + 1)))
@@ -283,30 +287,31 @@ class Windows:
         return start
 
     def clip_names(self, step: int) -> list[str]:
-        """The ids of the clips in batch `step`, row by row."""
+        """Return the id of the clip of each row in batch `step`."""
         return [self._entries[self._locate(p)[0]].id for p in self._positions(step)]
 
     def clip(self, index: int) -> tuple[str, np.ndarray]:
-        """A whole clip: its id and int16 `(time, channels)`."""
+        """Return the id and all samples of a clip, int16 `(time, channels)`."""
         entry = self._entries[index]
         return entry.id, self._clips.samples(index, 0, entry.frames).copy()
 
     def singer(self, index: int) -> int:
-        """The singer of a clip, as an index in `singers`."""
+        """Return the singer of a clip, as an index in `singers`."""
         return self._entries[index].singer
 
     def as_dataset(
         self, start_step: int = 0, steps: int | None = None
     ) -> "tf.data.Dataset | keras.utils.PyDataset":
-        """The stream from `start_step`, in the form that the Keras backend reads.
+        """Return the stream from batch `start_step` as a dataset for the Keras backend.
 
         Args:
             start_step: index of the first batch.
-            steps: number of batches; None is endless in training, else to the end of the pass.
+            steps: number of batches. With None the dataset is infinite in training, and ends with
+                the pass otherwise.
 
         Returns:
-            A `tf.data.Dataset` on TensorFlow, else a `keras.utils.PyDataset`, which must be given
-            to `fit` with `shuffle=False`.
+            A `tf.data.Dataset` on TensorFlow, else a `keras.utils.PyDataset`, which `fit` must use
+            with `shuffle=False`.
         """
         from singlow.data.feed import backends
 
@@ -315,7 +320,7 @@ class Windows:
         return backends.dataset(self, start_step, steps)
 
     def batch_form(self) -> dict[str, tuple[tuple[int | None, ...], type]]:
-        """The keys of a batch with their shapes, None where batches differ, and their types."""
+        """Return the shape and the type of each array in a batch; None is a varying dimension."""
         size = self.batch_size if self.training else None
         form: dict[str, tuple[tuple[int | None, ...], type]] = {
             "x": ((size, self.window, self.channels), np.float32)
@@ -331,7 +336,7 @@ class Windows:
         return form
 
     def noted_batch(self, step: int) -> dict[str, np.ndarray]:
-        """Return `batch(step)`; an error that it raises is also kept in `fault`."""
+        """Return `batch(step)`, and store an error that it raises in `fault`."""
         try:
             return self.batch(int(step))
         except Exception as error:

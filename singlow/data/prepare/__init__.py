@@ -1,1 +1,1 @@
-"""Preparation: recordings are decoded and written as a dataset, or a dataset is repaired."""
+"""Preparation: decode recordings, write them as a dataset, and repair damaged datasets."""

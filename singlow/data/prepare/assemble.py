@@ -1,4 +1,4 @@
-"""Shards and their description, written from decoded clips."""
+"""Write decoded clips as the shards of a dataset, with their description."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ Reader = Callable[[Clip], np.ndarray]
 
 
 def shard_name(split: str, number: int, count: int) -> str:
-    """Return the name of a shard, as "train.tfrecord-00000-of-00008"."""
+    """Return the name of a shard, for instance "train.tfrecord-00000-of-00008"."""
     return f"{split}.tfrecord-{number:05d}-of-{count:05d}"
 
 
@@ -36,23 +36,24 @@ def write_dataset(
     about: dict[str, Any],
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Split clips, write the shards and, last of all, `dataset_info.json`.
+    """Split clips into training and held-out clips, write the shards, and then the description.
 
     Args:
-        out: folder of the dataset. Shards of an earlier build in it are replaced, nothing else.
-        scratch: a folder on the same file system.
+        out: folder of the dataset. Only shards of an earlier build are replaced in it.
+        scratch: a temporary folder on the same file system.
         clips: the accepted clips, in order.
-        frames: samples of each clip at the dataset's rate.
-        read: returns the whole file of a clip, int16 `(time, channels)`.
-        settings: `sampling_rate`, `channel_size`, `seed`, `validation_share` and others to keep.
-        about: `layout`, `sources`, `fingerprint`, `rejected`.
+        frames: number of samples of each clip, per channel, at the dataset's rate.
+        read: returns the samples of a clip's whole file, int16 `(time, channels)`.
+        settings: settings of the build. `sampling_rate`, `channel_size`, `seed` and
+            `validation_share` are used; all are stored in the description.
+        about: further entries of the description: `layout`, `sources`, `fingerprint`, `rejected`.
         advance: called after every record.
 
     Returns:
         The content of `dataset_info.json`.
 
     Raises:
-        DataError: there is nothing to train on, or nothing to hold out.
+        DataError: the training clips or the held-out clips are empty.
         UsageError: `out` holds records that singlow did not write.
     """
     rate = settings["sampling_rate"]
@@ -94,7 +95,7 @@ def write_dataset(
 
 
 def _copies(clips: Sequence[Clip]) -> list[list[str]]:
-    """Return the ids of recordings with the same samples, one list for each such recording."""
+    """Return the ids of recordings with identical samples, one list for each group of copies."""
     groups: dict[str, list[str]] = {}
     for clip in clips:
         if clip.content:
@@ -154,7 +155,7 @@ def describe_shard(path: Path, records: int) -> dict[str, Any]:
 def _write_clip(
     clip: Clip, audio: np.ndarray, settings: dict[str, Any], speaker: int
 ) -> tuple[bytes, int]:
-    """Return a clip's Example, and the byte at which its samples begin."""
+    """Return the serialized Example of a clip, and the offset of its samples in it, in bytes."""
     samples = audio[clip.start : clip.stop].astype("<i2", copy=False).tobytes()
     payload = write_example(
         {
@@ -170,12 +171,12 @@ def _write_clip(
             "path": clip.path.name,
         }
     )
-    # Features are sorted, so "audio" is the first and its value follows within a dozen bytes.
+    # Features are sorted by name. "audio" is therefore the first, and its value follows its name.
     return payload, payload.index(samples, payload.index(b"audio") + len(b"audio"))
 
 
 def summary(info: dict[str, Any]) -> str:
-    """Return a line about what a dataset holds."""
+    """Return a line with the singers, clips, durations, rate and channels of a dataset."""
     rate, train, held = info["sample_rate"], *(info["splits"][s] for s in ("train", "validation"))
     minutes = [part["samples"] / rate / 60 for part in (train, held)]
     return (

@@ -1,4 +1,6 @@
-"""From recordings to a dataset: decode, hold out, write shards; nothing is done twice."""
+"""Build a dataset from recordings: decode them, hold some out, and write shards.
+
+An interrupted build continues where it stopped, and an unchanged dataset is reused."""
 
 import dataclasses
 import os
@@ -39,7 +41,7 @@ from singlow.streams import escape
 
 __all__ = ["build_builtin", "build_dataset", "describe_changes", "prepare"]
 LISTED = 20
-_ADVICE = "ffmpeg -i FILE FILE.wav"  # in the reasons of `load_audio`
+_ADVICE = "ffmpeg -i FILE FILE.wav"  # part of the reasons that `load_audio` gives
 
 
 def build_dataset(
@@ -57,9 +59,9 @@ def build_dataset(
 ) -> dict[str, Any]:
     """Decode every recording under `sources` and write them as a dataset.
 
-    The same files and settings give the same bytes, whatever the number of workers. A build that
-    was interrupted continues where it stopped. A dataset whose files and settings are unchanged is
-    reused.
+    The bytes of a dataset depend only on the files and the settings, not on the number of workers.
+    A build that was interrupted continues where it stopped. A dataset whose files and settings are
+    unchanged is reused.
 
     Args:
         sources: one source or several. Each is a folder, a file, or `LABEL=SRC`, which names the
@@ -67,19 +69,19 @@ def build_dataset(
         out: folder of the dataset.
         layout: where the singers' names come from: "auto", "folders", "blow", "fsdd", "ljspeech" or
             "manifest"; see `find_clips`.
-        sample_rate: of the records, in Hz.
-        channels: of the records.
-        workers: processes that decode; one per core when None.
+        sample_rate: sample rate of the records, in Hz.
+        channels: number of channels of the records.
+        workers: number of processes that decode; one per core when None.
         seed: random seed for choosing the held-out clips.
         validation_share: fraction of every singer's recordings to hold out.
-        loudness: rms in dBFS to bring every clip to; None leaves it unchanged.
+        loudness: rms in dBFS to which every clip is normalized; None leaves clips unchanged.
         report: receives one line at a time for the user.
 
     Returns:
         The content of `dataset_info.json`.
 
     Raises:
-        DataError: there is no audio, or none that can be used.
+        DataError: there is no audio, or no audio that can be used.
         UsageError: a setting is out of its range, a source does not exist, a singer has a reserved
             name, or `out` holds records that singlow did not write.
         EnvironmentFault: `out` cannot be written, or another process builds in it.
@@ -154,7 +156,7 @@ def prepare(
     loudness: float | None = None,
     report: Report = print,
 ) -> Path:
-    """Return a folder of records for training, which is built first if it is missing or outdated.
+    """Return a folder of records for training, and build it first if it is missing or outdated.
 
     Args:
         sources: "builtin", a folder with `dataset_info.json`, or one source or several as for
@@ -164,19 +166,19 @@ def prepare(
         data_dir: folder in which `<fingerprint>` is created instead of `<folder>/.singlow`. The
             default for "builtin", and for a source that cannot be written, is "data".
         layout: where the singers' names come from; see `build_dataset`.
-        sample_rate: of the records, in Hz.
-        channels: of the records.
-        workers: processes that decode; one per core when None.
+        sample_rate: sample rate of the records, in Hz.
+        channels: number of channels of the records.
+        workers: number of processes that decode; one per core when None.
         seed: random seed for choosing the held-out clips.
-        loudness: rms in dBFS to bring every clip to; None leaves it unchanged.
+        loudness: rms in dBFS to which every clip is normalized; None leaves clips unchanged.
         report: receives one line at a time for the user.
 
     Returns:
         A folder with `dataset_info.json`.
 
     Raises:
-        DataError: there is no audio that can be used, or the records have another rate or number of
-            channels.
+        DataError: there is no audio that can be used, or existing records have another rate or
+            number of channels.
         UsageError: a source does not exist, "builtin" or a folder of records is one of several
             sources, or an argument cannot be used.
         EnvironmentFault: the folder cannot be written, or another process builds in it.
@@ -236,15 +238,15 @@ def prepare(
 def describe_changes(
     directory: str | os.PathLike, sources: str | os.PathLike | Sequence[str | os.PathLike]
 ) -> str:
-    """Compare a dataset with the recordings that it was made from.
+    """Compare a dataset with the recordings that it was built from.
 
     Args:
         directory: folder of the dataset.
-        sources: what it was made from, as for `prepare`.
+        sources: sources of its recordings, as for `prepare`.
 
     Returns:
-        A line that says which recordings were added, removed or changed since. "" if nothing
-        changed, or if the recordings cannot be found any more.
+        A line that lists the recordings that were added, removed or changed after the build. "" if
+        nothing changed, or if the recordings cannot be found.
 
     Raises:
         DataError: the description of the dataset is missing or damaged.
@@ -318,7 +320,7 @@ def _check_fit(directory: Path, sample_rate: int, channels: int) -> None:
 
 
 def _reason(clip: Clip, reason: str) -> str:
-    """Return the reason why a file was rejected, with the command that converts foreign audio."""
+    """Return the reason why a file was rejected, with a command that converts the file."""
     command = shlex.join(["ffmpeg", "-i", str(clip.path), str(clip.path.with_suffix(".wav"))])
     if _ADVICE in reason or not needs_conversion(clip.path):
         return reason.replace(_ADVICE, command)
@@ -361,7 +363,7 @@ def _count(clips: Sequence[Clip]) -> str:
 
 
 def _file_id(clip: Clip) -> str:
-    """Return a clip's id with the suffix of its file, as text."""
+    """Return a clip's id with the suffix of its file, without control characters."""
     return escape(clip.id.removesuffix(clip.path.suffix) + clip.path.suffix)
 
 

@@ -1,4 +1,4 @@
-"""The built-in corpus as a dataset."""
+"""Build a dataset from the built-in corpus."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ _EDITION = 1
 
 
 def builtin_fingerprint(settings: dict[str, Any]) -> str:
-    """Return a hash that changes when the corpus or a setting does."""
+    """Return a hash that changes when the corpus or a setting changes."""
     return hash_of({"builtin": _EDITION, **settings})
 
 
@@ -41,9 +41,9 @@ def build_builtin(
     loudness: float | None = None,
     report: Report = print,
 ) -> dict[str, Any]:
-    """Write the built-in corpus as a dataset.
+    """Synthesize the built-in corpus and write it as a dataset.
 
-    Arguments, return value and errors are those of `build_dataset`.
+    The arguments, the return value and the errors are those of `build_dataset`.
     """
     from singlow.choir import corpus
     from singlow.choir.singers import SINGERS

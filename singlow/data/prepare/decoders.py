@@ -1,7 +1,7 @@
-"""Decoding in worker processes: a crash or a hang costs one file, an interruption costs nothing.
+"""Decode files in worker processes, so that a crash or a hang affects a single file.
 
-Decoded samples lie in part files until they are written to shards. A build that was interrupted
-continues with the part files that it finds.
+Decoded samples are stored in part files until they are written to shards. A build that was
+interrupted continues with the existing part files.
 """
 
 import contextlib
@@ -38,14 +38,14 @@ _CODE = (
 
 @dataclasses.dataclass(frozen=True)
 class Staged:
-    """The place of a decoded file in a part file, or the reason why it was rejected.
+    """The location of a decoded file in a part file, or the reason why the file was rejected.
 
     Attributes:
         part: the part file.
-        offset: byte at which the record begins.
-        frames: samples per channel; 0 if the file was rejected.
+        offset: offset of the record, in bytes.
+        frames: number of samples per channel; 0 if the file was rejected.
         content: hash of the samples; "" if the file was rejected.
-        reason: "" if the file was decoded.
+        reason: why the file was rejected; "" if it was decoded.
         notes: lines about the file for the user.
     """
 
@@ -60,16 +60,16 @@ class Staged:
 def decode_clips(
     clips: Sequence[Clip], settings: dict[str, Any], staging: Path, workers: int
 ) -> dict[Path, Staged]:
-    """Decode every file that `staging` does not hold yet.
+    """Decode every file whose result is not in `staging` yet.
 
     Args:
-        clips: whose files to decode.
-        settings: of the dataset.
+        clips: clips whose files are decoded.
+        settings: settings of the dataset.
         staging: folder of the part files.
-        workers: processes.
+        workers: number of processes.
 
     Returns:
-        By path, the place of the samples or the reason why there are none.
+        For each path, the location of the samples or the reason why the file was rejected.
 
     Raises:
         EnvironmentFault: the disk is full, or a worker does not start.
@@ -102,7 +102,7 @@ def _staged(result: dict[str, Any]) -> Staged:
 
 
 def _known(staging: Path) -> dict[str, Staged]:
-    """Return what the intact records of all part files hold, by key."""
+    """Return the results in the intact records of all part files, by key."""
     known = {}
     for part in sorted(staging.glob("part-*")):
         data = map_shard(part)
@@ -124,7 +124,7 @@ def read_staged(staged: Staged, channels: int) -> np.ndarray:
     """Return the samples of a decoded file, int16 `(time, channels)`.
 
     Raises:
-        DataError: the part file was damaged in the meantime.
+        DataError: the part file was damaged after the decoding.
     """
     data = map_shard(staged.part)
     record, reason = check_record(data, staged.offset)
@@ -137,7 +137,7 @@ def read_staged(staged: Staged, channels: int) -> np.ndarray:
 
 
 class _Process:
-    """One worker process and the part file it appends to."""
+    """A worker process and the part file that it appends to."""
 
     def __init__(self, part: Path) -> None:
         self.part = part
@@ -166,16 +166,16 @@ class _Process:
         self._lines.put("")
 
     def _next(self, patience: float) -> str | None:
-        """Return the next line; None if the process is silent for too long or has ended."""
+        """Return the next line; None if the process ends or is silent for `patience` seconds."""
         try:
             return self._lines.get(timeout=patience) or None
         except queue.Empty:
             return None
 
     def decode(self, job: dict[str, Any]) -> dict[str, Any] | str:
-        """Decode a file and return what `worker.stage` returns.
+        """Decode a file and return the result of `worker.stage`.
 
-        If the process crashes or hangs, return the reason and leave the process ended.
+        If the process crashes or hangs, it is ended, and the reason is returned.
         """
         try:
             self._process.stdin.write(json.dumps(job) + "\n")
@@ -216,12 +216,12 @@ def decode_all(
     """Decode files in `workers` processes.
 
     Args:
-        jobs: arguments of `worker.prepare_audio`, each with a `key`.
+        jobs: jobs for `worker.prepare_audio`, each with a `key`.
         parts: folder for the part files.
         workers: number of processes.
 
     Yields:
-        What `worker.stage` returns, and `part`, in the order in which the files are done.
+        The results of `worker.stage`, with the `part` file, in the order of their completion.
 
     Raises:
         EnvironmentFault: the disk is full, or a process does not start.

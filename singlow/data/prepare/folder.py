@@ -1,4 +1,4 @@
-"""The folder of a dataset: its settings, and a lock so that only one process builds in it."""
+"""The folder of a dataset: its settings, its fingerprint, and its lock against other builders."""
 
 import contextlib
 import hashlib
@@ -19,19 +19,19 @@ from singlow.progress import Report
 from singlow.streams import escape
 
 STAGING = ".building"
-_EDITION = 2  # of the rules that decide which clips are held out
+_EDITION = 2  # version of the rules that choose the held-out clips
 _FEATURES = {"audio", "id", "singer", "speaker"}
 
 
 def printable(report: Report) -> Report:
-    """Return a report that escapes what a terminal would act upon, before it reports a line."""
+    """Return a report that escapes the control characters of each line before it passes it on."""
     return lambda line: report(escape(line))
 
 
 def check_settings(
     sample_rate: int, channels: int, seed: int, validation_share: float, loudness: float | None
 ) -> dict[str, Any]:
-    """Return the settings by the names that `dataset_info.json` gives them.
+    """Check the settings of a build, and return them under their names in `dataset_info.json`.
 
     Raises:
         UsageError: a setting is out of its range.
@@ -55,12 +55,12 @@ def check_settings(
 
 
 def hash_of(value: Any) -> str:
-    """Return sixteen hexadecimal digits that identify a JSON-able value."""
+    """Return 16 hexadecimal digits that identify a value that JSON can store."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def stamp(path: Path) -> list[int]:
-    """Return size and time of change of a file; -1 for both if it is missing."""
+    """Return the size of a file in bytes and its modification time in ns; -1 if it is missing."""
     try:
         status = path.stat()
     except OSError:
@@ -69,18 +69,18 @@ def stamp(path: Path) -> list[int]:
 
 
 def fingerprint(clips: Sequence[Clip], settings: dict[str, Any], layout: str) -> str:
-    """Return a hash that changes when a file, one of its labels, or a setting does."""
+    """Return a hash that changes when a recording, one of its labels or a setting changes."""
     facts = [[c.id, c.singer, c.style, c.text, c.split, *stamp(c.path)] for c in clips]
     return hash_of([_EDITION, settings, layout, facts])
 
 
 def rebuild_advice(info: dict[str, Any], directory: Path, sources: Sequence[str] = ("SRC",)) -> str:
-    """Return a sentence with the command that builds a dataset again as it was.
+    """Return a sentence with the command that rebuilds a dataset with the same settings.
 
     Args:
         info: content of its `dataset_info.json`.
         directory: folder of the dataset.
-        sources: its recordings, where they are known.
+        sources: sources of its recordings; a placeholder by default.
     """
     if info["layout"] == "builtin":
         return f"Delete {directory}; training writes it again."
@@ -96,10 +96,10 @@ def rebuild_advice(info: dict[str, Any], directory: Path, sources: Sequence[str]
 
 @contextlib.contextmanager
 def own_folder(out: Path) -> Iterator[None]:
-    """Create the folder `out` and lock it against other builders; remove it if it stays empty.
+    """Create the folder `out` and lock it against other builders; remove it if it remains empty.
 
     Raises:
-        UsageError: a file stands where a folder is needed.
+        UsageError: `out` or one of its parents is a file.
         EnvironmentFault: the folder cannot be created or written, or another process builds in it.
     """
     require_writable(out)
@@ -112,7 +112,7 @@ def own_folder(out: Path) -> Iterator[None]:
                     "folder."
                 )
             yield
-    except BrokenPipeError:  # the reader of the report has gone; the folder is intact
+    except BrokenPipeError:  # the standard output is closed; the folder is intact
         raise
     except OSError as error:
         reason = error.strerror or error
@@ -124,19 +124,19 @@ def own_folder(out: Path) -> Iterator[None]:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, one after the other, as long as they are empty."""
+    """Remove those of the folders, in order, that are empty."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def reusable(out: Path, mark: str, report: Report) -> dict[str, Any] | None:
-    """Return the description of the dataset in `out` if it can be used as it is, else None.
+    """Return the description of the dataset in `out` if it can be reused, else None.
 
     Args:
-        out: where a dataset may lie.
-        mark: the fingerprint that it must have.
-        report: receives a line if it can be used.
+        out: folder that may contain a dataset.
+        mark: fingerprint that the dataset must have.
+        report: receives a line if the dataset is reused.
     """
     if not (out / INFO).exists():
         return None
@@ -156,7 +156,7 @@ def reusable(out: Path, mark: str, report: Report) -> dict[str, Any] | None:
 
 
 def own_shards(out: Path) -> list[Path]:
-    """Return the shards that an earlier build wrote into `out`, which may be replaced.
+    """Return the shards in `out` that an earlier build wrote and that may be replaced.
 
     Raises:
         UsageError: `out` holds a `dataset_info.json` or TFRecords that singlow did not write.
@@ -185,7 +185,7 @@ def _described(out: Path) -> set[str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file has a shard's name and is empty or begins with a record as singlow writes."""
+    """Return whether a file is a shard of singlow, by its name and its first record, if any."""
     if not SHARD.fullmatch(path.name) or not path.is_file():
         return False
     data = map_shard(path)

@@ -1,4 +1,4 @@
-"""Damaged shards: reported by record and byte, and their intact records written to new shards."""
+"""Find damage in shards, and write the intact records of damaged shards to new shards."""
 
 import os
 from pathlib import Path
@@ -27,10 +27,10 @@ def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None
 
     Args:
         directory: folder of the dataset.
-        report: receives a line for each damage, which names shard, record and byte.
+        report: receives a line for each damage, with the shard, the record and the byte.
 
     Raises:
-        DataError: something is damaged or missing.
+        DataError: a shard is damaged or missing.
     """
     directory, report = Path(directory).expanduser(), printable(report)
     info = read_info(directory)
@@ -52,10 +52,11 @@ def verify_dataset(directory: str | os.PathLike, report: Report = print) -> None
 
 
 def recover_dataset(directory: str | os.PathLike, report: Report = print) -> dict[str, Any]:
-    """Write the intact records of damaged shards to new shards; keep each damaged file beside them.
+    """Write the intact records of damaged shards to new shards, and keep the damaged files.
 
-    Lost clips are listed under `lost` in `dataset_info.json`, and the next build writes them again.
-    An interruption loses no intact record: run the same command again.
+    Each damaged file is kept beside its new shard. Lost clips are listed under `lost` in
+    `dataset_info.json`, and the next build writes them again. If the recovery is interrupted, no
+    intact record is lost, and the same call continues it.
 
     Args:
         directory: folder of the dataset.
@@ -107,7 +108,7 @@ def _examine(directory: Path, shard: dict[str, Any]) -> tuple[list[Record], list
 
 
 def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) -> dict[str, list]:
-    """Write shard `number` again if it is damaged; return its clips' rows of the index, by id."""
+    """Replace shard `number` if it is damaged, and return the index rows of its clips by id."""
     shard = part["shards"][number]
     rows = {
         id: list(row)
@@ -137,14 +138,14 @@ def _mend(directory: Path, part: dict[str, Any], number: int, report: Report) ->
 
 
 def _moved(row: list[int], offset: int) -> list[int]:
-    """Return the row of the index for a record that now begins at `offset`."""
+    """Return the index row of a record after the record was moved to `offset`."""
     singer, shard, start, length, audio, frames = row
     begin = offset + HEADER
     return [singer, shard, begin, length, begin + audio - start, frames]
 
 
 def _intact(source: Path, rows: dict[str, list[int]]) -> dict[str, Record]:
-    """Return the intact records of a file that `rows` describes, by id."""
+    """Return by id the intact records of a file that are described in `rows`."""
     data, intact = map_shard(source), {}
     for record in index_shard(source)[0]:
         id = _id_of(data[record.start : record.start + record.length].tobytes())

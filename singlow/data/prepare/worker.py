@@ -1,8 +1,9 @@
-"""The process that decodes files for a build: `python3 -c "...; worker.main()" PART`.
+"""The worker process that decodes files for a build: `python3 -c "...; worker.main()" PART`.
 
-A file may crash or hang a decoder, or fill the memory. Therefore it is opened in a process of its
-own with limits. The process reads one line of JSON for each file. It writes "." for progress and
-one line of JSON for each result. Decoded samples are appended, as records, to the file PART.
+A file may crash or hang the decoder, or exhaust the memory. Files are therefore decoded in separate
+processes with limits on memory and time. A worker reads one line of JSON for each file from its
+standard input. It writes "." for progress, and one line of JSON for each result, to its standard
+output. It appends the decoded samples, as records, to the file PART.
 """
 
 import contextlib
@@ -37,12 +38,12 @@ def prepare_audio(
     beat: Callable[[], None] | None = None,
     report: Callable[[str], None] = warn,
 ) -> np.ndarray:
-    """Return the samples of a file as they are stored, int16 `(time, channels)`.
+    """Decode a file and return its samples as a dataset stores them, int16 `(time, channels)`.
 
     Args:
         job: `path`, `sample_rate` in Hz, `channels` and `loudness` (rms in dBFS, or None).
-        beat: called every now and then.
-        report: receives one line for each oddity of the file that is no reason to refuse it.
+        beat: called repeatedly to signal progress.
+        report: receives one line for each irregularity of the file that does not prevent its use.
 
     Raises:
         AudioError: the file cannot be read, or is silent.
@@ -62,17 +63,17 @@ def prepare_audio(
 def stage(
     part: BinaryIO, key: str, outcome: np.ndarray | str, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Append samples, or the reason why there are none, to a part file.
+    """Append the result of a file, its samples or the reason of a failure, to a part file.
 
     Args:
         part: the file, open for appending.
         key: identifies the recording and the settings.
-        outcome: int16 `(time, channels)`, or the reason.
+        outcome: samples, int16 `(time, channels)`, or the reason why the file is rejected.
         notes: lines about the file for the user.
 
     Returns:
-        `key`, `notes`, `offset` of the record, and `frames` and `content` of the samples or the
-        `reason`.
+        A dictionary with `key`, `notes`, the `offset` of the record in bytes, and either `frames`
+        and `content` of the samples or the `reason`.
     """
     offset = part.tell()
     if isinstance(outcome, str):
@@ -125,7 +126,7 @@ def _outcome(job: dict[str, Any], answers: TextIO, notes: list[str]) -> np.ndarr
 
 
 def main() -> None:
-    """Decode files until the input ends."""
+    """Decode the files that the standard input lists, until it ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _limit_memory()

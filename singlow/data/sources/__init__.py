@@ -1,1 +1,1 @@
-"""Sources: which recordings there are, who sings in them, and which are held out."""
+"""Sources: find and label recordings, and choose those that are held out."""

@@ -15,16 +15,16 @@ class Clip:
     """A recording, or a segment of one.
 
     Attributes:
-        path: of the file.
-        singer: name.
-        style: as "human" or "virtual"; "" when unknown.
-        text: what is sung; "" when unknown.
-        id: unique in its corpus.
-        split: "train" or "validation" where the corpus decides it, else "".
-        start: first sample of a segment, at the dataset's rate.
-        stop: the sample behind its last; None for the end.
+        path: path of the file.
+        singer: name of the singer.
+        style: style of singing, for instance "human" or "virtual"; "" when unknown.
+        text: text that is sung; "" when unknown.
+        id: id of the clip, unique in its corpus.
+        split: "train" or "validation" if the corpus defines the split, else "".
+        start: index of the first sample of a segment, at the dataset's rate.
+        stop: index after the last sample of a segment; None for the end of the recording.
         content: hash of the decoded samples of the whole file; "" before it is decoded. Copies of a
-            recording have the same one.
+            recording have the same hash.
     """
 
     path: Path
@@ -39,7 +39,9 @@ class Clip:
 
 
 def with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:
-    """Add the file's suffix, then a number, to every id that several clips share."""
+    """Return the clips with unique ids.
+
+    An id that several clips share gets the suffix of the file, and then a number if necessary."""
     shared = Counter(clip.id for clip in clips)
     numbers, seen, result = Counter(), set(), []
     for clip in clips:
@@ -54,20 +56,20 @@ def with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def with_normal_names(clip: Clip) -> Clip:
-    """Write the names of singer and style in Unicode's composed form."""
+    """Return the clip with the names of its singer and style in Unicode's composed form."""
     return dataclasses.replace(clip, singer=normal(clip.singer), style=normal(clip.style))
 
 
 def differing_parents(paths: Sequence[Path]) -> list[str]:
-    """Return names for files or folders of the same name: the nearest parents that all differ.
+    """Return different names for files or folders of the same name, taken from their parents.
 
     Args:
-        paths: absolute and all different.
+        paths: absolute paths, all different.
 
     Returns:
-        A name for each path. `a/wavs` and `b/wavs` become `a` and `b`. If no single parent
-        differs everywhere, several are joined: `a/1/wavs`, `a/2/wavs` and `b/1/wavs` become `a-1`,
-        `a-2` and `b-1`.
+        A name for each path: that of the nearest parents that all differ. `a/wavs` and `b/wavs`
+        become `a` and `b`. If the parents at no depth all differ, several parents are joined:
+        `a/1/wavs`, `a/2/wavs` and `b/1/wavs` become `a-1`, `a-2` and `b-1`.
     """
     parts = [path.parent.parts[1:][::-1] for path in paths]
     deepest = max(map(len, parts))
@@ -83,7 +85,7 @@ def differing_parents(paths: Sequence[Path]) -> list[str]:
 
 
 def require_free_names(clips: Iterable[Clip]) -> None:
-    """Refuse singers whose names are words of the command line.
+    """Raise an error if a singer's name is a word of the command line.
 
     Raises:
         UsageError: a singer is named "all" or "auto".

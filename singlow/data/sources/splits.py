@@ -1,4 +1,4 @@
-"""Which clips, or which segments of a clip, are held out from training."""
+"""Choose the clips, or the segments of a clip, that are held out from training."""
 
 import dataclasses
 import hashlib
@@ -23,35 +23,35 @@ def split(
     share: float = 0.1,
     seed: int = 0,
 ) -> tuple[list[Clip], list[Clip]]:
-    """Divide clips into those to train on and those held out.
+    """Divide clips into training clips and held-out clips.
 
-    Every singer of two or more recordings has at least one of them held out. A singer's only
-    recording is divided into contiguous segments with a gap between them, so that no held-out
-    sample is near a sample that is trained on. Copies of a recording, which have the same
-    `content`, are always on the same side; a recording that several singers have is held out last.
-    A split that the corpus states is kept, unless it leaves one side empty. The choice depends on
-    ids, contents and the seed, not on the order of clips.
+    If a singer has two or more recordings, at least one of them is held out. If a singer has a
+    single recording, it is divided into contiguous segments with gaps between them, so that no
+    held-out sample is near a training sample. Copies of a recording, which have the same `content`,
+    are always on the same side. Recordings that several singers share are held out only if the
+    singer has too few others. A split that the corpus defines is kept, unless it leaves one side
+    empty. The choice depends on the ids, the contents and the seed, but not on the order of clips.
 
     Args:
         clips: all clips of the corpus.
-        frames: samples of each clip.
-        sample_rate: in Hz.
+        frames: number of samples of each clip, per channel.
+        sample_rate: rate of the clips, in Hz.
         share: fraction of every singer's recordings to hold out.
-        seed: random seed of the choice.
+        seed: random seed for choosing the held-out clips.
 
     Returns:
-        Training clips and held-out clips. Segments have `start`, `stop` and an id that ends with
-        their first second.
+        Training clips and held-out clips. A segment has `start` and `stop`, and its id ends with
+        its start in seconds.
     """
     if len({clip.split for clip in clips}) == 1:
         clips = [dataclasses.replace(clip, split="") for clip in clips]
-    ids: dict[str, str] = {}  # of each recording, whatever the number of its copies
+    ids: dict[str, str] = {}  # one id for each recording, however many copies it has
     stated: dict[str, str] = {}
     singers: dict[str, dict[str, None]] = defaultdict(dict)
     for clip in clips:
         key = _recording(clip)
         ids[key] = min(ids.get(key, clip.id), clip.id)
-        stated[key] = max(stated.get(key, ""), clip.split)  # "validation" wins over "train"
+        stated[key] = max(stated.get(key, ""), clip.split)  # copies with both splits are held out
         singers[clip.singer][key] = None
     owners = Counter(key for own in singers.values() for key in own)
     sides = {key: side for key, side in stated.items() if side}
@@ -78,7 +78,7 @@ def split(
 
 
 def _recording(clip: Clip) -> str:
-    """Return what a clip and its copies have in common, and no other clip has."""
+    """Return a key that a clip shares with its copies and with no other clip."""
     return clip.content or f"id {clip.id}"
 
 
@@ -89,7 +89,7 @@ def _draw(seed: int, id: str) -> bytes:
 def _segments(
     clip: Clip, drawn_by: str, frames: int, sample_rate: int, share: float, seed: int
 ) -> tuple[list[Clip], list[Clip]]:
-    """Hold out one segment of every minute, at a random place, with gaps of a second around it."""
+    """Hold out one segment of every minute, at a random place, between gaps of at most a second."""
     parts = max(1, round(frames / (60 * sample_rate)))
     bounds = [frames * part // parts for part in range(parts + 1)]
     kept, held, start = [], [], 0
@@ -115,12 +115,12 @@ def _segments(
 
 
 def origin(id: str) -> str:
-    """Return the id of the recording of which a clip with this id may be a segment."""
+    """Return the id of a clip's recording: the clip's own id without the start of a segment."""
     return _SEGMENT.sub("", id)
 
 
 def describe_segmented(info: Mapping[str, Any]) -> str:
-    """Return a line about singers of a single recording, which is held out in segments.
+    """Return a line that lists the singers with a single recording, which is split into segments.
 
     Args:
         info: content of a `dataset_info.json`.
@@ -142,7 +142,7 @@ def describe_segmented(info: Mapping[str, Any]) -> str:
 
 
 def describe_copies(info: Mapping[str, Any]) -> str:
-    """Return a line about recordings whose samples are those of another, or "" if there is none.
+    """Return a line that lists recordings with identical samples, or "" if there are none.
 
     Args:
         info: content of a `dataset_info.json`.
@@ -174,15 +174,15 @@ def _equal(ids: Sequence[str], most: int = 3) -> str:
 
 
 def require_all_singers(info: Mapping[str, Any], source: str, shortest: int) -> None:
-    """Refuse a dataset in which a singer is missing from training or from what is held out.
+    """Raise an error if a singer has no training clip or no held-out clip.
 
     Args:
         info: content of a `dataset_info.json`.
-        source: what the dataset was made from, for the message.
-        shortest: clips of fewer samples do not count.
+        source: the recordings of the dataset, for the message.
+        shortest: smallest number of samples of a clip that counts.
 
     Raises:
-        DataError: a singer is missing; the message names all that are.
+        DataError: a singer is missing; the message names all missing singers.
     """
     for part in SPLITS:
         present = {entry.singer for entry in entries(info, part) if entry.frames >= shortest}

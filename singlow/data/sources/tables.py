@@ -16,7 +16,9 @@ LARGEST = 256 << 20
 
 
 def has_bars(table: Path) -> bool:
-    """Whether a file is a table of `id|text` and not, for instance, a list of titles and years.
+    """Return whether the first line of a file has a `|`, as in LJSpeech's table of `id|text`.
+
+    Other programs use the name `metadata.csv` too, for instance for a list of titles and years.
 
     Raises:
         DataError: the file cannot be opened.
@@ -35,8 +37,9 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
 
     Args:
         root: folder of the table.
-        paths: recordings in the folder. An id without a recording gets a path in `wavs`.
-        label: name of the singer; "" for the name of the folder.
+        paths: paths of the recordings in the folder. An id without a recording gets a path in
+            `wavs`.
+        label: name of the singer; with "", the singer is named after the folder.
         report: receives a line if the table does not list every recording.
 
     Raises:
@@ -63,8 +66,8 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
 def read_manifest(root: Path) -> list[Clip]:
     """Return the clips listed in `manifest.csv`.
 
-    Its columns are `path`, relative to the folder, and optionally `singer`, `text`, `style` and
-    `split`.
+    The column `path` is required and holds paths relative to the folder. The columns `singer`,
+    `text`, `style` and `split` are optional.
 
     Raises:
         DataError: the table cannot be read.
@@ -82,7 +85,10 @@ def read_manifest(root: Path) -> list[Clip]:
 
 
 def _read_row(root: Path, row: dict[str | None, str | list[str] | None]) -> Clip:
-    """Return the clip of a line, or raise ValueError with the reason."""
+    """Return the clip that a line of the table describes.
+
+    Raises:
+        ValueError: the line describes no clip; the message is the reason."""
     row = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
     if not row.get("path"):
         raise ValueError("expected a value in a column named path. Received: none")
@@ -113,7 +119,7 @@ def _text(table: Path) -> str:
 
 
 def _other_layout(root: Path) -> str:
-    """Return advice for a table that has another purpose."""
+    """Return advice for a table that does not describe recordings."""
     return (
         "Correct the table, or ignore it: "
         f"{PREPARE} {shlex.quote(str(root))} --out DIR --layout folders"

@@ -1,4 +1,4 @@
-"""A dataset: a folder of shards, `dataset_info.json` that describes it, and the clips in it."""
+"""Datasets: a folder of shards, its description `dataset_info.json`, and access to its clips."""
 
 import dataclasses
 import hashlib
@@ -34,21 +34,22 @@ SHARD = re.compile(r"(train|validation)\.tfrecord-[0-9]{5}-of-[0-9]{5}")
 ASIDE = re.compile(rf"{SHARD.pattern}\.damaged(-[0-9]+)?")
 LARGEST, MEMORY = 256 << 20, 1 << 30
 _COUNTS = ("records", "bytes")
-_SIZES = ((b"{", 240), (b"[", 96), (b",", 40), (b'"', 30))  # bytes of memory for each, at most
+# Upper bounds of the memory that each mark in the JSON needs, in bytes.
+_SIZES = ((b"{", 240), (b"[", 96), (b",", 40), (b'"', 30))
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """The place of a clip.
+    """The location of a clip in the shards of its split.
 
     Attributes:
-        id: unique in the dataset.
-        singer: number of the singer in the dataset.
-        shard: position in the split's list of shards.
-        start: first byte of the record's payload in the shard.
-        length: bytes of the payload.
-        audio: first byte of the samples in the shard.
-        frames: samples per channel.
+        id: id of the clip, unique in the dataset.
+        singer: index of the singer in the dataset.
+        shard: index of the shard in the split's list of shards.
+        start: offset of the record's payload in the shard, in bytes.
+        length: length of the payload, in bytes.
+        audio: offset of the samples in the shard, in bytes.
+        frames: number of samples per channel.
     """
 
     id: str
@@ -61,10 +62,10 @@ class Entry:
 
 
 def read_info(directory: str | os.PathLike) -> dict[str, Any]:
-    """Read and check a dataset's description, so that everything it names can be used.
+    """Read the description of a dataset and check every value in it.
 
     Raises:
-        DataError: the file is missing, is not singlow's, or holds an impossible value.
+        DataError: the file is missing, was not written by singlow, or holds an impossible value.
     """
     directory = Path(directory).expanduser()
     path = directory / INFO
@@ -91,7 +92,7 @@ def read_info(directory: str | os.PathLike) -> dict[str, Any]:
 
 
 def describes_ours(directory: str | os.PathLike) -> bool:
-    """Whether `dataset_info.json` is a description by singlow, whether or not it is valid."""
+    """Return whether singlow wrote the `dataset_info.json` of a folder, even if it is invalid."""
     try:
         return _is_ours(_read_json(Path(directory) / INFO))
     except (ValueError, RecursionError, OSError):
@@ -128,7 +129,10 @@ def _is_list(value: Any, kind: type) -> bool:
 
 
 def _check(info: dict[str, Any]) -> None:
-    """Raise ValueError, with what was expected and received, if a value cannot be used."""
+    """Check the values of a description.
+
+    Raises:
+        ValueError: a value cannot be used; the message says which value is expected."""
     for key, low, high in (("sample_rate", MIN_RATE, MAX_RATE), ("channels", 1, MAX_CHANNELS)):
         value = info.get(key)
         _expect(_is_count(value) and low <= value <= high, f"{key} from {low} to {high}", value)
@@ -182,7 +186,7 @@ def _check_split(name: str, part: Any, singers: int, width: int) -> None:
 
 
 def _lies_within(entry: Entry, shards: list[dict[str, Any]], singers: int, width: int) -> bool:
-    """Whether the samples lie within their record, and the record within its shard."""
+    """Return whether the samples lie within their record, and the record within its shard."""
     if entry.singer >= singers or entry.shard >= len(shards):
         return False
     stop = entry.start + entry.length
@@ -194,10 +198,10 @@ def _lies_within(entry: Entry, shards: list[dict[str, Any]], singers: int, width
 
 
 def write_info(directory: str | os.PathLike, info: dict[str, Any]) -> None:
-    """Write a dataset's description whole or not at all.
+    """Write the description of a dataset atomically.
 
     Raises:
-        DataError: it is too large for `read_info`.
+        DataError: the description is too large for `read_info`.
     """
     path = Path(directory) / INFO
     text = (json.dumps(info, indent=1) + "\n").encode("utf-8")
@@ -211,18 +215,18 @@ def write_info(directory: str | os.PathLike, info: dict[str, Any]) -> None:
 
 
 def entries(info: dict[str, Any], split: str) -> list[Entry]:
-    """Return the places of a split's clips, in order."""
+    """Return the entries of a split's clips, in order."""
     part = info["splits"][split]
     return [Entry(id, *row) for id, row in zip(part["ids"], part["index"], strict=True)]
 
 
 def singer_names(info: Mapping[str, Any]) -> list[str]:
-    """Return the names of a dataset's singers, by number."""
+    """Return the names of a dataset's singers, ordered by their index."""
     return sorted(info["singers"], key=info["singers"].get)
 
 
 def content_hash(info: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that identify all records in their order, wherever they lie."""
+    """Return 16 hexadecimal digits that identify all records and their order, in any folder."""
     shards = [shard["sha256"] for part in info["splits"].values() for shard in part["shards"]]
     return hashlib.sha256("".join(shards).encode()).hexdigest()[:16]
 
@@ -231,12 +235,12 @@ def find_dataset(content: str, places: Iterable[str | os.PathLike]) -> Path | No
     """Find a dataset by its content, for instance after its folder was moved.
 
     Args:
-        content: what `content_hash` returned for it.
-        places: folders to look at. Each may be the dataset, a folder of datasets, or a folder of
+        content: the `content_hash` of the dataset.
+        places: folders to search. Each may be the dataset, a folder of datasets, or a folder of
             recordings with datasets in its cache.
 
     Returns:
-        The first folder with this content, or None.
+        The first folder of a dataset with this content, or None.
     """
     for place in places:
         place = Path(place).expanduser()
@@ -255,7 +259,7 @@ def _cached(place: Path) -> list[Path]:
 
 
 class Clips:
-    """The clips of a split that are long enough, read from its shards by offset.
+    """The clips of a split that have at least `shortest` samples, read from its shards by offset.
 
     Every record is checked against its checksums when it is first used.
 
@@ -263,14 +267,14 @@ class Clips:
         directory: folder of the dataset.
         info: content of its `dataset_info.json`.
         split: "train" or "validation".
-        shortest: clips of fewer samples are left out.
+        shortest: smallest number of samples of a clip; shorter clips are left out.
 
     Attributes:
-        entries: the place of each clip.
-        channels: of every clip.
+        entries: the entry of each clip.
+        channels: number of channels of every clip.
 
     Raises:
-        DataError: no clip is left, or a shard is missing or of another size.
+        DataError: no clip is long enough, or a shard is missing or has another size.
     """
 
     def __init__(
@@ -300,7 +304,7 @@ class Clips:
         return np.asarray(data)
 
     def samples(self, clip: int, start: int = 0, count: int | None = None) -> np.ndarray:
-        """Return samples of a clip, int16 `(count, channels)`; all of them by default.
+        """Return samples of a clip, int16 `(count, channels)`; by default all samples.
 
         Raises:
             DataError: the record is damaged. The message names shard, record and byte.
@@ -313,7 +317,7 @@ class Clips:
         return np.frombuffer(raw, "<i2").reshape(count, self.channels)
 
     def features(self, clip: int) -> dict[str, bytes | int | float]:
-        """Return a clip's Example: its singer, style, text and everything else.
+        """Return the features of a clip's Example by name, such as `singer`, `style` and `text`.
 
         Raises:
             DataError: the record is damaged. The message names shard, record and byte.
@@ -322,7 +326,7 @@ class Clips:
         return read_example(self._shard(clip)[entry.start : entry.start + entry.length].tobytes())
 
     def _shard(self, clip: int) -> np.ndarray:
-        """Return the bytes of a clip's shard after a check of the clip's record."""
+        """Check the record of a clip at its first use, and return the bytes of its shard."""
         entry = self.entries[clip]
         shard = self._shards[entry.shard]
         if not self._intact[clip]:

@@ -1,8 +1,9 @@
-"""TFRecord files and the Examples in them, in plain Python: no TensorFlow is imported.
+"""Read and write TFRecord files and the Examples in them, without importing TensorFlow.
 
 A record is `length (uint64) | masked CRC32C of length | payload | masked CRC32C of payload`, little
-endian. The payload is a serialized `tf.train.Example`. Every record is found by its offset, so
-damage is reported by shard, record and byte, and the records behind it are still found.
+endian. The payload is a serialized `tf.train.Example`. Every record is found by its offset. Reports
+of damage therefore name the shard, the record and the byte, and the records after the damage are
+still found.
 
 References:
     tensorflow.org, "TFRecord and tf.train.Example".
@@ -27,7 +28,7 @@ from singlow.files import atomic_write
 PREPARE = "python3 -m singlow prepare"
 HEADER, FOOTER = 12, 4
 Features = Mapping[str, bytes | str | int]
-_BLOCKS = (1 << 8, 1 << 16)  # bytes searched at first, and at most, for the next header
+_BLOCKS = (1 << 8, 1 << 16)  # first and largest number of bytes searched for a header at once
 _STRIDE = 1 << 8
 
 
@@ -35,7 +36,8 @@ _STRIDE = 1 << 8
 def _example_class() -> type:
     """Return the class of `tf.train.Example`.
 
-    It lives in a descriptor pool of its own, because TensorFlow registers the same names.
+    The class has a descriptor pool of its own, because TensorFlow registers the same names in the
+    default pool.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -86,7 +88,7 @@ def _example_class() -> type:
 def write_example(features: Features) -> bytes:
     """Serialize features to a `tf.train.Example`; the same features always give the same bytes.
 
-    Bytes of a name that are no text are restored as they were.
+    Bytes of a file name that are not valid UTF-8 are written unchanged.
     """
     example = _example_class()()
     for key, value in features.items():
@@ -130,17 +132,17 @@ def _masked(crc: int) -> int:
 
 
 def frame(payload: bytes) -> bytes:
-    """Return a payload as a record."""
+    """Return the record that contains a payload: its length, the payload and both checksums."""
     length = struct.pack("<Q", len(payload))
     checksums = (struct.pack("<I", masked_crc(part)) for part in (length, payload))
     return b"".join((length, next(checksums), payload, next(checksums)))
 
 
 def write_shard(path: str | os.PathLike, payloads: Iterable[bytes]) -> list[int]:
-    """Write a shard whole or not at all.
+    """Write a shard atomically.
 
     Returns:
-        The byte at which each record begins.
+        The offset of each record, in bytes.
     """
     path, offsets = Path(path), []
     with atomic_write(path) as file:
@@ -152,19 +154,19 @@ def write_shard(path: str | os.PathLike, payloads: Iterable[bytes]) -> list[int]
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Where an intact record lies: `payload` bytes `[start, start + length)` of its shard."""
+    """An intact record, whose payload is the bytes `[start, start + length)` of its shard."""
 
     start: int
     length: int
 
     @property
     def offset(self) -> int:
-        """The byte at which the record begins."""
+        """The offset of the record in its shard, in bytes."""
         return self.start - HEADER
 
     @property
     def end(self) -> int:
-        """The byte behind the record."""
+        """The offset of the first byte after the record."""
         return self.start + self.length + FOOTER
 
 
@@ -173,11 +175,11 @@ class Damage:
     """A stretch of a shard that holds no intact record.
 
     Attributes:
-        shard: its file.
-        record: its number in the shard, from 0.
-        offset: byte at which the damage begins.
-        size: bytes until the next intact record or the end.
-        reason: in words.
+        shard: file of the shard.
+        record: index of the damaged record in the shard, from 0.
+        offset: offset at which the damage begins, in bytes.
+        size: number of bytes until the next intact record or the end of the shard.
+        reason: description of the damage.
     """
 
     shard: Path
@@ -191,7 +193,7 @@ class Damage:
 
 
 def check_record(data: bytes | np.ndarray, offset: int) -> tuple[Record | None, str]:
-    """Return the record at `offset` of a shard's bytes; None, with the reason, if it is damaged."""
+    """Return the record at `offset` of a shard's bytes and "", or None and the reason of damage."""
     head = bytes(data[offset : offset + HEADER])
     record, reason = _check_header(head, offset, len(data))
     if record is None:
@@ -203,7 +205,7 @@ def check_record(data: bytes | np.ndarray, offset: int) -> tuple[Record | None, 
 
 
 def _check_header(head: bytes, offset: int, size: int) -> tuple[Record | None, str]:
-    """Return the record that a header describes; None, with the reason, if it cannot be whole."""
+    """Return the record that a header describes and "", or None and why it cannot be intact."""
     if len(head) < HEADER:
         return None, f"cut: only {len(head)} of its {HEADER} header bytes are there"
     length, crc = struct.unpack("<QI", head)
@@ -221,10 +223,10 @@ def _stored_crc(data: bytes | np.ndarray, place: int) -> int:
 
 
 def index_shard(path: str | os.PathLike) -> tuple[list[Record], list[Damage]]:
-    """Find every intact record of a shard, also those behind damage, in linear time.
+    """Find every intact record of a shard, including those after damage, in linear time.
 
-    After a damaged payload the next record begins where the length says, if one does. After a
-    damaged length every byte is tried.
+    If the length of a damaged record is intact, the search first tries the end of that record.
+    Otherwise, or if no record begins there, it tries every following byte.
     """
     path, records, damages = Path(path), [], []
     data = map_shard(path)
@@ -247,19 +249,20 @@ def index_shard(path: str | os.PathLike) -> tuple[list[Record], list[Damage]]:
 
 
 def map_shard(path: Path) -> np.ndarray:
-    """Return the bytes of a shard as an array that is read when it is used."""
+    """Return the bytes of a shard as a memory-mapped array, uint8 `(bytes,)`."""
     if path.stat().st_size == 0:
         return np.zeros(0, np.uint8)
     return np.memmap(path, np.uint8, mode="r")
 
 
 class _Search:
-    """The search for intact records behind damage.
+    """Searches a shard for the intact records that follow damage.
 
-    Bytes that are no records may look like thousands of headers with lengths of their own. Reading
-    every payload would take time quadratic in the shard's size. Therefore the CRC32C of the shard's
-    first 0, 256, 512, ... bytes is kept, and the checksum of any payload follows from two of these:
-    `crc(b) = crc(ab) ^ zeros(crc(a), len(b))`, where `zeros` appends zero bytes.
+    Damaged bytes may look like thousands of headers, each of which describes a long payload. If
+    every payload were read, the time would be quadratic in the size of the shard. The search
+    therefore stores the CRC32C of the first 0, 256, 512, ... bytes of the shard and computes the
+    checksum of any payload from two of these: `crc(b) = crc(ab) ^ zeros(crc(a), len(b))`, where
+    `zeros` is the effect of appending zero bytes.
 
     Args:
         data: bytes of the shard.
@@ -289,7 +292,7 @@ class _Search:
         return _masked_array(crc) == np.array(stored, np.uint32)
 
     def check(self, data: np.ndarray, offset: int) -> tuple[Record | None, str]:
-        """Do what `check_record` does, in time that does not grow with the record's length."""
+        """Check a record as `check_record` does, in time independent of the record's length."""
         head = bytes(data[offset : offset + HEADER])
         record, reason = _check_header(head, offset, len(data))
         if record is not None and not self._intact([record])[0]:
@@ -297,7 +300,7 @@ class _Search:
         return record, reason
 
     def next_record(self, offset: int) -> int:
-        """Return the byte behind `offset` at which the next intact record begins, or the end."""
+        """Return the offset of the next intact record after `offset`, or the size of the shard."""
         data = self._data
         head = bytes(data[offset : offset + HEADER])
         damaged, _ = _check_header(head, offset, len(data))
@@ -317,9 +320,9 @@ class _Search:
 
 
 def _headers(chunk: np.ndarray) -> np.ndarray:
-    """Return the places in some bytes where a length that is not 0 begins with its checksum."""
+    """Return the offsets in a chunk at which a nonzero length is followed by its checksum."""
     places = np.lib.stride_tricks.sliding_window_view(chunk, HEADER)
-    # A length that fits a file has zeros in its upper bytes: few places are left.
+    # The upper bytes of a plausible length are zero, which rules out most offsets cheaply.
     likely = np.flatnonzero((places[:, 5:8] == 0).all(1) & (places[:, :5] != 0).any(1))
     lengths, checksums = places[likely, :8], places[likely, 8:]
     crc = np.bitwise_xor.reduce(_crc_of_bytes()[np.arange(8), lengths], axis=1)
@@ -333,7 +336,7 @@ def _masked_array(crc: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _crc_of_bytes() -> np.ndarray:
-    """Return what a byte at each of 8 places adds, by XOR, to the CRC32C of eight zero bytes.
+    """Return the XOR that each byte at each of 8 positions makes to the CRC32C of 8 zero bytes.
 
     Returns:
         uint32 `(8, 256)`.
@@ -350,11 +353,11 @@ def _crc_of_bytes() -> np.ndarray:
 
 
 def _append_zeros(crc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the part of a checksum that `crc` contributes once `lengths` zero bytes follow.
+    """Return the contribution of `crc` to a checksum after `lengths` zero bytes are appended.
 
     Args:
-        crc: uint32 `(n,)`.
-        lengths: int64 `(n,)`.
+        crc: checksums, uint32 `(n,)`.
+        lengths: numbers of zero bytes, int64 `(n,)`.
     """
     crc = crc.copy()
     for power in range(int(lengths.max(initial=0)).bit_length()):
@@ -365,10 +368,10 @@ def _append_zeros(crc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _zeros_table(power: int) -> np.ndarray:
-    """Return the linear map of a checksum under `2 ** power` zero bytes, for each of its 4 bytes.
+    """Return the linear map of a checksum for `2 ** power` appended zero bytes, as a table.
 
     Returns:
-        uint32 `(4, 256)`; the map of a checksum is the XOR of one entry for each byte.
+        uint32 `(4, 256)`; the mapped checksum is the XOR of one entry for each of its 4 bytes.
     """
     values = np.arange(256, dtype=np.uint32)
     single = np.stack([values << np.uint32(8 * place) for place in range(4)])
@@ -381,7 +384,7 @@ def _zeros_table(power: int) -> np.ndarray:
 
 
 def _mapped(crc: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return a linear map, given as a table `(4, 256)`, of checksums `(n,)`."""
+    """Apply a linear map, a table `(4, 256)`, to checksums `(n,)`."""
     parts = crc.astype("<u4").view(np.uint8).reshape(-1, 4)
     return np.bitwise_xor.reduce(table[np.arange(4), parts], axis=1)
 
@@ -390,7 +393,8 @@ def read_shard(path: str | os.PathLike) -> Iterator[dict[str, bytes | int | floa
     """Yield the Examples of a shard in order.
 
     Raises:
-        DataError: at the first damage, which is named by shard, record and byte.
+        DataError: the shard is damaged; the message names the record and the byte. The Examples
+            before the damage are yielded first.
     """
     records, damages = index_shard(path)
     data = map_shard(Path(path))
