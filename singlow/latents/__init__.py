@@ -1,1 +1,1 @@
-"""Work on the latents of recordings: migration, interpolation, projection."""
+"""Operations on the latents of recordings: migration, interpolation and projection."""

@@ -1,4 +1,4 @@
-"""Decoding of latents on the way from a recording to a goal, with a loudness contour."""
+"""Decoding of latents between a recording and a goal, with a given loudness contour."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
 
 Contour = Callable[[int], np.ndarray]
-"""From a width in samples to the power `(time,)` wanted under a triangle of twice that width."""
+"""Maps a width in samples to the desired power `(time,)` under a triangle of twice that width."""
 
-BURST = 4.5  # dB of 2 ms above the contour's own loudest 2 ms within 20 ms
-FLOOR = 55.0  # dB below the contour's loudest place, under which nothing is a burst
-_CALM = 0.02  # seconds before and after a burst for which the strength is reduced
-_CLICK, _PERIOD = 1000, 50  # Hz: the rates of what is 1 ms and 20 ms long
-_ROUNDS = 12  # of halving the strength, before a stretch that still bursts is left unchanged
+BURST = 4.5  # dB by which 2 ms of a burst exceed the contour's loudest 2 ms within 20 ms
+FLOOR = 55.0  # dB below the maximum of the contour; softer sounds never count as bursts
+_CALM = 0.02  # seconds before and after a burst over which the strength is reduced
+_CLICK, _PERIOD = 1000, 50  # per second: intervals of 1 ms and of 20 ms
+_ROUNDS = 12  # halvings of the strength, after which a place that still bursts stays unchanged
 _NOTHING = 1e-9  # power, -90 dBFS
-_SILENCE = 1e-13  # power, -130 dBFS: less is a rounding error of the filter
-_LOUDEST = 30.0  # amplitude above which all bursts are equal
+_SILENCE = 1e-13  # power, -130 dBFS; lower values are rounding errors of the filter
+_LOUDEST = 30.0  # amplitude to which louder samples are clipped before bursts are measured
 
 
 def approach(
@@ -38,17 +38,17 @@ def approach(
 ) -> np.ndarray:
     """Decode `z + strength (goal - z)` and give the result a loudness contour.
 
-    Far from its training data a flow decodes latents to bursts. Where 2 ms of the result are more
-    than `BURST` dB louder than the contour is near them, the strength is halved around them, with
-    smooth transitions, until they are not.
+    Latents that are far from those of the training data decode to bursts. A burst is 2 ms of the
+    result that exceed the contour's maximum within 20 ms by more than `BURST` dB. The strength is
+    halved around each burst, with smooth transitions, until no burst is left.
 
     Args:
         flow: the flow that encoded `song`.
         audio: `(time, channels)` at the flow's rate.
-        song: the latents of `audio`.
-        goal: latents of the same shapes.
-        strength: 0 returns `audio` itself.
-        contour: the loudness contour of the result; that of `audio` when None.
+        song: latents of `audio`.
+        goal: latents of the same shapes as those of `song`.
+        strength: share of the way from `song` to `goal`; 0 returns `audio` itself.
+        contour: loudness contour of the result; that of `audio` when None.
         inputs: the flow's inputs for one item, a batch of 1.
 
     Returns:
@@ -69,7 +69,7 @@ def approach(
         burst = _bursts(contour, decoded, rate)
         if not burst.any():
             break
-        del decoded  # so that memory holds one at a time
+        del decoded  # memory would otherwise hold two decoded recordings
         strengths *= 1 - 0.5 * _near(burst, flow)
     else:
         strengths *= _near(burst, flow) == 0
@@ -78,12 +78,14 @@ def approach(
 
 
 def match_loudness(contour: Contour, decoded: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Scale audio, in place, to a loudness contour under 50 ms; silent places become silent.
+    """Scale audio, in place, to a loudness contour measured over 50 ms.
+
+    The result is silent where the contour is silent.
 
     Args:
-        contour: the loudness contour.
-        decoded: `(time, channels)`, which is changed and returned.
-        sample_rate: Hz.
+        contour: desired loudness contour.
+        decoded: audio `(time, channels)`, which is changed and returned.
+        sample_rate: sample rate of the audio in Hz.
     """
     wanted, power = contour(sample_rate // 40), smooth_power(decoded, sample_rate // 40)
     sounds = wanted > _SILENCE
@@ -97,7 +99,7 @@ def match_loudness(contour: Contour, decoded: np.ndarray, sample_rate: int) -> n
 
 
 def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], strengths: np.ndarray) -> Song:
-    """Latents between each pair, at a strength for each block of `flow.multiple` samples."""
+    """Return latents between those of each pair, with a strength for each block of samples."""
     mixed = []
     for z, goal in pairs:
         moved = goal - z
@@ -108,7 +110,7 @@ def _mixed(song: Song, pairs: list[tuple[np.ndarray, np.ndarray]], strengths: np
 
 
 def _bursts(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
-    """Whether there is a burst at each sample: `(time,)` bool."""
+    """Return whether there is a burst at each sample, `(time,)` bool."""
     near = max(1, rate // _PERIOD)
     before = in_blocks(lambda part: maximum_filter1d(part, near), contour(rate // _CLICK), near)
     floor = max(before.max() * 10 ** (-FLOOR / 10), _NOTHING)
@@ -119,7 +121,7 @@ def _bursts(contour: Contour, decoded: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _near(burst: np.ndarray, flow: "Flow") -> np.ndarray:
-    """For each block of `flow.multiple` samples: 1 in a burst, falling to 0 away from it."""
+    """Return a weight for each block of samples: 1 in a burst, falling to 0 away from it."""
     padded = np.pad(burst, (0, -len(burst) % flow.multiple))
     near = padded.reshape(-1, flow.multiple).any(axis=1).astype(np.float64)
     width = 2 * max(1, round(_CALM * flow.signal.sample_rate / flow.multiple / 2)) + 1

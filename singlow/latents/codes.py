@@ -1,4 +1,4 @@
-"""A recording of any length as latents, in memory and as an npz file."""
+"""Encoding of recordings of any length as latents, and npz files of latents."""
 
 import dataclasses
 import io
@@ -61,15 +61,16 @@ class Song:
     """The latents of a recording.
 
     Attributes:
-        latents: finest first, each `(time, channels)` at the resolution of its level.
-        length: samples of the recording, without the padding at its end.
-        sample_rate: Hz.
-        channels: of the recording.
-        run: name of the run that encoded it.
-        epoch: of the checkpoint.
-        fingerprint: of the checkpoint's weights.
-        speaker: name of the speaker given to the flow; "" for a flow without speakers.
-        embedding: of the speaker, `(embedding_size,)`.
+        latents: latents of each level, finest first, `(time, channels)` at the level's resolution.
+        length: number of samples of the recording, without the padding at its end.
+        sample_rate: sample rate of the recording in Hz.
+        channels: number of channels of the recording.
+        run: name of the run that encoded the recording.
+        epoch: epoch of the checkpoint.
+        fingerprint: fingerprint of the checkpoint's weights.
+        speaker: name of the speaker that the flow was conditioned on; "" for a flow without
+            speakers.
+        embedding: embedding of the speaker, `(embedding_size,)`; `None` without speakers.
         gain: factor by which the recording was multiplied before it was encoded.
     """
 
@@ -91,7 +92,7 @@ def encode(
     speaker: str = AUTO,
     sample_rate: int | None = None,
 ) -> tuple[Song, Identity | None]:
-    """Encode a recording with a run, from which `decode` restores it.
+    """Encode a recording with a run; `decode` is the inverse.
 
     Args:
         run: a run of audio, or its name.
@@ -99,10 +100,11 @@ def encode(
             is resampled and mixed to the run's sample rate and channels.
         speaker: for a run with speakers, the name of the speaker of the recording, or `"auto"` to
             identify the likeliest one.
-        sample_rate: Hz of audio that is given as an array; the run's when `None`.
+        sample_rate: rate, in Hz, of a recording that is an array; the run's rate when `None`.
 
     Returns:
-        The latents, and how the speaker was identified; `None` if it was not.
+        The latents, and the result of identifying the speaker, which is `None` if the speaker was
+        not identified.
 
     Raises:
         UsageError: a speaker is unknown, or is given for a run without speakers, or the run needs
@@ -137,17 +139,17 @@ def encode(
 def decode(
     run: str | TrainedRun, song: Song, speaker: str | None = None
 ) -> tuple[np.ndarray, float]:
-    """Decode latents from `encode`.
+    """Decode latents that `encode` returned.
 
     Args:
-        run: the run that encoded them, or its name.
+        run: the run that encoded the latents, or its name.
         song: the latents.
-        speaker: for a run with speakers, the name of the speaker of the result; when `None`, the
-            speaker that it was encoded with, which restores the recording.
+        speaker: for a run with speakers, the name of the speaker of the result. When `None`, the
+            result is the recording, with the speaker that it was encoded with.
 
     Returns:
         The audio `(time, channels)` float32, and the share of its samples that were clipped because
-        the conversion to another speaker burst.
+        of bursts in the conversion to another speaker.
 
     Raises:
         UsageError: a speaker is unknown, or is given for a run without speakers.
@@ -177,13 +179,13 @@ def encode_song(
     """Encode audio `(time, channels)` of any length, at the flow's rate.
 
     The audio is padded with zeros to a multiple of `flow.multiple`. If the flow's `context` is
-    known, it is encoded in pieces, each with everything that its latents depend on.
+    known, the audio is encoded in pieces that overlap by all the samples that latents depend on.
 
     Args:
         flow: a flow of audio; `Flow.for_inference` returns one for which long audio fits in memory.
-        audio: float32 in +-1.
-        inputs: the flow's inputs of one item, a batch of 1; frames cover the padded audio.
-        facts: `run`, `epoch` and `fingerprint`, stored with the latents.
+        audio: samples in +-1, float32.
+        inputs: the flow's inputs for one item, as a batch of 1; frames cover the padded audio.
+        facts: `run`, `epoch` and `fingerprint`, which are stored with the latents.
     """
     from keras import ops
 
@@ -205,9 +207,9 @@ def decode_song(flow: "Flow", song: Song, inputs: Inputs | None = None) -> np.nd
     """Decode latents to audio `(time, channels)` without the padding, in pieces of the same size.
 
     Args:
-        flow: the flow that encoded them.
+        flow: the flow that encoded the latents.
         song: the latents.
-        inputs: the flow's inputs of one item, as for `encode_song`.
+        inputs: the flow's inputs for one item, as for `encode_song`.
 
     Raises:
         DataError: the latents do not fit the flow.
@@ -225,7 +227,7 @@ def decode_song(flow: "Flow", song: Song, inputs: Inputs | None = None) -> np.nd
 
 
 def _pieces(flow: "Flow", length: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the ranges of samples that a flow processes at a time, and the part that is kept."""
+    """Yield each range of samples that a flow processes at a time, with the part that is kept."""
     if flow.context is None:
         yield slice(0, length), slice(0, length)
         return
@@ -242,12 +244,12 @@ def _over(samples: slice, frame: int) -> slice:
 
 
 def _within(own: slice, seen: slice, frame: int) -> slice:
-    """Return the frames of the range `own`, counted from the start of `seen`."""
+    """Return the frames that cover the range `own`, counted from the start of `seen`."""
     return _over(slice(own.start - seen.start, own.stop - seen.start), frame)
 
 
 def _inputs_within(flow: "Flow", inputs: Inputs | None, seen: slice) -> dict[str, np.ndarray]:
-    """Return the inputs for a range of samples: inputs of kind "frames" are cut to it."""
+    """Return the inputs for a range of samples, with inputs of kind "frames" cut to the range."""
     cut = {}
     for name, value in (inputs or {}).items():
         entry = flow.inputs.get(name)
@@ -257,10 +259,10 @@ def _inputs_within(flow: "Flow", inputs: Inputs | None, seen: slice) -> dict[str
 
 
 def write_song(path: Path, song: Song) -> None:
-    """Write latents as an npz file, whole or not at all.
+    """Write latents as an npz file, atomically.
 
     Raises:
-        DataError: a latent is not finite, which means that the flow cannot encode the recording.
+        DataError: a latent is not finite because the flow cannot encode the recording.
     """
     if not all(np.isfinite(latent).all() for latent in song.latents):
         raise DataError(
@@ -282,10 +284,10 @@ def write_song(path: Path, song: Song) -> None:
 
 
 def read_song(path: Path) -> Song:
-    """Read an npz file of latents. Nothing in it is executed, and every value is checked.
+    """Read an npz file of latents and check every value; nothing in the file is executed.
 
     Raises:
-        DataError: the file is damaged, or does not hold latents; the message names what is wrong.
+        DataError: the file is damaged or does not contain latents; the message gives the reason.
     """
     try:
         content = _arrays(path)
@@ -339,7 +341,7 @@ def read_song(path: Path) -> Song:
 
 
 def _speaker_facts(path: Path, content: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Check what a file states about the speaker, and return it."""
+    """Check and return the entries of a file that describe the speaker."""
     fits = set(content) == set(_OF_SPEAKER) and content["gain"].shape == ()
     fits = fits and content["gain"].dtype == np.float64 and content["embedding"].ndim == 1
     fits = fits and content["embedding"].dtype == np.float32

@@ -1,4 +1,4 @@
-"""The short-term power of recordings, computed block by block."""
+"""Short-term power of recordings, computed block by block."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,16 @@ from singlow.audio import BLOCK, to_channels
 
 
 def smooth_power(audio: np.ndarray, width: int, loudest: float = np.inf) -> np.ndarray:
-    """Mean square of audio under a triangle of `2 width` samples.
+    """Return the mean square of audio under a triangle of `2 width` samples.
 
     Args:
-        audio: `(time, channels)`.
-        width: samples.
-        loudest: amplitude to which louder samples are reduced; samples that are not finite count
-            as this loud.
+        audio: samples, `(time, channels)`.
+        width: half the width of the triangle, in samples.
+        loudest: amplitude to which louder samples are clipped; if it is finite, it also replaces
+            samples that are not finite.
 
     Returns:
-        `(time,)` float32.
+        Power, `(time,)` float32.
     """
     width = max(1, width)
 
@@ -37,16 +37,16 @@ def smooth_power(audio: np.ndarray, width: int, loudest: float = np.inf) -> np.n
 def in_blocks(
     function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, margin: int
 ) -> np.ndarray:
-    """Apply a function to blocks of `x` `(time, ...)`, so that intermediates stay small.
+    """Apply a function to `x` `(time, ...)` in blocks, to limit the memory of intermediate arrays.
 
     Args:
-        function: maps a block `(block, ...)` to values `(block,)`, each of which depends on no more
-            than `margin` positions before and after its own.
-        x: `(time, ...)`.
-        margin: positions before and after a block that the function is given as well.
+        function: maps a block `(block, ...)` to values `(block,)`; each value depends on at most
+            `margin` positions before and after its own.
+        x: the input, `(time, ...)`.
+        margin: number of positions that extend a block on both sides.
 
     Returns:
-        `(time,)` float32.
+        Values, `(time,)` float32.
     """
     result = np.empty(len(x), np.float32)
     for start in range(0, len(x), BLOCK):

@@ -1,4 +1,4 @@
-"""Features of singers and styles: sums over time of their latents, from which moments follow."""
+"""Features of singers and styles: sums of their latents over time, which determine moments."""
 
 import hashlib
 import io
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
     from singlow.runs.opening import TrainedRun
 
-WINDOW = 16  # frames of a stretch whose cross-spectra are taken
-SHRINKAGE = 32.0  # number of stretches of uncorrelated channels that spectra start from
-QUIET = 45.0  # dB below a clip's loudest place, where frames are not pooled
+WINDOW = 16  # frames in a stretch that cross-spectra are computed from
+SHRINKAGE = 32.0  # weight, in stretches, of uncorrelated channels in the cross-spectra
+QUIET = 45.0  # dB below a clip's loudest place; quieter frames are not pooled
 LEAST_CLIPS = 2
 FORMAT, VERSION = "singlow-features", 1
-_WINDOWS = 1 << 12  # stretches that are transformed at a time
+_WINDOWS = 1 << 12  # stretches that are transformed at once
 _BINS = WINDOW // 2 + 1
 _FIELDS = ("count", "total", "square", "windows", "first", "second")
-_OVERHEAD = 1 << 10  # bytes for each array of a file beside its numbers
+_OVERHEAD = 1 << 10  # largest size in bytes of an array's headers in a file
 _UNREADABLE = (
     ValueError,
     KeyError,
@@ -47,15 +47,16 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Level:
-    """Sums over the frames with sound of one level of the latents.
+    """Sums of one level of the latents over the frames that are not silent.
 
     Attributes:
         count: number of frames.
         total: sum of the latents, `(channels,)`.
         square: sum of their squares, `(channels,)`.
-        windows: number of stretches of `WINDOW` frames; each starts half a stretch after another.
+        windows: number of stretches of `WINDOW` frames; successive stretches overlap by half.
         first: sum of the stretches' Fourier transforms, `(WINDOW // 2 + 1, channels)` complex.
-        second: sum of their outer products, `(WINDOW // 2 + 1, channels, channels)` complex.
+        second: sum of the outer products of these transforms,
+            `(WINDOW // 2 + 1, channels, channels)` complex.
     """
 
     count: float
@@ -80,7 +81,8 @@ class Level:
     def spectra(self) -> np.ndarray:
         """Cross-spectra of the channels about their mean, `(frequencies, channels, channels)`.
 
-        They are shrunk towards uncorrelated channels, the more the fewer stretches there are.
+        The spectra are shrunk towards those of uncorrelated channels. The shrinkage is stronger
+        when there are fewer stretches.
         """
         mean = self.first / self.windows
         spectra = self.second / self.windows - mean[:, :, None] * mean[:, None, :].conj()
@@ -95,11 +97,11 @@ class Level:
 
 @dataclass(frozen=True)
 class Features:
-    """What the clips of a singer or style have in common.
+    """Sums over the clips of a singer or style.
 
     Attributes:
         clips: number of clips.
-        levels: sums of each level, finest first.
+        levels: sums of the latents of each level, finest first.
     """
 
     clips: int
@@ -111,19 +113,19 @@ class Features:
 
     @property
     def sounding(self) -> bool:
-        """Whether every level has a stretch without silence."""
+        """Whether every level has at least one stretch without silence."""
         return all(level.windows > 0 for level in self.levels)
 
 
 def measure_features(flow: "Flow", clips: Iterable[np.ndarray]) -> Features:
-    """Measure the features of clips; silent frames are left out.
+    """Measure the features of clips, without their silent frames.
 
-    A flow encodes silence as standard normal noise, whoever is silent: features pooled over whole
-    clips would measure how much of them is silent.
+    A flow encodes silence as standard normal noise for every singer. Features of whole clips would
+    therefore depend on the amount of silence in them.
 
     Args:
-        flow: a flow on audio.
-        clips: `(time, channels)` each, at the flow's rate.
+        flow: a flow of audio.
+        clips: audio of each clip, `(time, channels)` at the flow's rate.
 
     Raises:
         ValueError: there are no clips.
@@ -141,9 +143,9 @@ def features_of(latents: Sequence[np.ndarray], audio: np.ndarray, sample_rate: i
     """Compute the features of one clip from its latents and its audio.
 
     Args:
-        latents: finest first, each `(frames, channels)`.
-        audio: `(time, channels)`.
-        sample_rate: Hz of the audio.
+        latents: latents of each level, finest first, `(frames, channels)`.
+        audio: samples, `(time, channels)`.
+        sample_rate: sample rate of the audio in Hz.
     """
     power = smooth_power(audio, sample_rate // 50)
     sounds = power > max(power.max() * 10 ** (-QUIET / 10), 1e-12)
@@ -151,13 +153,13 @@ def features_of(latents: Sequence[np.ndarray], audio: np.ndarray, sample_rate: i
 
 
 def _at_frames(samples: np.ndarray, frames: int) -> np.ndarray:
-    """Values `(time,)` at the middles of `frames` frames that cover them."""
+    """Return the values of `samples` `(time,)` at the centres of the frames that cover them."""
     place = (2 * np.arange(frames) + 1) * len(samples) // (2 * frames)
     return samples[place]
 
 
 def _level(z: np.ndarray, sounds: np.ndarray) -> Level:
-    """Sums of latents `(frames, channels)` over frames that sound, `(frames,)` bool."""
+    """Sum latents `(frames, channels)` over the frames where `sounds` `(frames,)` is true."""
     total, square = np.zeros((2, z.shape[1]))
     for block, sounding in zip(blocks_of(z), blocks_of(sounds), strict=True):
         kept = block[sounding].astype(np.float64)
@@ -181,22 +183,22 @@ def _level(z: np.ndarray, sounds: np.ndarray) -> Level:
 
 
 def taper() -> np.ndarray:
-    """The sine window `(WINDOW,)`: its squares, shifted by half its length, add up to one."""
+    """Return the sine window `(WINDOW,)`, whose squares overlap and add up to one."""
     return np.sin(np.pi * np.arange(WINDOW) / WINDOW)
 
 
 class SingerFeatures:
     """The features of every singer and style of a dataset's training clips, by name.
 
-    Features are measured when they are first asked for, and kept in files. A file that is damaged
-    or was made with other weights or data is replaced.
+    Features are measured on first access and cached in files. A file is replaced if it is damaged
+    or if the weights or the data have changed.
 
     Args:
-        flow: a flow on audio.
+        flow: a flow of audio.
         data: folder of the dataset.
-        cache: folder of the files.
-        mark: text that changes with the weights and with the data.
-        report: receives a line if a file cannot be written.
+        cache: folder of the cached files.
+        mark: text that identifies the weights and the data.
+        report: function that receives a message if a file cannot be written.
 
     Raises:
         DataError: the dataset is damaged.
@@ -211,26 +213,26 @@ class SingerFeatures:
 
     @property
     def names(self) -> list[str]:
-        """The singers, then the styles that do not share a singer's name."""
+        """The names of the singers, followed by those of styles that are not names of singers."""
         singers = sorted({clip.singer for clip in self._clips})
         return singers + sorted({c.style for c in self._clips if c.style} - set(singers))
 
     def clips(self, name: str) -> list[Recording]:
-        """The training clips of a singer, or else of a style.
+        """Return the training clips of a singer, or of a style if no singer has this name.
 
         Raises:
-            UsageError: there is no such singer or style; the message lists the known ones.
+            UsageError: the singer or style is unknown; the message lists the known names.
         """
         name = find_name(name, self.names, "singer or style")
         own = [clip for clip in self._clips if clip.singer == name]
         return own or [clip for clip in self._clips if clip.style == name]
 
     def __getitem__(self, name: str) -> Features:
-        """The features of a singer or style.
+        """Return the features of a singer or style.
 
         Raises:
-            UsageError: there is no such singer or style; the message lists the known ones.
-            DataError: there are too few clips, or they are too short or silent.
+            UsageError: the singer or style is unknown; the message lists the known names.
+            DataError: there are too few clips, or the clips are too short or silent.
         """
         name = find_name(name, self.names, "singer or style")
         if name not in self._known:
@@ -262,11 +264,11 @@ class SingerFeatures:
 
 
 def features_of_run(run: "TrainedRun", config: Mapping) -> SingerFeatures:
-    """The features of the singers and styles that a run was trained on, kept in its folder.
+    """Return the features of a run's singers and styles, which are cached in the run's folder.
 
     Args:
         run: an opened run.
-        config: its settings as `prepare_data` returns them.
+        config: settings of the run, as `prepare_data` returns them.
     """
     data = config["data"]
     return SingerFeatures(
@@ -288,10 +290,10 @@ def _digest(text: str) -> str:
 
 
 def write_features(path: Path, features: Features, mark: str) -> None:
-    """Write features as an npz file, whole or not at all.
+    """Write features as an npz file, atomically.
 
     Raises:
-        OSError: the system refuses.
+        OSError: the file cannot be written.
     """
     arrays = {"format": np.array(f"{FORMAT} {VERSION}"), "mark": np.array(mark)}
     arrays["clips"] = np.array(features.clips, np.int64)
@@ -302,14 +304,14 @@ def write_features(path: Path, features: Features, mark: str) -> None:
 
 
 def read_features(path: Path, mark: str, channels: Sequence[int]) -> Features | None:
-    """Read features from an npz file; None if it is missing, damaged or of another mark.
+    """Read features from an npz file; None if it is missing, damaged or has another mark.
 
-    The sizes of the file and of what it expands to are checked before they are read.
+    The compressed and the decompressed size of the file are checked before its content is read.
 
     Args:
-        path: the file.
-        mark: text that the features were written with.
-        channels: channels of each level of the flow's latents, finest first.
+        path: path of the file.
+        mark: mark that the features were written with.
+        channels: number of channels of each level of the flow's latents, finest first.
     """
     names = {f"{field}_{i}" for i in range(len(channels)) for field in _FIELDS}
     names |= {"format", "mark", "clips"}
