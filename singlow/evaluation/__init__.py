@@ -1,1 +1,1 @@
-"""How good a trained run is, in figures."""
+"""Evaluation of trained runs: likelihood, migration, conversion and listening tests."""

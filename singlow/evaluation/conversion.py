@@ -1,4 +1,4 @@
-"""Voice conversions measured: which speakers they are recognized as, and what they must keep."""
+"""Measure voice conversions: as which speakers they are recognized, and what must not change."""
 
 import functools
 import json
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
 
 Convert = Callable[[list[np.ndarray], list[str], list[str]], Sequence[np.ndarray]]
-"""From recordings `(time,)`, their speakers and the targets to conversions `(time,)`."""
+"""A function from recordings `(time,)`, their speakers and targets to conversions `(time,)`."""
 
 Pair = tuple[Utterance, str]
 """A clip, and the speaker that it is converted to."""
 
-MOST_LEARNT = 200  # training clips of a speaker that the classifier is fitted to
-_PITCHED = 5.0  # seconds of a recording whose pitch is measured
-_ENCODED = 10  # training clips of a speaker whose mean is its embedding
+MOST_LEARNT = 200  # largest number of training clips of a speaker for the classifier
+_PITCHED = 5.0  # seconds at the start of a recording in which pitch is measured
+_ENCODED = 10  # largest number of training clips whose mean embedding represents a speaker
 
 
 def evaluate_conversions(
@@ -67,25 +67,27 @@ def evaluate_conversions(
 ) -> ConversionReport:
     """Convert held-out clips to other speakers and measure the results beside real recordings.
 
-    Every system converts the same pairs: first the first pair alone, so that compilation is not
-    timed, then all in one timed call.
+    Every system converts the same pairs in one timed call. Before it, the system converts the first
+    pair alone, so that compilation is not timed.
 
     Args:
-        systems: what to compare, by name: converters, or one at several settings.
+        systems: the converters to compare, by name; one converter may appear with several settings.
         held_out: recordings that no system was trained on.
         train: recordings that they were trained on, for the classifier and the speakers'
             embeddings.
-        sample_rate: Hz of all.
+        sample_rate: sample rate of all recordings, in Hz.
         pairs: largest number of pairs of a clip and a target, spread evenly over pairs of speakers.
-        seed: random seed of the pairs and of the classifier.
-        closely: number of pairs whose pitch (of their first 5 s) and similarity are measured.
+        seed: random seed for the choice of pairs and for the classifier.
+        closely: number of pairs whose pitch (in the first 5 s) and similarity are measured.
         samples: number of pairs to listen to.
-        encoder: speaker encoder; Resemblyzer's when None, or none if that is not installed.
-        done: called after every system, and after what comes before them.
+        encoder: speaker encoder. None uses that of Resemblyzer; if Resemblyzer is not installed,
+            similarity is not measured.
+        done: called once before the first system, and after every system.
 
     Raises:
-        DataError: there are fewer than two speakers; no recording is held out, or one of a speaker
-            that was not trained on; or a conversion is not a sound of at least 0.128 s.
+        DataError: there are fewer than two speakers, no recording is held out, the speaker of a
+            held-out recording has no training recording, or a conversion is shorter than 0.128 s
+            or not finite.
         ValueError: a system has a name that the report uses for recordings.
     """
     if not systems or {UNCONVERTED, REAL} & set(systems):
@@ -138,7 +140,7 @@ def draw_pairs(
 ) -> list[Pair]:
     """Draw at most `count` different pairs of a clip and a speaker other than its own.
 
-    Every pair of speakers comes once before any comes twice, in an order that follows the seed.
+    Every pair of speakers occurs once before any occurs twice. The seed determines the order.
     """
     rng = np.random.default_rng(seed)
     routes = []
@@ -157,9 +159,9 @@ class _Meter:
     """Measures conversions.
 
     Args:
-        sample_rate: Hz of all recordings.
-        classifier: recognizes speakers.
-        train: recordings whose speakers' embeddings are measured.
+        sample_rate: sample rate of all recordings, in Hz.
+        classifier: the classifier that recognizes speakers.
+        train: recordings from which the embeddings of the speakers are computed.
         encoder: speaker encoder; None leaves similarity out.
         closely: number of pairs whose pitch and similarity are measured.
     """
@@ -181,7 +183,7 @@ class _Meter:
     def measure(
         self, pairs: Sequence[Pair], results: Sequence[np.ndarray] | None = None
     ) -> list[Conversion]:
-        """Measure the conversions of pairs, or their clips as they are when None."""
+        """Measure the conversions of pairs, or the unconverted clips when `results` is None."""
         sounds = [clip.audio for clip, _ in pairs] if results is None else results
         recognized = self._classifier.recognize(sounds)
         close = set(evenly(range(len(pairs)), self._closely))
@@ -225,7 +227,7 @@ def _usable(clips: Sequence[Utterance], sample_rate: int) -> list[Utterance]:
 def _timed(
     convert: Convert, pairs: Sequence[Pair], sample_rate: int
 ) -> tuple[list[np.ndarray], float]:
-    """The conversions of pairs, and how many times faster than real time they were."""
+    """Return the conversions of pairs, and how many times faster than real time they ran."""
     clips = [clip.audio for clip, _ in pairs]
     sources, targets = [clip.speaker for clip, _ in pairs], [target for _, target in pairs]
     convert(clips[:1], sources[:1], targets[:1])
@@ -241,8 +243,8 @@ def _check(
     """Refuse conversions that cannot be measured.
 
     Raises:
-        DataError: one is too short or not finite.
-        ValueError: their number is not that of the pairs.
+        DataError: a conversion is too short or not finite.
+        ValueError: the number of conversions differs from the number of pairs.
     """
     if len(results) != len(pairs):
         raise ValueError(f"Expected {len(pairs)} conversions of {name}. Received: {len(results)}.")
@@ -281,9 +283,9 @@ def evaluate_run_conversions(
         run: an opened run with speakers.
         config: its settings as `prepare_data` returns them.
         pairs: largest number of pairs of a held-out clip and another speaker.
-        hops: hops of overlapping frames, in samples, that are measured beside whole recordings;
-            clips shorter than a window are left out if there are any.
-        output: a folder.
+        hops: hops of overlapping frames, in samples, to measure in addition to whole recordings.
+            With any hop, clips that are shorter than a window are left out.
+        output: the folder to write to.
 
     Raises:
         UsageError: a hop does not fit the run's window.
@@ -319,7 +321,7 @@ def _convert(
     sources: Iterable[str],
     targets: Iterable[str],
 ) -> list[np.ndarray]:
-    """Convert clips `(time,)` at the run's rate with a run."""
+    """Convert clips `(time,)` at the run's sample rate with the run."""
     rate, results, bursts = run.flow.signal.sample_rate, [], 0
     for audio, source, target in zip(clips, sources, targets, strict=True):
         (voice,) = convert_recording(
@@ -339,7 +341,9 @@ def _convert(
 
 
 def _utterances(config: Mapping[str, Any], split: str, shortest: int) -> list[Utterance]:
-    """At most `MOST_LEARNT` clips of each speaker, spread over all of at least `shortest` samples.
+    """Read at most `MOST_LEARNT` clips of each speaker, spread evenly over all its clips.
+
+    Clips of fewer than `shortest` samples are left out.
 
     Raises:
         DataError: a speaker has no such clip.

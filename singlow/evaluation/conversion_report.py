@@ -1,4 +1,4 @@
-"""The report of voice conversions: figures one by one, by speaker and in all, and a page."""
+"""The report of voice conversions: figures per conversion, per speaker and overall, and a page."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -36,18 +36,18 @@ class Utterance(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """A converted recording, or an original one, with its measures; nan where one is unknown.
+    """A converted or an original recording with its measures; an unknown measure is nan.
 
     Attributes:
         clip: name of the original.
         source: speaker of the original.
         target: speaker that it is converted to.
         recognized: speaker that the classifier recognizes.
-        pitch: correlation of its pitch contour with that of the original.
-        loudness: dB relative to the original.
-        seconds: length less that of the original.
-        to_target: cosine of its speaker embedding and the target's.
-        to_source: cosine of its speaker embedding and the source's.
+        pitch: correlation of the pitch contour with that of the original.
+        loudness: loudness relative to the original, in dB.
+        seconds: length minus that of the original, in seconds.
+        to_target: cosine of the recording's speaker embedding and the target's.
+        to_source: cosine of the recording's speaker embedding and the source's.
     """
 
     clip: str
@@ -63,12 +63,12 @@ class Conversion:
 
 @dataclass(frozen=True)
 class System:
-    """A way of converting, and its conversions.
+    """A conversion system and its conversions.
 
     Attributes:
         name: name of the system.
         conversions: conversions of the same pairs for every system.
-        speed: seconds of sound that are converted in a second; nan for recordings.
+        speed: seconds of audio that are converted per second; nan for recordings.
     """
 
     name: str
@@ -84,7 +84,7 @@ class System:
         }
 
     def figures(self) -> dict[str, float]:
-        """Shares from 0 to 1, and means over conversions; deviations are absolute."""
+        """Shares from 0 to 1 and means over conversions, of absolute values for deviations."""
         conversions = self.conversions
         moved = [c for c in conversions if c.source != c.target]
         targets = [c.target for c in conversions]
@@ -102,7 +102,7 @@ class System:
         }
 
     def spoofing(self, side: str, speaker: str) -> Estimate:
-        """Share recognized as the target among conversions from or to a speaker.
+        """Share of the conversions from or to a speaker that are recognized as their target.
 
         Args:
             side: "source" or "target".
@@ -134,17 +134,17 @@ class ConversionReport:
     """Conversion systems measured on the same pairs of a held-out clip and a target.
 
     Attributes:
-        sample_rate: Hz of all sounds.
-        seed: random seed of the pairs and of the classifier.
+        sample_rate: sample rate of all sounds, in Hz.
+        seed: random seed for the choice of pairs and for the classifier.
         speakers: all speakers that the classifier knows.
         train: number of recordings that the classifier is fitted to.
         held_out: number of recordings that pairs are drawn from.
         left_out: number of recordings that are too short or silent to be measured.
-        unconverted: the pairs' clips as they are ("source as target" in the paper).
+        unconverted: the unconverted clips of the pairs ("source as target" in the paper).
         systems: the systems that were measured.
         real: all held-out clips, each as its own speaker ("target as target").
         samples: pairs to listen to.
-        note: why speaker similarity was not measured; "" if it was.
+        note: the reason why speaker similarity was not measured; "" if it was.
     """
 
     sample_rate: int
@@ -161,16 +161,16 @@ class ConversionReport:
 
     @property
     def chance(self) -> float:
-        """The share that a classifier recognizes as the target by chance."""
+        """The share that is recognized as the target by chance."""
         return 1 / len(self.speakers)
 
     @property
     def columns(self) -> list[System]:
-        """The systems between unconverted recordings and real ones of the target."""
+        """The columns of a table: unconverted recordings, the systems, and real recordings."""
         return [self.unconverted, *self.systems, self.real]
 
     def rows(self) -> list[tuple[str, ...]]:
-        """A row for every figure that was measured, a cell for each of `columns`."""
+        """One row per figure that was measured, with one cell for each of `columns`."""
         figures = [system.figures() for system in self.columns]
         shares = [system.shares() for system in self.columns]
         rows = []
@@ -182,7 +182,7 @@ class ConversionReport:
         return rows
 
     def speaker_rows(self, side: str) -> list[tuple[str, ...]]:
-        """Shares recognized as the target, a row for each speaker as source or target.
+        """Shares recognized as the target, one row for each speaker as source or target.
 
         Args:
             side: "source" or "target".
@@ -193,7 +193,7 @@ class ConversionReport:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the sounds, for JSON; numbers that are not finite become None."""
+        """Return everything but the sounds for JSON; numbers that are not finite become None."""
         columns = [
             {
                 "name": system.name,
@@ -225,17 +225,17 @@ _INTERVALS = "In brackets: 95 % intervals over conversions (Wilson)."
 
 
 def table(report: ConversionReport, title: str) -> "Table":
-    """The figures as a table."""
+    """Return the figures as a table."""
     head = ["", *(system.name for system in report.columns)]
     return text_table(title, head, report.rows(), _INTERVALS)
 
 
 def write_page(report: ConversionReport, title: str, about: Sequence[str] = ()) -> str:
-    """The report as HTML, with all sounds and pictures inside.
+    """Return the report as HTML that embeds all sounds and pictures.
 
     Args:
         report: the report.
-        title: plain text.
+        title: title of the page, plain text.
         about: paragraphs of plain text.
     """
     head = [system.name for system in report.columns]
@@ -284,7 +284,7 @@ def _shown(form: str, value: float) -> str:
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:
-    """Values under the keys that report.json has had since its first version."""
+    """Return the values under the keys that report.json has used since its first version."""
     return {key.replace("recognized", "heard"): value for key, value in values.items()}
 
 

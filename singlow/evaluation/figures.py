@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
-MISSING = "none"  # how a figure that could not be measured is shown
+MISSING = "none"  # the text for a figure that could not be measured
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Estimate:
     high: float = math.nan
 
     def shown(self, form: str) -> str:
-        """The figure and half the width of its interval, as `8.862 ± 0.062`.
+        """Format the figure and half the width of its interval, as in `8.862 ± 0.062`.
 
         Args:
             form: a format of one number, such as `"{:.3f}"`.
@@ -36,27 +36,27 @@ class Estimate:
         return f"{form.format(self.value)} ± {half}"
 
     def shown_range(self, form: str) -> str:
-        """The figure and the ends of its interval, as `52.5% (43.6% to 61.2%)`."""
+        """Format the figure and the ends of its interval, as in `52.5% (43.6% to 61.2%)`."""
         if not math.isfinite(self.low):
             return shown_number(form, self.value)
         return f"{form.format(self.value)} ({form.format(self.low)} to {form.format(self.high)})"
 
 
 def mean_estimate(values: Sequence[float]) -> Estimate:
-    """The mean of independent values, with the interval of Student's t distribution."""
+    """Estimate the mean of independent values, with the interval of Student's t distribution."""
     return ratio_estimate(values, np.ones(len(values)))
 
 
 def ratio_estimate(totals: Sequence[float], counts: Sequence[float]) -> Estimate:
-    """`R = sum(totals) / sum(counts)` over independent clips.
+    """Estimate the ratio `R = sum(totals) / sum(counts)` over independent clips.
 
     The standard error is that of the ratio's first-order expansion,
     `sqrt(n / (n - 1) sum (total - R count)^2) / sum(counts)`; the interval uses Student's t
-    distribution with `n - 1` degrees of freedom. For equal counts it is the interval of the mean.
+    distribution with `n - 1` degrees of freedom. For equal counts the interval is that of the mean.
 
     Args:
         totals: costs of the clips, `(clips,)`.
-        counts: values that they are of, `(clips,)`.
+        counts: numbers of values in the clips, `(clips,)`.
 
     References:
         Cochran, Sampling Techniques, 3rd edition, 1977, section 6.3.
@@ -71,15 +71,16 @@ def ratio_difference(
     other_totals: Sequence[float],
     other_counts: Sequence[float],
 ) -> Estimate:
-    """The difference of two ratios as in `ratio_estimate`, measured on the same clips.
+    """Estimate the difference of two ratios that are measured on the same clips.
 
-    What the clips have in common does not widen the interval.
+    Variation between clips that both ratios share does not widen the interval. For the ratios see
+    `ratio_estimate`.
 
     Args:
         totals: costs of the clips, `(clips,)`.
-        counts: values that they are of, `(clips,)`.
-        other_totals: what is subtracted, `(clips,)`.
-        other_counts: values that these are of, `(clips,)`.
+        counts: numbers of values in the clips, `(clips,)`.
+        other_totals: costs of the clips in the ratio that is subtracted, `(clips,)`.
+        other_counts: numbers of values in that ratio, `(clips,)`.
     """
     value, deviations = _ratio(totals, counts)
     other, its_deviations = _ratio(other_totals, other_counts)
@@ -87,7 +88,7 @@ def ratio_difference(
 
 
 def share_estimate(successes: int, trials: int) -> Estimate:
-    """A share from 0 to 1 with Wilson's interval, which holds for few trials and shares of 0 and 1.
+    """Estimate a share with Wilson's interval, which is valid for few trials and shares of 0 and 1.
 
     References:
         Wilson, Probable inference, the law of succession, and statistical inference, 1927,
@@ -103,18 +104,18 @@ def share_estimate(successes: int, trials: int) -> Estimate:
 
 
 def finite_mean(values: Sequence[float]) -> float:
-    """The mean of the values that are finite; nan where none is."""
+    """Return the mean of the values that are finite; nan if none is."""
     known = [value for value in values if np.isfinite(value)]
     return float(np.mean(known)) if known else math.nan
 
 
 def shown_number(form: str, value: float) -> str:
-    """A number in a format; "none" for one that is not finite."""
+    """Return a number in a format, or "none" if it is not finite."""
     return form.format(value) if math.isfinite(value) else MISSING
 
 
 def _ratio(totals: Sequence[float], counts: Sequence[float]) -> tuple[float, np.ndarray]:
-    """A ratio of sums, and what each clip adds to its deviation from the true ratio."""
+    """Return a ratio of sums, and what each clip adds to its deviation from the true ratio."""
     totals, counts = (np.asarray(values, np.float64) for values in (totals, counts))
     if not counts.sum() > 0:
         return math.nan, np.zeros(len(counts))

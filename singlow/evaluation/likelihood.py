@@ -1,8 +1,8 @@
-"""Held-out likelihoods beside lossless codecs and an independent Gaussian.
+"""Compare held-out likelihoods with lossless codecs and an independent Gaussian.
 
-For quantised audio the cost of a flow bounds from above what a lossless codec built on it spends,
-so that the two compare; see `singlow.signals`. Codecs are charged their coded frames alone, without
-containers, tags and file headers, as nothing of the kind is charged to a flow.
+For quantised audio the cost of a flow is an upper bound of the size that a lossless codec built on
+it reaches, so the two are comparable; see `singlow.signals`. The cost of a codec is the size of its
+coded frames alone, without containers, tags and file headers, because a flow has none of these.
 """
 
 import functools
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
 
 Codec = Callable[[np.ndarray], int]
-"""From an int16 clip `(time, channels)` to its size in bits."""
+"""A function from an int16 clip `(time, channels)` to its size in bits."""
 
 FLAC, WAVPACK, GAUSSIAN = "FLAC -8", "WavPack -hh -x6", "Gaussian"
 NO_WAVPACK = "WavPack's best mode is left out: the program wavpack is not in PATH."
-_OPTIONAL, _LARGE = 0x20, 0x80  # bits of the ids of WavPack's sub-blocks
+_OPTIONAL, _LARGE = 0x20, 0x80  # flags in the ids of WavPack's sub-blocks
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """One mean and variance for every value of a signal, dequantisation noise included.
+    """One mean and variance for all values of a signal, including dequantisation noise.
 
     Attributes:
         signal: the signal.
-        mean: in the units of `x`.
-        variance: in the squared units of `x`.
+        mean: mean of the values, in the units of `x`.
+        variance: variance of the values, in the squared units of `x`.
     """
 
     signal: Signal
@@ -57,7 +57,7 @@ class Gaussian:
 
     @classmethod
     def fitted(cls, signal: Signal, clips: Iterable[np.ndarray]) -> "Gaussian":
-        """Fit a Gaussian to stored clips, for audio int16 `(time, channels)`."""
+        """Fit a Gaussian to stored clips, which are int16 `(time, channels)` for audio."""
         count, total, square = 0, 0.0, 0.0
         for clip in clips:
             x = _centres(signal, clip)
@@ -68,7 +68,7 @@ class Gaussian:
         return cls(signal, mean, max(square / max(1, count) - mean**2, 0.0) + _noise(signal))
 
     def cost(self, clip: np.ndarray) -> float:
-        """The expected cost of a stored clip over its noise, in the unit of the signal."""
+        """Return the cost of a stored clip, averaged over its noise, in the signal's unit."""
         x = _centres(self.signal, clip)
         spread = float(np.square(x - self.mean).sum()) + x.size * _noise(self.signal)
         log_prob = -0.5 * (x.size * math.log(2 * math.pi * self.variance) + spread / self.variance)
@@ -76,17 +76,17 @@ class Gaussian:
 
 
 def _centres(signal: Signal, clip: np.ndarray) -> np.ndarray:
-    """The middles of the quantisation steps of a stored clip, float64."""
+    """Return the middles of the quantisation steps of a stored clip, float64."""
     return signal.dequantize(clip, 0.5).astype(np.float64)
 
 
 def _noise(signal: Signal) -> float:
-    """The variance of dequantisation noise."""
+    """Return the variance of dequantisation noise."""
     return 2.0 ** (-2 * signal.step_bits) / 12 if signal.step_bits else 0.0
 
 
 def flac_bits(clip: np.ndarray, sample_rate: int) -> int:
-    """The size in bits of a clip as FLAC of level 8, frames alone.
+    """Return the size in bits of the coded frames of a clip as FLAC of level 8.
 
     Args:
         clip: int16 `(time, channels)`.
@@ -96,14 +96,14 @@ def flac_bits(clip: np.ndarray, sample_rate: int) -> int:
     soundfile.write(file, clip, sample_rate, format="FLAC", subtype="PCM_16", compression_level=1.0)
     content = file.getvalue()
     position, last = 4, False
-    while not last:  # metadata blocks: a flag with the kind, 24 bits of length
+    while not last:  # a metadata block starts with flag and kind, 24 bits of length
         last = bool(content[position] & 0x80)
         position += 4 + int.from_bytes(content[position + 1 : position + 4], "big")
     return 8 * (len(content) - position)
 
 
 def wavpack_bits(clip: np.ndarray, sample_rate: int) -> int:
-    """The size in bits of a clip in WavPack's best mode, without what decoding does not need.
+    """Return the size in bits of a clip in WavPack's best mode, without data that decoding ignores.
 
     Args:
         clip: int16 `(time, channels)`.
@@ -138,7 +138,7 @@ def wavpack_bits(clip: np.ndarray, sample_rate: int) -> int:
 
 
 def _optional_bytes(block: bytes) -> int:
-    """The bytes in a WavPack block that decoding does not need, such as a copy of a wav header."""
+    """Count the bytes in a WavPack block that decoding ignores, such as a copy of a wav header."""
     total = position = 0
     while position < len(block):
         kind = block[position]
@@ -152,16 +152,16 @@ def _optional_bytes(block: bytes) -> int:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The costs of some clips, in the signal's unit for each value, with intervals over clips.
+    """The mean costs of clips per value, in the signal's unit, with intervals over clips.
 
     Attributes:
         clips: number of clips.
         values: number of values; for audio, samples of all channels.
-        unit: what the costs are in, in words.
+        unit: name of the unit of the costs.
         flow: cost under the flow.
         others: costs under codecs and under an independent Gaussian that is fitted to the training
             clips, by name.
-        differences: the flow's cost less that of each codec, by name.
+        differences: the flow's cost minus that of each codec, by name.
     """
 
     clips: int
@@ -176,7 +176,7 @@ class _Row(NamedTuple):
     """The costs of one clip."""
 
     flow: float
-    valid: int  # values that the flow is charged for: whole multiples alone
+    valid: int  # values that the flow's cost covers, without an incomplete end
     values: int
     others: dict[str, float]
 
@@ -184,13 +184,16 @@ class _Row(NamedTuple):
 def measure(
     flow: "Flow", train: "Windows", held_out: "Windows", wavpack: bool | None = None
 ) -> dict[str, Likelihood]:
-    """Measure the likelihood of the held-out clips: of all under `""`, then of each singer.
+    """Measure the likelihood of the held-out clips, of all together and of each singer.
 
     Args:
         flow: the flow with its averaged weights.
         train: windows of the clips that the Gaussian is fitted to.
         held_out: windows with `training=False`.
-        wavpack: whether WavPack encodes the clips; where it is installed when None.
+        wavpack: whether WavPack encodes the clips; if None, it does where it is installed.
+
+    Returns:
+        The likelihood of all clips under the key `""`, then that of each singer's clips by name.
     """
     signal = flow.signal
     gaussian = Gaussian.fitted(signal, (train.clip(i)[1] for i in range(train.clips)))
@@ -207,7 +210,7 @@ def measure(
 
 
 def _codecs(signal: Signal, wavpack: bool | None) -> dict[str, Codec]:
-    """Functions from a stored clip to its bits, by the name of the codec."""
+    """Return functions from a stored clip to its size in bits, by the name of the codec."""
     if not isinstance(signal, Audio):
         return {}
     codecs = {FLAC: functools.partial(flac_bits, sample_rate=signal.sample_rate)}
@@ -217,7 +220,7 @@ def _codecs(signal: Signal, wavpack: bool | None) -> dict[str, Codec]:
 
 
 def has_wavpack() -> bool:
-    """Whether the program wavpack is in PATH."""
+    """Return whether the program wavpack is in PATH."""
     return shutil.which("wavpack") is not None
 
 
@@ -250,7 +253,7 @@ def _summed(rows: list[_Row], unit: str) -> Likelihood:
 
 
 def flow_costs(flow: "Flow", windows: "Windows") -> dict[str, tuple[float, int]]:
-    """The cost of every clip under a flow in the signal's unit, and its values, by the clip's id.
+    """Return every clip's cost in the signal's unit and its number of values, by the clip's id.
 
     Args:
         flow: the flow.
@@ -273,7 +276,7 @@ def flow_costs(flow: "Flow", windows: "Windows") -> dict[str, tuple[float, int]]
 
 
 def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
-    """The costs with their intervals as a table, a row for each singer.
+    """Return the costs with their intervals as a table with one row for each singer.
 
     Args:
         measured: what `measure` returned.

@@ -1,8 +1,9 @@
-"""A blind listening test on one page, and the votes that the page saves as a file.
+"""A blind listening test on one page, and the count of the votes that the page saves.
 
-The page asks for every sound whether it is the target's voice, and for two of them which is more
-natural. The unconverted source and a real recording of the target are among the sounds, unnamed: a
-share of votes can only be judged beside theirs. No server is needed, and nothing is sent.
+The page asks for every sound whether it is the target's voice, and which of two sounds is more
+natural. The unconverted source and a real recording of the target are among the sounds, without
+their names, because a share of votes can only be judged by comparison with theirs. The page needs
+no server and sends nothing.
 """
 
 import html
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FORMAT = "singlow-votes-1"
-_LOUDNESS, _PEAK = -26.0, -1.0  # dBFS of all sounds
-_LARGEST = 1 << 24  # bytes of a file with votes
+_LOUDNESS, _PEAK = -26.0, -1.0  # loudness and largest peak of all sounds in dBFS
+_LARGEST = 1 << 24  # largest size of a file with votes in bytes
 _ASKED = (
     "Each part plays a real recording of a voice, then some sounds, A, B, and so on, that may or "
     "may not be that voice. Answer what you can, save the votes at the end, and send the file to "
@@ -80,11 +81,11 @@ document.addEventListener("play", event => {
 
 
 def write_listening(report: ConversionReport, title: str) -> str:
-    """The test as HTML, with all its sounds inside, in an order that follows the report's seed.
+    """Return the test as HTML that embeds its sounds, in an order that the report's seed sets.
 
     Args:
         report: the report whose samples are played.
-        title: plain text.
+        title: title of the page, plain text.
     """
     rng = np.random.default_rng(report.seed)
     names = [system.name for system in report.systems]
@@ -148,10 +149,10 @@ class Votes:
     """The votes on one system.
 
     Attributes:
-        asked: answers to whether it is the target's voice.
-        yes: how many of them are yes.
-        compared: answers to which of two, it and another, is more natural.
-        chosen: how many of them chose it.
+        asked: number of answers to whether a sound of the system is the target's voice.
+        yes: number of these answers that are yes.
+        compared: number of answers to whether this system or another one is more natural.
+        chosen: number of these answers that chose this system.
     """
 
     asked: int = 0
@@ -181,7 +182,7 @@ def count_votes(paths: Sequence[Path]) -> dict[str, Votes]:
 
 
 def votes_table(totals: dict[str, Votes]) -> "Table":
-    """The votes as a table, with 95 % intervals."""
+    """Return the votes as a table with 95 % intervals."""
     rows = [
         (name, _part(votes.yes, votes.asked), _part(votes.chosen, votes.compared))
         for name, votes in sorted(totals.items())
@@ -198,10 +199,10 @@ def _part(count: int, whole: int) -> str:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The votes in a file.
+    """Read the votes in a file.
 
     Raises:
-        DataError: it cannot be read, or does not hold votes.
+        DataError: the file cannot be read, or does not hold votes.
     """
     try:
         if path.stat().st_size > _LARGEST:

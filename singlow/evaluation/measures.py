@@ -11,11 +11,11 @@ import numpy as np
 HOP = 100  # frames per second
 MELS = 40
 CEPSTRA = 13
-SOUNDING = 35.0  # dB below the loudest frame, above which a frame sounds
+SOUNDING = 35.0  # a frame sounds if it is at most this many dB below the loudest one
 _LOW, _HIGH = 60.0, 1000.0
-_LEAST_NOTE = 0.4  # seconds
+_LEAST_NOTE = 0.4  # shortest length of a note in seconds
 _EDGE = 6  # frames at the ends of a note, where the sound is not steady
-_VIBRATO = (3.5, 8.5)  # Hz
+_VIBRATO = (3.5, 8.5)  # range of the rate of a vibrato in Hz
 _LEAST_DEPTH = 8.0  # cents; a shallower vibrato has no rate
 
 
@@ -24,8 +24,8 @@ class Voice:
     """The measures of a recording.
 
     Attributes:
-        vibrato_rate: Hz; nan without vibrato.
-        vibrato_depth: peak depth in cents.
+        vibrato_rate: rate of the vibrato in Hz; nan without vibrato.
+        vibrato_depth: peak depth of the vibrato in cents.
         jitter: relative median deviation of a cycle's length from the mean of the cycle and its two
             neighbours.
         breath: power between the harmonics above 1 kHz, in dB relative to all power there.
@@ -42,7 +42,7 @@ class Voice:
 
 
 def measure_voice(audio: np.ndarray, sample_rate: int, f0: np.ndarray | None = None) -> Voice:
-    """Take all measures of a recording.
+    """Compute all measures of a recording.
 
     Args:
         audio: `(time,)`.
@@ -95,7 +95,7 @@ def pitch_correlation(f0: np.ndarray, other: np.ndarray) -> float:
 
 
 def pitch_deviation(f0: np.ndarray, other: np.ndarray) -> float:
-    """Median distance in cents of two contours, over frames where both have a pitch; else nan."""
+    """Median distance in cents of two contours where both have a pitch; nan without such frames."""
     size = min(len(f0), len(other))
     cents = np.abs(1200 * np.log2(f0[:size] / other[:size]))
     return float(np.median(cents[np.isfinite(cents)])) if np.isfinite(cents).any() else np.nan
@@ -140,10 +140,10 @@ def vibrato(f0: np.ndarray) -> tuple[float, float]:
 def jitter(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
     """Relative average perturbation of the cycles of the fundamental; nan without notes.
 
-    The median of `|T_i - (T_i-1 + T_i + T_i+1) / 3| / mean T`, with T the time between rising zero
-    crossings of the band around the fundamental. Slow changes of pitch, such as vibrato, contribute
-    little. The band filter smooths the cycles, so that figures compare with each other but not with
-    those of other programs.
+    It is the median of `|T_i - (T_i-1 + T_i + T_i+1) / 3| / mean T`, where T is the time between
+    rising zero crossings of the band around the fundamental. Slow changes of pitch, such as
+    vibrato, contribute little. The band filter smooths the cycles, so the results are comparable
+    with each other but not with those of other programs.
     """
     from scipy.signal import butter, sosfiltfilt
 
@@ -165,8 +165,8 @@ def jitter(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
 def breath(audio: np.ndarray, sample_rate: int, f0: np.ndarray) -> float:
     """Noise between the harmonics above 1 kHz, in dB relative to all power there.
 
-    It is the median over the frames of notes, and nan without notes. In a frame the noise is the
-    power of the bins that lie within a fifth of the middle between two harmonics.
+    It is the median over the frames of notes, and nan without notes. The noise of a frame is the
+    mean power of the bins that are less than `0.2 f0` away from the middle between two harmonics.
     """
     import librosa
 
@@ -207,7 +207,7 @@ def mel_spectrum(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def sounding(spectrum: np.ndarray) -> np.ndarray:
-    """Which frames of a `mel_spectrum` are within 35 dB of the loudest one: `(frames,)` bool."""
+    """Return a mask, `(frames,)` bool, of the frames that are within 35 dB of the loudest one."""
     power = 10 * np.log10((10 ** (spectrum / 10)).sum(axis=1))
     return power > power.max() - SOUNDING
 

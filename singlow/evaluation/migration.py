@@ -1,4 +1,4 @@
-"""Migration measured: what it moves towards the target, and what it must keep."""
+"""Measure migrations: what moves towards the target, and what must not change."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
 
 Change = Callable[[np.ndarray, float], np.ndarray]
-"""From audio `(time, channels)` and a strength to its migration."""
+"""A function from audio `(time, channels)` and a strength to the migrated audio."""
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 _BUILTIN = {"source": "virtual", "target": "human"}
-_QUIET = 0.2  # quantile of a band's power over frames that is taken for noise
-_LARGEST_GAIN = 30.0  # of the equalisation in a band
-_CLIPS = 40  # of either side, whose spectra are measured
+_QUIET = 0.2  # the noise of a band is this quantile of its power over frames
+_LARGEST_GAIN = 30.0  # largest gain of the equalisation in a band
+_CLIPS = 40  # largest number of clips of each side whose spectra are measured
 
 
 class Baseline:
-    """A migration that knows no voice: static equalisation, and noise that follows the song.
+    """A migration without a model of voices: static equalisation, and noise that follows the song.
 
     S and T are the mean power spectra of source and target. N_S and N_T are their noise spectra:
-    the 20 % quantiles of each band's share of a frame's power. In every frame x of 32 ms
+    the 20 % quantiles of each band's share of a frame's power. Every frame x of 32 ms becomes
 
         y = (T / S)^(strength / 2) x + strength sqrt(max(0, N_T - T / S N_S)) |x| noise
 
-    and the result is scaled to the rms of the recording. A score says something about voices only
-    where it exceeds that of this baseline.
+    The result is scaled to the rms of the recording. A score is evidence about voices only where it
+    exceeds that of this baseline.
 
     Args:
         source: recordings `(time,)` of the source.
         target: recordings `(time,)` of the target.
-        sample_rate: Hz of all.
+        sample_rate: sample rate of all recordings, in Hz.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Baseline:
         return (changed * (wanted / max(rms, 1e-12))).astype(np.float32)
 
     def _transform(self, audio: np.ndarray) -> np.ndarray:
-        """Fourier transform `(bins, frames)` of audio `(time,)`."""
+        """Return the Fourier transform `(bins, frames)` of audio `(time,)`."""
         audio = np.pad(audio, (0, max(0, self._window - len(audio))))
         return stft(audio, nperseg=self._window, noverlap=3 * self._window // 4)[2]
 
     def _spectra(self, clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The mean power spectrum, of sum 1, and the noise spectrum: `(bins,)` each."""
+        """Return the mean power spectrum, with sum 1, and the noise spectrum: `(bins,)` each."""
         powers = []
         for audio in evenly(clips, _CLIPS):
             power = np.square(np.abs(self._transform(audio)))
@@ -112,7 +112,7 @@ def measure_migration(
         songs: names and audio `(time, channels)`, none of them among `source`.
         source: originals of the source's singers, for the classifier and the baseline.
         target: originals of the target's singers.
-        sample_rate: Hz of all.
+        sample_rate: sample rate of all recordings, in Hz.
         strength: strength of the migrations that are measured in full.
         measured: number of originals of each side that are measured in full.
         done: called after every recording that is measured in full.
@@ -143,7 +143,7 @@ def measure_migration(
 
 
 def steps(songs: int, source: int, target: int, measured: int = 4) -> int:
-    """How often `measure_migration` calls `done`."""
+    """Return the number of times that `measure_migration` calls `done`."""
     return 2 * songs + min(source, measured) + min(target, measured)
 
 
@@ -195,11 +195,11 @@ def evaluate_migration(
     Args:
         run: an opened run.
         config: its settings as `prepare_data` returns them.
-        source: singer or style; "virtual" when None, on the built-in corpus.
-        target: singer or style; "human" when None, on the built-in corpus.
+        source: singer or style of the songs; on the built-in corpus, None means "virtual".
+        target: singer or style that they become; on the built-in corpus, None means "human".
         strength: strength of the migrations that are measured in full and played.
         method: a name in `methods.METHODS`.
-        output: the page, an html file.
+        output: the HTML file of the page.
 
     Raises:
         UsageError: a name is unknown or missing.
@@ -246,7 +246,7 @@ def _originals(
     target: str,
     builtin: bool,
 ) -> tuple[list[Named], list[Named], list[Named]]:
-    """Songs of the source, originals of the source, and originals of the target."""
+    """Return songs of the source, originals of the source, and originals of the target."""
     signal = run.flow.signal
     if builtin:
         sides = (lambda *names, name=name: name in names for name in (source, target))

@@ -56,7 +56,7 @@ class Sound:
 
     @property
     def envelope(self) -> np.ndarray:
-        """Mean mel spectrum of the frames that sound, less its mean: `(MELS,)` in dB."""
+        """Mean mel spectrum of the frames that sound, minus its mean: `(MELS,)` in dB."""
         mean = self.spectrum[measures.sounding(self.spectrum)].mean(axis=0)
         return mean - mean.mean()
 
@@ -73,12 +73,12 @@ class Migrated:
     Attributes:
         before: the song.
         after: its migration.
-        positions: scores of the classifier by strength: 0 is the source's mean, 1 the target's.
+        positions: scores of the classifier by strength; 0 is the source's mean, 1 the target's.
         baseline: scores of the baseline by strength.
         pitch: correlation of the two pitch contours; nan where there is no pitch.
         cents: median distance of the two pitch contours; nan where there is no pitch.
-        loudness: dB of the migration relative to the song.
-        seconds: length of the migration less that of the song.
+        loudness: loudness of the migration relative to the song, in dB.
+        seconds: length of the migration minus that of the song, in seconds.
         to_source: mel-cepstral distance to the song, frame by frame, in dB.
         to_target: distance of the mean mel cepstrum to the target's mean, in dB.
         to_target_before: the same distance for the song.
@@ -103,12 +103,12 @@ class MigrationReport:
 
     Attributes:
         strength: strength of the migrations `after`.
-        accuracy: of the classifier, on clips that it was not fitted to.
+        accuracy: accuracy of the classifier on clips that it was not fitted to.
         songs: each song with its migration.
         source: recordings of the source's singers.
         target: recordings of the target's singers.
         title: source and target, in words.
-        about: how it was measured, in sentences.
+        about: sentences that describe how the migration was measured.
     """
 
     strength: float
@@ -124,7 +124,7 @@ class MigrationReport:
         return self.score(strength).value
 
     def moved(self, strength: float) -> float:
-        """The mean share of the distance between source and target that the score moved."""
+        """The share of the distance between source and target that the score moved, on average."""
         return self.position(strength) - self.position(0.0)
 
     def score(self, strength: float) -> Estimate:
@@ -136,7 +136,7 @@ class MigrationReport:
         return mean_estimate([song.baseline[strength] for song in self.songs])
 
     def lead(self, strength: float) -> Estimate:
-        """The score less that of the baseline, song by song, with its interval."""
+        """The mean difference of the score and the baseline's score per song, with its interval."""
         return mean_estimate([s.positions[strength] - s.baseline[strength] for s in self.songs])
 
     @property
@@ -145,7 +145,7 @@ class MigrationReport:
         return sorted(self.songs[0].positions)
 
     def score_rows(self) -> list[tuple[str, ...]]:
-        """The scores of the migration, the baseline and their difference, a column a strength."""
+        """Scores of the migration, the baseline and their difference, one column per strength."""
         rows = {
             "migration": self.score,
             BASELINE: self.baseline_score,
@@ -163,7 +163,7 @@ class MigrationReport:
 
     @functools.cached_property
     def groups(self) -> dict[str, list[Sound]]:
-        """The recordings that are compared, by what they are."""
+        """The recordings that are compared, by the name of their group."""
         return {
             "source": self.source,
             "songs": [song.before for song in self.songs],
@@ -173,7 +173,7 @@ class MigrationReport:
 
 
 def tables(report: MigrationReport) -> "list[Table]":
-    """The report as tables: what moved and what was kept, and the scores."""
+    """Return the report as two tables: one of what moved and what was kept, one of the scores."""
     rows = [
         (name, *(_mean_of(sounds, key, form, scale) for sounds in report.groups.values()))
         for key, name, form, scale in _VOICE
@@ -195,11 +195,11 @@ def tables(report: MigrationReport) -> "list[Table]":
 
 
 def write_page(report: MigrationReport, sample_rate: int) -> str:
-    """The report as HTML, with all sounds and pictures inside.
+    """Return the report as HTML that embeds all sounds and pictures.
 
     Args:
         report: the report.
-        sample_rate: Hz of its sounds.
+        sample_rate: sample rate of its sounds, in Hz.
     """
     parts = [page.heading("Score of the classifier"), _scores(report)]
     parts += [page.heading("What moved"), page.table(_VOICE_HEAD, _voices(report))]

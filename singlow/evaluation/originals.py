@@ -10,11 +10,11 @@ from singlow.audio import dequantize, resample, root_mean_square, to_channels
 from singlow.data.feed.recordings import Recording, read_recordings
 from singlow.errors import DataError
 
-SEED = 1  # of the built-in clips; the corpus that runs are trained on has 0
-SILENT = 1e-3  # rms
-_CLIPS, _SONGS = 10, 2  # of every built-in singer, and how many of them are songs
-_PIECE = 5.0  # seconds of originals
-_LONGEST = 20.0  # seconds of a song
+SEED = 1  # seed of these built-in clips; the corpus that runs are trained on has seed 0
+SILENT = 1e-3  # rms up to which a recording is silent
+_CLIPS, _SONGS = 10, 2  # clips of every built-in singer, and the number of songs among them
+_PIECE = 5.0  # length of an original in seconds
+_LONGEST = 20.0  # largest length of a song in seconds
 _MOST_SONGS, _MOST_PIECES = 6, 100
 
 Named = tuple[str, np.ndarray]
@@ -32,9 +32,9 @@ def builtin_originals(
     """Synthesize built-in clips that no run is trained on.
 
     Args:
-        source: whether a singer, given name and style, belongs to the source.
-        target: whether a singer, given name and style, belongs to the target.
-        sample_rate: Hz of the result.
+        source: from the name and the style of a singer to whether it belongs to the source.
+        target: from the name and the style of a singer to whether it belongs to the target.
+        sample_rate: sample rate of the result, in Hz.
         channels: number of channels of the result.
 
     Returns:
@@ -57,13 +57,13 @@ def builtin_originals(
 def dataset_originals(
     directory: str | Path, source: Sequence[str], target: Sequence[str], sample_rate: int
 ) -> tuple[list[Named], list[Named], list[Named]]:
-    """Read held-out songs of the source, and pieces of 5 s of training clips of both sides.
+    """Read held-out songs of the source, and 5 s pieces of the training clips of both sides.
 
     Args:
         directory: folder with `dataset_info.json`.
         source: ids of the source's training clips.
         target: ids of the target's training clips.
-        sample_rate: Hz of the dataset.
+        sample_rate: sample rate of the dataset, in Hz.
 
     Returns:
         Songs of the source, originals of the source, and originals of the target.
@@ -84,7 +84,7 @@ def dataset_originals(
 
 
 def _pieces(clips: Sequence[Recording], size: int) -> list[Named]:
-    """Pieces of `size` samples that are not silent."""
+    """Cut clips into pieces of at most `size` samples and return those that are not silent."""
     pieces = []
     for clip in clips:
         audio = clip.read()
@@ -96,6 +96,6 @@ def _pieces(clips: Sequence[Recording], size: int) -> list[Named]:
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` of the items, spread evenly over them."""
+    """Return at most `count` of the items, spread evenly over all of them."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in places]

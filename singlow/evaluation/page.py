@@ -1,4 +1,4 @@
-"""HTML pages with all their sounds and pictures inside, which need no server and load nothing."""
+"""HTML pages that embed their sounds and pictures: they need no server and load nothing."""
 
 import base64
 import html
@@ -25,12 +25,12 @@ audio, img { width: 100%; } figure { margin: 0; } figcaption { color: #777; }
 
 
 def document(title: str, about: Sequence[str], parts: Iterable[str]) -> str:
-    """A page.
+    """Return a page as HTML.
 
     Args:
-        title: plain text.
+        title: title of the page, plain text.
         about: paragraphs of plain text.
-        parts: the rest of the body, HTML.
+        parts: the rest of the body as HTML.
     """
     head = [f"<h1>{plain(title)}</h1>", *(f"<p>{plain(text)}</p>" for text in about)]
     return (
@@ -41,17 +41,17 @@ def document(title: str, about: Sequence[str], parts: Iterable[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Plain text as HTML; control characters and bytes that are no text are spelled out."""
+    """Return plain text as HTML; control characters and bytes that are not text are escaped."""
     return html.escape(escape(text))
 
 
 def heading(text: str) -> str:
-    """A heading of plain text."""
+    """Return a heading of plain text."""
     return f"<h2>{plain(text)}</h2>"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of plain text."""
+    """Return a table of plain text."""
     cells = "".join(f"<th>{plain(name)}</th>" for name in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{plain(cell)}</td>" for cell in row) + "</tr>" for row in rows
@@ -60,12 +60,12 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def pair(figures: Iterable[str]) -> str:
-    """Figures side by side, as many as there is room for."""
+    """Return figures side by side, as many in a row as fit."""
     return f'<div class="pair">{"".join(f"<figure>{figure}</figure>" for figure in figures)}</div>'
 
 
 def recording(audio: np.ndarray, sample_rate: int, caption: str) -> str:
-    """A player of the first `LONGEST` seconds of a recording, and their spectrogram.
+    """Return a player of the first `LONGEST` seconds of a recording, and their spectrogram.
 
     Args:
         audio: `(time,)` within +-1.
@@ -80,7 +80,7 @@ def recording(audio: np.ndarray, sample_rate: int, caption: str) -> str:
 
 
 def player(audio: np.ndarray, sample_rate: int) -> str:
-    """A player of `audio` `(time,)` within +-1."""
+    """Return a player of `audio` `(time,)` within +-1."""
     file = io.BytesIO()
     soundfile.write(file, audio, sample_rate, subtype="PCM_16", format="WAV")
     source = f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
@@ -88,7 +88,7 @@ def player(audio: np.ndarray, sample_rate: int) -> str:
 
 
 def picture(png: bytes, caption: str) -> str:
-    """A PNG picture over its caption, plain text."""
+    """Return a PNG picture above its caption, which is plain text."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     text = plain(caption)
     return f'<img src="{source}" alt="{text}"><figcaption>{text}</figcaption>'

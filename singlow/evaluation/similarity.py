@@ -1,7 +1,7 @@
-"""The similarity of two voices, by a speaker encoder that is installed separately.
+"""The similarity of two voices according to a speaker encoder that is installed separately.
 
-Resemblyzer includes its weights, so nothing is downloaded. PyTorch from 2.6 on reads them as
-tensors only, so nothing in them is executed.
+Resemblyzer includes its weights, so nothing is downloaded. PyTorch 2.6 and later reads only tensors
+from them, so no code in them is executed.
 
 References:
     Wan, Wang, Papir and Moreno, Generalized end-to-end loss for speaker verification, 2018,
@@ -17,15 +17,15 @@ from singlow.audio import resample
 from singlow.errors import EnvironmentFault
 
 Encoder = Callable[[np.ndarray, int], np.ndarray]
-"""From a recording `(time,)` and its rate in Hz to an embedding `(features,)` of the speaker."""
+"""A function from a recording `(time,)` and its rate in Hz to a speaker embedding `(features,)`."""
 
 _RATE = 16000
-_LOUDNESS = -30  # dBFS, to which quieter recordings are scaled
+_LOUDNESS = -30  # loudness in dBFS to which quieter recordings are scaled
 _INSTALL = "pip3 install 'resemblyzer>=0.1.4' 'torch>=2.6' 'setuptools<81'"
 
 
 def open_encoder() -> Encoder:
-    """Open Resemblyzer's encoder, whose embeddings have norm 1 and 256 features, none negative.
+    """Open Resemblyzer's encoder, whose embeddings have 256 non-negative features and norm 1.
 
     Raises:
         EnvironmentFault: Resemblyzer is not installed, or does not load.
@@ -48,10 +48,10 @@ def open_encoder() -> Encoder:
 
 
 def centroid(embeddings: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of embeddings `(features,)` of a speaker, each first scaled to norm 1."""
+    """Scale a speaker's embeddings `(features,)` to norm 1 and return their mean."""
     return np.mean([embedding / np.linalg.norm(embedding) for embedding in embeddings], axis=0)
 
 
 def cosine(embedding: np.ndarray, other: np.ndarray) -> float:
-    """`a . b / (|a| |b|)` of two embeddings: 1 if they have the same direction."""
+    """Return the cosine `a . b / (|a| |b|)` of two embeddings `(features,)`."""
     return float(embedding @ other / (np.linalg.norm(embedding) * np.linalg.norm(other)))

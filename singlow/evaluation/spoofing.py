@@ -18,7 +18,7 @@ from singlow.errors import DataError
 if TYPE_CHECKING:
     import keras
 
-SHORTEST = 0.128  # seconds of one transform
+SHORTEST = 0.128  # length of one transform in seconds
 FEATURES = 242
 _MELS, _CEPSTRA = 200, 40
 _TRANSFORM, _WINDOW, _HOP = 0.128, 0.016, 0.008  # seconds
@@ -28,11 +28,11 @@ _DROPOUT, _RATE, _BATCH, _EPOCHS, _PATIENCE, _VALIDATION = 0.4, 1e-3, 128, 200, 
 
 
 def describe_speech(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mean and deviation over time of 40 MFCC, their deltas, the deltas of those, and frame rms.
+    """Return mean and deviation over time of 40 MFCCs, first and second deltas, and frame rms.
 
-    These are the paper's features, of audio whose mean is removed and whose peak is scaled to 0.99:
-    power spectra of size 2048, window 256 and hop 128 at 16 kHz, of the same durations at other
-    rates; 200 mel bands from 0 to half the rate.
+    These are the paper's features. The mean of the audio is removed and its peak is scaled to 0.99.
+    Power spectra have size 2048, window 256 and hop 128 at 16 kHz, and the same durations at other
+    rates. The 200 mel bands range from 0 Hz to half the rate.
 
     Args:
         audio: `(time,)`, at least `SHORTEST` seconds.
@@ -42,7 +42,7 @@ def describe_speech(audio: np.ndarray, sample_rate: int) -> np.ndarray:
         `(FEATURES,)`.
 
     Raises:
-        ValueError: the audio is shorter, or its rate lower.
+        ValueError: the audio is too short, or its rate is too low.
     """
     import librosa
 
@@ -72,13 +72,15 @@ class SpeakerClassifier:
     """Standard scaling, dropout and a linear layer on `describe_speech`, fitted by cross-entropy.
 
     The settings are those of the paper: dropout 0.4, Adam at 1e-3, batches of 128, at most 200
-    epochs, patience 5 on a random tenth. Unlike there the best weights are kept, not the last.
+    epochs, patience 5 on a random tenth of the clips. Unlike the paper, it keeps the best weights
+    rather than the last.
 
     Args:
         clips: recordings to fit to, `(time,)` each.
         speakers: names of the speakers of the clips.
-        sample_rate: Hz of all recordings.
-        seed: random seed of the tenth, the order, the initial weights and the dropout.
+        sample_rate: sample rate of all recordings, in Hz.
+        seed: random seed for the choice of the tenth, the order of the clips, the initial weights
+            and the dropout.
 
     Attributes:
         speakers: the distinct names, sorted.
@@ -109,7 +111,7 @@ class SpeakerClassifier:
         _fit(self._model, rows, labels, order[held:], order[:held], rng)
 
     def recognize(self, clips: Sequence[np.ndarray]) -> list[str]:
-        """The likeliest speaker of each recording `(time,)`."""
+        """Return the likeliest speaker of each recording `(time,)`."""
         if not len(clips):
             return []
         from keras import ops
@@ -148,15 +150,15 @@ def _fit(
     held: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Fit the model to rows `(clips, FEATURES)` until it no longer improves on those held out.
+    """Fit the model to the training rows until it stops improving on the held-out ones.
 
     Args:
         model: the model.
-        rows: features of all clips.
+        rows: features of all clips, `(clips, FEATURES)`.
         labels: indices of their speakers, `(clips,)`.
         train: indices of the clips to fit to.
         held: indices of the clips that are held out.
-        rng: random generator of the order.
+        rng: random generator for the order of the clips.
     """
     best, kept, since = np.inf, model.get_weights(), 0
     for _ in range(_EPOCHS):
@@ -174,10 +176,10 @@ def _fit(
 
 
 def chance_of_targets(recognized: Sequence[str], targets: Sequence[str]) -> float:
-    """The share that would be recognized as their targets if the targets were shuffled.
+    """Return the share that would be recognized as their targets if the targets were shuffled.
 
-    `sum_s n_recognized(s) n_target(s) / n^2` is what a system reaches that gives the same voices as
-    often, regardless of the targets.
+    A system that produces the same voices equally often, but regardless of the targets, reaches
+    `sum_s n_recognized(s) n_target(s) / n^2`.
 
     Args:
         recognized: recognized speaker of each conversion.

@@ -1,4 +1,4 @@
-"""A small classifier of two groups of singers, by their mel cepstra."""
+"""A small classifier that separates two groups of singers by their mel cepstra."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ _FOLDS = 5
 
 
 def describe_clip(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mean and deviation of the mel cepstra and deviation of their steps, over frames with sound.
+    """Return mean and deviation of the mel cepstra, and deviation of their first differences.
 
-    Loudness and duration do not change these features, pitch changes them little.
+    Only frames that sound count. Loudness and duration do not change these features; pitch changes
+    them little.
 
     Args:
         audio: `(time,)`.
@@ -41,7 +42,7 @@ class Classifier:
     Args:
         source: recordings of one group, `(time,)` each.
         target: recordings of the other group.
-        sample_rate: Hz of all.
+        sample_rate: sample rate of all recordings, in Hz.
 
     Attributes:
         accuracy: share of clips that are classified correctly in cross-validation.
@@ -72,11 +73,11 @@ class Classifier:
         self._model.fit(rows, sides)
 
     def score(self, audio: np.ndarray) -> float:
-        """Log-odds of the target for `audio` `(time,)`: positive if it sounds like the target."""
+        """Return the log-odds of the target for `audio` `(time,)`, positive if it is likelier."""
         return float(self._model.decision_function([describe_clip(audio, self._rate)])[0])
 
     def position(self, audio: np.ndarray) -> float:
-        """The score on a scale on which clips of the source have mean 0, of the target mean 1."""
+        """Return the score, scaled so that the clips of the source have mean 0, the target's 1."""
         begin, end = self._ends
         return float((self.score(audio) - begin) / (end - begin))
 
