@@ -1,4 +1,4 @@
-"""Recordings between two recordings, and variations of one."""
+"""Interpolation between recordings, and variations of a recording, in the latents of a flow."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
 
 PathLike = str | os.PathLike
-Inputs = Mapping[str, np.ndarray]  # of one item: a batch of 1
+Inputs = Mapping[str, np.ndarray]  # the flow's inputs for one item, as a batch of 1
 MOST_STEPS = 1000
 
 
@@ -32,20 +32,20 @@ def interpolate(
     steps: int = 5,
     output: PathLike = "interpolated",
 ) -> list[Path]:
-    """Write the recordings that lie between two in a run's latents, both ends included.
+    """Write recordings that interpolate between two recordings, including both, in a run's latents.
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
-        first: a recording.
-        second: another recording.
-        steps: number of recordings, from 2 to 1000.
-        output: a folder.
+        first: path of the first recording.
+        second: path of the second recording.
+        steps: number of recordings to write, from 2 to 1000.
+        output: folder for the recordings.
 
     Returns:
-        The files, in order.
+        Paths of the files, in order.
 
     Raises:
-        UsageError: the number of steps is out of its range.
+        UsageError: the number of steps is out of range.
         DataError: a recording cannot be read.
     """
     check_steps(steps)
@@ -62,17 +62,17 @@ def interpolate(
 
 
 def check_steps(steps: int) -> None:
-    """Refuse a number of steps that `interpolate` does not take.
+    """Check the number of steps of `interpolate`.
 
     Raises:
-        UsageError: it is not from 2 to 1000.
+        UsageError: the number is not from 2 to 1000.
     """
     if not 2 <= steps <= MOST_STEPS:
         raise UsageError(f"Expected steps from 2 to {MOST_STEPS}. Received: {steps}.")
 
 
 def step_names(first: PathLike, second: PathLike, steps: int) -> list[str]:
-    """The names of the files that `interpolate` writes."""
+    """Return the names of the files that `interpolate` writes."""
     return [f"{i:03d}-{Path(first).stem}-{Path(second).stem}.wav" for i in range(steps)]
 
 
@@ -86,15 +86,15 @@ def towards(
 ) -> np.ndarray:
     """Move audio along the sphere towards the latents of another recording.
 
-    The other recording, repeated or cut to the length of `audio`, gives its latents, but not its
-    loudness.
+    The other recording is repeated or cut to the length of `audio`. The result keeps the loudness
+    of `audio`.
 
     Args:
-        flow: a flow on audio.
-        audio: `(time, channels)` at the flow's rate.
-        other: `(time, channels)` at the flow's rate.
-        strength: 0 is `audio`; 1 reaches the other's latents.
-        levels: indices of the levels to move, 0 the finest; all when None.
+        flow: a flow of audio.
+        audio: audio to move, `(time, channels)` at the flow's rate.
+        other: the other recording, `(time, channels)` at the flow's rate.
+        strength: 0 returns `audio`; 1 moves all the way to the latents of `other`.
+        levels: indices of the levels to move, where 0 is the finest; all when None.
         inputs: the flow's inputs for one item, a batch of 1.
 
     Raises:
@@ -117,20 +117,21 @@ def between(
     steps: int,
     inputs: Inputs | None = None,
 ) -> Iterator[np.ndarray]:
-    """Recordings from one to another, both included, along the sphere of their latents.
+    """Interpolate between two recordings, including both, along the sphere of their latents.
 
-    The recording at share s lasts `(1 - s) len(first) + s len(second)` samples and has the power
-    `(1 - s) power(first) + s power(second)`; silence follows the shorter of the two.
+    The share s grows from 0 to 1. The recording at s has `(1 - s) len(first) + s len(second)`
+    samples and the power `(1 - s) power(first) + s power(second)`. The shorter recording is padded
+    with silence.
 
     Args:
-        flow: a flow on audio.
-        first: `(time, channels)` at the flow's rate.
-        second: `(time, channels)` at the flow's rate.
+        flow: a flow of audio.
+        first: the first recording, `(time, channels)` at the flow's rate.
+        second: the second recording, `(time, channels)` at the flow's rate.
         steps: number of recordings, at least 2.
         inputs: the flow's inputs for one item, a batch of 1.
 
     Yields:
-        `(time, channels)` float32.
+        Audio, `(time, channels)` float32.
 
     Raises:
         ValueError: there are fewer than 2 steps.
@@ -160,17 +161,20 @@ def around(
     seed: int | None = None,
     inputs: Inputs | None = None,
 ) -> np.ndarray:
-    """Draw a variation of a recording, `sqrt(1 - t^2) z + t noise`, with the same loudness.
+    """Return a random variation of a recording with the same loudness.
+
+    Its latents are `sqrt(1 - t^2) z + t noise`.
 
     Args:
-        flow: a flow on audio.
-        audio: `(time, channels)` at the flow's rate.
-        temperature: t, from 0, the recording itself, to 1, which keeps its loudness alone.
+        flow: a flow of audio.
+        audio: the recording, `(time, channels)` at the flow's rate.
+        temperature: t, from 0, which returns the recording itself, to 1, which keeps only its
+            loudness.
         seed: random seed of the noise.
         inputs: the flow's inputs for one item, a batch of 1.
 
     Raises:
-        ValueError: the temperature is out of its range.
+        ValueError: the temperature is out of range.
     """
     if not 0 <= temperature <= 1:
         raise ValueError(f"Expected a temperature from 0 to 1. Received: {temperature}.")

@@ -9,19 +9,19 @@ from singlow.errors import UsageError
 from singlow.latents.features import WINDOW, Features, Level, taper
 
 Method = Callable[[np.ndarray, Level, Level], np.ndarray]
-"""From latents `(frames, channels)`, and the levels of source and target, to moved latents."""
+"""Maps latents `(frames, channels)` and the levels of source and target to moved latents."""
 
-_BLOCK = 1 << 10  # windows that are transformed at a time
+_BLOCK = 1 << 10  # windows that are transformed at once
 
 
 def transport_maps(source: Level, target: Level) -> np.ndarray:
-    """The maps that carry one stationary Gaussian process to another, one for each frequency.
+    """Return the optimal transport map between two stationary Gaussian processes per frequency.
 
-    `T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` with the cross-spectra A and B of `source` and
-    `target`: of all linear maps with `T A T* = B` the one that moves the latents least.
+    The map is `T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2`, where A and B are the cross-spectra of
+    `source` and `target`. Among all linear maps with `T A T* = B`, it changes the latents least.
 
     Returns:
-        `(frequencies, channels, channels)`, each Hermitian and positive definite.
+        Matrices `(frequencies, channels, channels)`, Hermitian and positive definite.
 
     References:
         Olkin and Pukelsheim, The distance between two random vectors with given dispersion
@@ -33,23 +33,23 @@ def transport_maps(source: Level, target: Level) -> np.ndarray:
 
 
 def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:
-    """Powers of Hermitian matrices, whose eigenvalues are at least a millionth of the largest."""
+    """Return powers of Hermitian matrices; eigenvalues are raised to 1e-6 of the largest."""
     values, vectors = np.linalg.eigh(matrices)
     values = np.maximum(values, 1e-6 * values[..., -1:]) ** exponent
     return (vectors * values[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
 
 
 def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """Give latents the cross-spectra of `target` in place of those of `source`.
+    """Change the cross-spectra of latents from those of `source` to those of `target`.
 
-    The mean stays: the mean of a raw-audio flow's latents is a pattern that every frame repeats,
-    and a difference of means is audible as a tone. The maps are applied in overlapping windows,
-    which leave no joins, and in blocks, which bound memory.
+    The mean of the latents does not change: in a raw-audio flow it is a pattern that every frame
+    repeats, and a change of the mean is audible as a tone. The maps are applied in overlapping
+    windows, to avoid discontinuities, and in blocks of windows, to limit memory.
 
     Args:
-        z: `(frames, channels)`.
-        source: features of what the latents sound like.
-        target: features of what they become.
+        z: latents, `(frames, channels)`.
+        source: features that the latents have.
+        target: features that the result has.
     """
     maps, half, length = transport_maps(source, target), WINDOW // 2, len(z)
     moved, ends = np.empty_like(z), np.zeros((half, z.shape[1]))
@@ -64,7 +64,7 @@ def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
         transforms = np.fft.rfft(around[places] * taper()[:, None], axis=1)
         transforms = np.einsum("kab,nkb->nka", maps, transforms)
         windows = np.fft.irfft(transforms, WINDOW, axis=1) * taper()[:, None]
-        # Overlap-add: the first halves of the windows, and the second halves half a window later.
+        # Overlap-add: the second half of each window overlaps the first half of the next window.
         joined = windows[:, :half].reshape(size, -1)
         joined[:half] += ends
         joined[half:] += windows[:-1, half:].reshape(size - half, -1)
@@ -74,13 +74,13 @@ def transport(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
 
 
 def moments(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """`(z - mean_source) deviation_target / deviation_source + mean_target`, channel by channel."""
+    """Return `(z - mean_source) deviation_target / deviation_source + mean_target` per channel."""
     scale = target.deviation / source.deviation
     return ((z - source.mean) * scale + target.mean).astype(z.dtype)
 
 
 def difference(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """`z + mean_target - mean_source`: Glow's attribute vectors.
+    """Return `z + mean_target - mean_source`, the attribute manipulation of Glow.
 
     References:
         Kingma and Dhariwal, Glow, 2018, section 6.3, https://arxiv.org/abs/1807.03039
@@ -89,7 +89,7 @@ def difference(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
 
 
 def midpoint(z: np.ndarray, source: Level, target: Level) -> np.ndarray:
-    """`(z + mean_target) / 2`: the original SinGlow's method, close to temperature 0.5."""
+    """Return `(z + mean_target) / 2`, the original SinGlow's method, similar to temperature 0.5."""
     return ((z + target.mean) / 2).astype(z.dtype)
 
 
@@ -110,14 +110,14 @@ def move(
     method: str = "transport",
     levels: Collection[int] | None = None,
 ) -> Sequence[np.ndarray]:
-    """Move latents from `source` to `target`; if these are the same object, nothing changes.
+    """Move latents from `source` to `target`; if both are the same object, nothing changes.
 
     Args:
-        latents: finest first, each `(frames, channels)`.
-        source: features of what they sound like.
-        target: features of what they become.
+        latents: latents of each level, finest first, `(frames, channels)`.
+        source: features that the latents have.
+        target: features that the result has.
         method: a name in `METHODS`.
-        levels: indices of the levels to move, 0 the finest; all when None.
+        levels: indices of the levels to move, where 0 is the finest; all when None.
 
     Raises:
         UsageError: the method or a level is unknown.
@@ -136,14 +136,15 @@ def move(
 
 
 def slerp(z: np.ndarray, other: np.ndarray, strength: float) -> np.ndarray:
-    """`(sin((1 - s) a) z + sin(s a) other) / sin a` with `a` the angle between the two.
+    """Interpolate spherically between two latents.
 
-    This is the path along the sphere, on which latents keep the norm that the flow expects.
+    The result is `(sin((1 - s) a) z + sin(s a) other) / sin a`, where `a` is the angle between the
+    latents. On this path latents keep the norm that the flow expects.
 
     Args:
-        z: `(frames, channels)`.
+        z: latents, `(frames, channels)`.
         other: latents of the same shape.
-        strength: s; 0 gives `z`, 1 gives `other`.
+        strength: s; 0 returns `z` and 1 returns `other`.
 
     References:
         White, Sampling Generative Networks, 2016, https://arxiv.org/abs/1609.04468
@@ -157,14 +158,14 @@ def slerp(z: np.ndarray, other: np.ndarray, strength: float) -> np.ndarray:
 
 
 def check_levels(levels: Collection[int] | None, count: int) -> None:
-    """Refuse levels that a flow does not have.
+    """Check that a flow has the levels.
 
     Args:
-        levels: indices of levels, 0 the finest.
-        count: number of the flow's levels.
+        levels: indices of levels, where 0 is the finest.
+        count: number of levels of the flow.
 
     Raises:
-        UsageError: a level is not in this range; the message names the range.
+        UsageError: a level is out of range; the message names the range.
     """
     for level in levels or ():
         if not 0 <= level < count:

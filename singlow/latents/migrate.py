@@ -1,4 +1,4 @@
-"""Feature migration: songs that sound more like other singers, through a flow's latents."""
+"""Feature migration: changes a song towards another singer in the latents of a flow."""
 
 import functools
 import math
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
 
 PathLike = str | os.PathLike
-Inputs = Mapping[str, np.ndarray]  # of one item: a batch of 1
-LOW, BELOW = 1000.0, 0.1  # Hz, and the share of a change that is kept below this frequency
+Inputs = Mapping[str, np.ndarray]  # the flow's inputs for one item, as a batch of 1
+LOW, BELOW = 1000.0, 0.1  # a frequency in Hz, and the share of a change that is kept below it
 LARGEST_STRENGTH = 10.0
 SLERP = "slerp"  # the method that moves towards the latents of one reference
 
@@ -55,29 +55,29 @@ def migrate(
     output: PathLike = "migrated",
     data_dir: PathLike | None = None,
 ) -> list[Path]:
-    """Write songs with features of one singer or style replaced by those of another.
+    """Replace features of one singer or style in songs by those of another, and write the songs.
 
-    The result has the song's sample rate, length, channels and loudness.
+    Each result has the sample rate, length, channels and loudness of its song.
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
-        songs: a recording or several.
-        source: singer or style that the songs sound like; each song's own features when None,
-            which needs `reference`.
-        target: singer or style that they become.
-        reference: recordings that the target's features are measured from, in place of `target`.
-        strength: 0 is the song itself, 1 moves all the way, larger values go beyond.
+        songs: path of a recording, or paths of several.
+        source: singer or style whose features the songs have. When None, each song's own features
+            are measured; this requires `reference`.
+        target: singer or style whose features the results have.
+        reference: recordings that replace `target`: the target's features are measured from them.
+        strength: 0 returns the song itself, 1 moves all the way and larger values move beyond.
         method: a name in `methods.METHODS`, or `"slerp"`, which moves towards the latents of one
             reference and needs neither source nor target.
-        levels: indices of the levels to move, 0 the finest; all when None.
-        output: a wav file for one song, otherwise a folder.
-        data_dir: where records of the run's data are kept; beside the recordings when None.
+        levels: indices of the levels to move, where 0 is the finest; all when None.
+        output: path of a wav file for one song, otherwise of a folder.
+        data_dir: folder for the records of the run's data; beside the recordings when None.
 
     Returns:
-        The files that were written.
+        Paths of the files that were written.
 
     Raises:
-        UsageError: an argument is unknown, missing or out of its range.
+        UsageError: an argument is unknown, missing or out of range.
         DataError: a recording cannot be used.
 
     Example:
@@ -99,26 +99,27 @@ def migrate(
 
 
 class Migration:
-    """What `migrate` does to each song: the features of source and target, measured once.
+    """A function that migrates audio; it measures the features of source and target only once.
 
-    A migration maps audio `(time, channels)` at the flow's rate to audio of the same shape.
+    It maps audio `(time, channels)` at the flow's rate to audio of the same shape. `migrate`
+    describes the arguments in more detail.
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
-        source: see `migrate`, as are the other arguments.
-        target: singer or style that songs become.
-        reference: recordings in place of `target`.
+        source: singer or style whose features the songs have.
+        target: singer or style whose features the results have.
+        reference: recordings that replace `target`.
         strength: how far songs are moved.
-        method: how they are moved.
+        method: name of the method that moves them.
         levels: indices of the levels to move.
-        data_dir: where records of the run's data are kept.
+        data_dir: folder for the records of the run's data.
 
     Attributes:
         run: the opened run.
 
     Raises:
-        UsageError: an argument is unknown, missing or out of its range.
-        DataError: a reference cannot be used, or the run's data cannot.
+        UsageError: an argument is unknown, missing or out of range.
+        DataError: a reference or the run's data cannot be used.
     """
 
     def __init__(
@@ -174,12 +175,12 @@ class Migration:
         """Migrate a recording and write the result as a wav file of 32-bit floats.
 
         Args:
-            song: the recording.
-            output: the file to write, whole or not at all.
+            song: path of the recording.
+            output: path of the file, which is written atomically.
 
         Raises:
             DataError: the recording cannot be used.
-            UsageError: the output is the recording itself.
+            UsageError: `output` and `song` are the same file.
         """
         if Path(output).exists() and Path(output).samefile(song):
             raise UsageError(f"{output}: is the song itself. Choose another output.")
@@ -190,7 +191,7 @@ class Migration:
             change = self(audio) - audio
         del audio
         before, after = _Peak(), _Peak()
-        with stream_audio(song) as stream:  # decoded again: a long song would fill the memory
+        with stream_audio(song) as stream:  # a second pass, because long songs do not fit in memory
             blocks = before(stream.blocks)
             moved = changed_blocks(blocks, stream.sample_rate, change, rate, mixdown)
             write_blocks(Path(output), after(moved), stream.sample_rate, stream.channels, "FLOAT")
@@ -202,7 +203,7 @@ class Migration:
 
 
 class _Peak:
-    """The largest absolute sample of the blocks that pass through."""
+    """Passes blocks of audio through and measures their largest absolute sample."""
 
     def __init__(self) -> None:
         self.peak = 0.0
@@ -220,10 +221,10 @@ def check_migration(
     strength: float,
     method: str,
 ) -> None:
-    """Refuse arguments of `migrate` that cannot be used together.
+    """Check that arguments of `migrate` are valid and can be used together.
 
     Raises:
-        UsageError: one is unknown, missing, out of its range or one too many.
+        UsageError: an argument is unknown, missing, out of range or excluded by another argument.
     """
     check_strength(strength)
     if method not in (*METHODS, SLERP):
@@ -251,10 +252,10 @@ def check_migration(
 
 
 def check_strength(strength: float) -> None:
-    """Refuse a strength that is not from 0 to 10.
+    """Check the strength of a migration.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the strength is not from 0 to 10.
     """
     if not (math.isfinite(strength) and 0 <= strength <= LARGEST_STRENGTH):
         raise UsageError(f"Expected strength from 0 to {LARGEST_STRENGTH:g}. Received: {strength}.")
@@ -264,7 +265,7 @@ def read_reference(flow: "Flow", path: PathLike) -> np.ndarray:
     """Read a recording at a flow's rate and channels, `(time, channels)`.
 
     Raises:
-        DataError: it cannot be read, or is silent.
+        DataError: the recording cannot be read or is silent.
     """
     audio, _ = load_audio(path, flow.signal.sample_rate, flow.signal.channels)
     if is_silent(audio):
@@ -284,22 +285,23 @@ def migrate_song(
 ) -> np.ndarray:
     """Replace features of `source` in a song by those of `target`, at the song's own rate.
 
-    The result is `song + upsample(migrated - resampled)`. Rate, length, stereo image and what lies
-    above the flow's band are kept, and strength 0 is the song bit for bit.
+    The result is `song + upsample(migrated - resampled)`. It keeps the song's rate, length, stereo
+    image and frequencies above the flow's band. Strength 0 returns the song bit for bit.
 
     Args:
-        flow: a flow on audio.
-        song: `(time, channels)` float32 in +-1.
-        sample_rate: Hz of `song`.
-        source: features of what it sounds like; its own when None.
-        target: features of what it becomes.
-        strength: 0 is the song itself, 1 moves all the way, larger values go beyond.
+        flow: a flow of audio.
+        song: samples in +-1, `(time, channels)` float32.
+        sample_rate: sample rate of `song` in Hz.
+        source: features that the song has; they are measured from the song when None.
+        target: features that the result has.
+        strength: 0 returns the song itself, 1 moves all the way and larger values move beyond.
         method: a name in `methods.METHODS`.
-        levels: indices of the levels to move, 0 the finest; all when None.
+        levels: indices of the levels to move, where 0 is the finest; all when None.
 
     Raises:
         UsageError: the method or a level is unknown.
-        DataError: the flow cannot encode or decode the song, or the song has no features.
+        DataError: the flow cannot encode or decode the song, or the song is too short or silent
+            for features of its own.
     """
 
     def migrated(audio: np.ndarray) -> np.ndarray:
@@ -320,23 +322,25 @@ def migrate_audio(
 ) -> np.ndarray:
     """Replace features of `source` in audio by those of `target`; see `migrate_song`.
 
-    The result has the loudness of `audio` under 50 ms. Below 1 kHz only a tenth of the change is
-    kept: there the harmonics of a voice carry most of its power, and moved latents decode to noise
-    far above that of the target, which is audible as roughness and measured as jitter.
+    The result has the loudness of `audio`, measured over 50 ms. Below 1 kHz only a tenth of the
+    change is kept. In that band the harmonics of a voice have most of its power, and moved latents
+    decode to much more noise than the target has; it is audible as roughness and measurable as
+    jitter.
 
     Args:
-        flow: a flow on audio.
-        audio: `(time, channels)` at the flow's rate.
-        source: features of what it sounds like; its own when None.
-        target: features of what it becomes.
-        strength: 0 is the audio itself, 1 moves all the way, larger values go beyond.
+        flow: a flow of audio.
+        audio: samples, `(time, channels)` at the flow's rate.
+        source: features that the audio has; they are measured from the audio when None.
+        target: features that the result has.
+        strength: 0 returns the audio itself, 1 moves all the way and larger values move beyond.
         method: a name in `methods.METHODS`.
-        levels: indices of the levels to move, 0 the finest; all when None.
+        levels: indices of the levels to move, where 0 is the finest; all when None.
         inputs: the flow's inputs for one item, a batch of 1.
 
     Raises:
         UsageError: the method or a level is unknown.
-        DataError: the flow cannot encode or decode the audio, or it has no features.
+        DataError: the flow cannot encode or decode the audio, or the audio is too short or silent
+            for features of its own.
     """
     rate = flow.signal.sample_rate
     song = encode_song(flow, audio, inputs)
@@ -358,7 +362,7 @@ def migrate_audio(
 
 
 def _reduce_low(change: np.ndarray, rate: int) -> None:
-    """Scale what a change has below `LOW` by `BELOW`, in place."""
+    """Multiply the frequencies of a change below `LOW` by `BELOW`, in place."""
     high = _high(change, rate)
     high *= 1 - BELOW
     change *= BELOW
@@ -366,7 +370,7 @@ def _reduce_low(change: np.ndarray, rate: int) -> None:
 
 
 def _high(audio: np.ndarray, rate: int) -> np.ndarray:
-    """What `audio` has above `LOW`, without a change of phase."""
+    """Return the frequencies of audio `(time, channels)` above `LOW`, with zero phase shift."""
     sections = butter(2, min(LOW, 0.4 * rate), "highpass", fs=rate, output="sos")
     high = audio.copy()
     for direction in (high, high[::-1]):
@@ -382,14 +386,14 @@ def add_change(
     sample_rate: int,
     change: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """`song + upsample(change(resampled) - resampled)`.
+    """Return `song + upsample(change(resampled) - resampled)`.
 
     Args:
-        flow: a flow on audio, at whose rate and channels `change` works.
-        song: `(time, channels)` float32 at `sample_rate` Hz.
-        sample_rate: Hz of `song`.
-        change: maps `(time, channels)` to the same shape; if it changes nothing, the result is the
-            song bit for bit.
+        flow: a flow of audio with the sample rate and channels that `change` processes.
+        song: samples, `(time, channels)` float32 at `sample_rate` Hz.
+        sample_rate: sample rate of `song` in Hz.
+        change: function that maps audio `(time, channels)` to the same shape; if it changes
+            nothing, the result is the song bit for bit.
     """
     power = ChannelPower(song.shape[1])
     power.add(song)
@@ -406,17 +410,18 @@ def changed_blocks(
     rate: int,
     mixdown: Mixdown,
 ) -> Iterator[np.ndarray]:
-    """Add a change at another rate to a song that comes in blocks.
+    """Resample a change and add it to the blocks of a song.
 
     Args:
-        blocks: `(time, channels)` float32 at `sample_rate` Hz.
-        sample_rate: Hz of the song.
-        change: `(time, channels)` float32; if it is zero, the blocks are returned as they are.
-        rate: Hz of `change`.
-        mixdown: how the song was mixed to the channels of `change`; silent channels stay silent.
+        blocks: successive blocks of the song, `(time, channels)` float32 at `sample_rate` Hz.
+        sample_rate: sample rate of the song in Hz.
+        change: samples to add, `(time, channels)` float32; if all are zero, the blocks do not
+            change.
+        rate: sample rate of `change` in Hz.
+        mixdown: mixdown of the song to the channels of `change`; silent channels stay silent.
 
     Yields:
-        Blocks of the same shapes.
+        Blocks of the same shapes as `blocks`.
     """
     if not change.any():
         yield from blocks
