@@ -33,7 +33,7 @@ def transport_maps(source: Level, target: Level) -> np.ndarray:
 
 
 def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:
-    """Return powers of Hermitian matrices; eigenvalues are raised to 1e-6 of the largest."""
+    """Return powers of Hermitian matrices, with eigenvalues of at least 1e-6 of the largest."""
     values, vectors = np.linalg.eigh(matrices)
     values = np.maximum(values, 1e-6 * values[..., -1:]) ** exponent
     return (vectors * values[..., None, :]) @ vectors.conj().swapaxes(-1, -2)

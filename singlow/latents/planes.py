@@ -1,4 +1,4 @@
-"""Pooled latents on planes: principal components, linear discriminants and t-SNE, as a picture."""
+"""Projections of pooled latents to planes by PCA, LDA and t-SNE, and a picture of them."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_LARGEST = 50  # principal components that t-SNE is computed from
+_LARGEST = 50  # number of principal components that t-SNE is computed from
 _PERPLEXITY = 30.0
-_COLOURED, _LONGEST = 20, 18  # labels with a colour; characters of a label
+_COLOURED, _LONGEST = 20, 18  # labels with their own colour; characters of a label
 _MARKERS = "os^Dvp*"
 _FONTS = (
     "DejaVu Sans",
@@ -37,9 +37,9 @@ class Plane:
         name: name of the method.
         xy: coordinates, `(points, 2)`.
         axes: names of the two axes.
-        unseen: which points the map was not fitted to, `(points,)` bool; None for a method that
-            uses no labels.
-        groups: what was divided between fitting and testing, "recordings" or "singers".
+        unseen: mask of the points that the projection was not fitted to, `(points,)` bool; None for
+            a method that uses no labels.
+        groups: what is split between fitting and testing: "recordings" or "singers".
     """
 
     name: str
@@ -54,9 +54,9 @@ class Projection:
     """The same points on several planes.
 
     Attributes:
-        pca: two principal components.
-        tsne: t-SNE, which keeps neighbourhoods.
-        lda: linear discriminants of "singer" and, where styles are known, of "style".
+        pca: the first two principal components.
+        tsne: t-SNE, which preserves neighbourhoods.
+        lda: linear discriminants for "singer" and, if styles are known, for "style".
     """
 
     pca: Plane
@@ -67,14 +67,14 @@ class Projection:
 def project_points(points: Points, centred: bool = False, seed: int = 0) -> Projection:
     """Project standardised points by PCA, LDA and t-SNE.
 
-    LDA is fitted to half of the recordings (for styles, of the singers) and drawn for all. In many
-    dimensions the half that it is fitted to is always separated; the other half only if there is a
-    difference.
+    LDA is fitted to half of the recordings (for styles, half of the singers) and applied to all. In
+    many dimensions it always separates the half that it is fitted to. It separates the other half
+    only if the labels really differ.
 
     Args:
         points: points of at least two singers.
         centred: whether to subtract each singer's mean first.
-        seed: random seed of the halves and of t-SNE.
+        seed: random seed for choosing the halves and for t-SNE.
 
     References:
         van der Maaten and Hinton, Visualizing Data using t-SNE, 2008,
@@ -89,7 +89,7 @@ def project_points(points: Points, centred: bool = False, seed: int = 0) -> Proj
     scores = main.transform(x)
     axes = [f"component {k + 1} ({100 * main.explained_variance_ratio_[k]:.0f} %)" for k in (0, 1)]
     perplexity = min(_PERPLEXITY, (len(x) - 1) / 3)
-    with threadpool_limits(1):  # threads that wait for each other in busy loops slow it down
+    with threadpool_limits(1):  # several threads are slower, because they wait in busy loops
         near = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(scores)
     kinds = ["singer", "style"] if points.styled else ["singer"]
     return Projection(
@@ -117,7 +117,7 @@ def _discriminants(
 
 
 def _half_of_recordings(points: Points, seed: int) -> np.ndarray:
-    """Half of each singer's recordings: `(points,)` bool."""
+    """Return a mask of half of each singer's recordings, `(points,)` bool."""
     rng = np.random.default_rng(seed)
     unseen = np.zeros(len(points), bool)
     for singer in np.unique(points.singers):
@@ -127,7 +127,10 @@ def _half_of_recordings(points: Points, seed: int) -> np.ndarray:
 
 
 def _half_of_singers(points: Points, seed: int) -> np.ndarray:
-    """Half of each style's singers if every singer has one style, otherwise half of all singers."""
+    """Return a mask of half of the singers, `(points,)` bool.
+
+    If every singer has one style, the mask selects half of the singers of each style.
+    """
     rng = np.random.default_rng(seed)
     if not probe.nested(points.styles, points.singers):
         names = rng.permutation(np.unique(points.singers))
@@ -142,13 +145,14 @@ def _half_of_singers(points: Points, seed: int) -> np.ndarray:
 def draw_planes(
     points: Points, projection: Projection, centred: Projection | None = None, title: str = ""
 ) -> np.ndarray:
-    """Draw PCA, LDA and t-SNE side by side, in a row by singer and a row by style.
+    """Draw PCA, LDA and t-SNE side by side, coloured by singer in one row and by style in another.
 
     Args:
         points: the points that were projected.
         projection: their projection.
-        centred: projection of the points without their singers' means; adds a third row, by style.
-        title: above all rows.
+        centred: projection of the points after each singer's mean was subtracted; it adds a third
+            row, coloured by style.
+        title: title above all rows.
 
     Returns:
         The picture, `(height, width, 3)` uint8.
@@ -184,7 +188,7 @@ def draw_planes(
 
 
 def _scatter(axis: "Axes", plane: Plane, labels: np.ndarray) -> "list[Line2D]":
-    """Draw a plane, faint where its map was fitted, and return what its legend shows."""
+    """Draw a plane, faint for the points that it was fitted to; return the legend's handles."""
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
@@ -225,7 +229,7 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def _plain(text: str, longest: int) -> str:
-    """A text shortened to `longest` characters, in which matplotlib sees no formula."""
+    """Return the text, shortened to `longest` characters and escaped for matplotlib."""
     text = str(text)
     text = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Latents of recordings pooled over time: a point for each stretch of a few seconds."""
+"""Pooling of latents over time: one point for each stretch of a few seconds."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
 
 STATISTICS = ("mean", "log variance")
-LEAST_FRAMES = 8  # of the coarsest level, in a stretch
+LEAST_FRAMES = 8  # smallest number of frames of the coarsest level in a stretch
 LEAST_SINGERS, LEAST_RECORDINGS = 2, 4
 SILENCE = 1e-6  # power, -60 dBFS
 _BANDS = 32
@@ -32,14 +32,14 @@ class Points:
     """Stretches of recordings as points.
 
     Attributes:
-        values: mean and log variance over time of every channel, `(points, features)`.
-        blocks: `(level, statistic)` of every feature, level 0 the finest.
+        values: mean and log variance of every channel over time, `(points, features)`.
+        blocks: `(level, statistic)` of every feature; level 0 is the finest.
         loudness: rms of the sound in dBFS, `(points, 1)`.
         spectrum: mean power spectrum of the sound in dB, `(points, bands)`.
-        ids: names of the recordings, as they are printed.
-        origins: names of the recordings whose segments they are.
-        singers: names of the singers.
-        styles: names of the styles; "" where a style is unknown.
+        ids: name of each point's recording, as it is printed, `(points,)`.
+        origins: name of the original recording that this recording is a segment of, `(points,)`.
+        singers: name of each point's singer, `(points,)`.
+        styles: name of each point's style, `(points,)`; "" if the style is unknown.
     """
 
     values: np.ndarray
@@ -55,7 +55,7 @@ class Points:
         return len(self.values)
 
     def block(self, level: int | None = None, statistic: str | None = None) -> np.ndarray:
-        """The features of a level, of a statistic, or of both: `(points, selected)`."""
+        """Return the features of one level, one statistic, or both: `(points, selected)`."""
         wanted = [level in (None, k) and statistic in (None, name) for k, name in self.blocks]
         return self.values[:, wanted]
 
@@ -80,11 +80,11 @@ class _Stretch(NamedTuple):
 
 
 def pool(z: np.ndarray) -> np.ndarray:
-    """`[mean_t z, log var_t z]` of latents `(frames, channels)`: `(2 channels,)`.
+    """Return `[mean_t z, log var_t z]`, `(2 channels,)`, of latents `(frames, channels)`.
 
     The sign of a waveform carries little information, so the means of a raw-audio flow's latents
-    are close to zero. The variances show where the flow predicts a recording better or worse than
-    its training data.
+    are close to zero. The variances show whether the flow predicts the recording better or worse
+    than its training data.
     """
     return np.concatenate([z.mean(axis=0), np.log(z.var(axis=0) + 1e-12)])
 
@@ -98,19 +98,20 @@ def pool_recordings(
 ) -> Points:
     """Encode recordings and pool the latents of each over stretches of about `seconds`.
 
-    Padding and silence are left out: a flow encodes silence as standard normal noise, whoever is
-    silent, so that pooling over it would measure how much of it there is.
+    Padding and silence are left out. A flow encodes silence as standard normal noise for every
+    singer, so points that include it would depend on the amount of silence.
 
     Args:
-        flow: a flow on audio.
+        flow: a flow of audio.
         recordings: recordings with labels.
-        seconds: length of a stretch; a recording shorter than one and a half is one stretch.
-        report: receives a line for each recording that cannot be read, is silent or too short, and
-            for each singer with too few recordings.
-        done: called after every recording.
+        seconds: approximate length of a stretch; a recording shorter than one and a half of this
+            length is a single stretch.
+        report: function that receives a message for each recording that cannot be read, is silent
+            or is too short, and for each singer with too few recordings.
+        done: function that is called after every recording.
 
     Raises:
-        DataError: too few recordings are left, or a latent is not finite.
+        DataError: too few recordings can be used, or a latent is not finite.
     """
     stretches: list[_Stretch] = []
     for recording in recordings:
@@ -144,7 +145,7 @@ def pool_recordings(
 
 
 def _stretches(flow: "Flow", recording: Recording, seconds: float) -> list[_Stretch]:
-    """The stretches of a recording that are not silent.
+    """Return the stretches of a recording that are not silent.
 
     Raises:
         DataError: the recording cannot be read, is too short or has too little sound.
@@ -182,14 +183,22 @@ def _stretches(flow: "Flow", recording: Recording, seconds: float) -> list[_Stre
 def _sounding_frames(
     sounds: np.ndarray, start: int, stop: int, padded: int, count: int
 ) -> np.ndarray:
-    """Indices of the frames, `count` over `padded` samples, whose middles sound in a stretch."""
+    """Return the indices of the frames in a stretch whose centres are not silent.
+
+    Args:
+        sounds: mask of the samples that are not silent, `(time,)` bool.
+        start: first sample of the stretch.
+        stop: first sample after the stretch.
+        padded: number of samples that all frames cover.
+        count: number of frames.
+    """
     middles = (2 * np.arange(count) + 1) * padded // (2 * count)
     within = np.flatnonzero((middles >= start) & (middles < stop))
     return within[sounds[middles[within]]]
 
 
 def mean_spectrum(sound: np.ndarray) -> np.ndarray:
-    """Mean power of sound `(time,)` in 32 bands of equal width, dB: `(32,)`."""
+    """Return the mean power of sound `(time,)` in 32 bands of equal width, `(32,)` in dB."""
     size = 8 * _BANDS
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, (0, size)), size)[:: size // 2]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size)))).mean(axis=0)
@@ -197,7 +206,7 @@ def mean_spectrum(sound: np.ndarray) -> np.ndarray:
 
 
 def _of_known_singers(stretches: list[_Stretch], report: Report) -> list[_Stretch]:
-    """The stretches of singers with enough recordings.
+    """Return the stretches of singers with enough recordings.
 
     Raises:
         DataError: there are too few such singers.

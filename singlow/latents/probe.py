@@ -1,8 +1,9 @@
-"""How well a linear probe predicts labels of points that it was not fitted to.
+"""Accuracy of linear probes on held-out points.
 
-A probe is a linear discriminant with Ledoit and Wolf's shrunk covariance and equal priors. Its
-accuracy is balanced: the mean over labels of the share of points that are predicted correctly.
-Chance is then one in the number of labels, whatever their counts.
+A probe is a linear discriminant with the shrunk covariance of Ledoit and Wolf and equal priors. Its
+accuracy is balanced: the share of points that are predicted correctly is computed for each label
+and averaged over the labels. The chance level is then 1 / labels, for any number of points of each
+label.
 
 References:
     Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004,
@@ -16,7 +17,7 @@ import numpy as np
 from sklearn.covariance import ledoit_wolf
 
 Fold = np.ndarray
-"""Which points are held out, `(points,)` bool."""
+"""Mask of the points that are held out, `(points,)` bool."""
 
 FOLDS, COMBINATIONS = 5, 20
 
@@ -24,7 +25,7 @@ FOLDS, COMBINATIONS = 5, 20
 class Discriminant:
     """Linear discriminants of standardised points, `w_c = S^-1 m_c`.
 
-    `m_c` is the mean of the points with label c, and S the shrunk covariance within labels.
+    `m_c` is the mean of the points with label c, and S is the shrunk covariance within labels.
 
     Args:
         seen: points to fit to, `(points, features)`.
@@ -56,21 +57,22 @@ class Discriminant:
         return (points - self._mean) / self._deviation
 
     def predict(self, points: np.ndarray) -> np.ndarray:
-        """The likeliest label of each of the points `(points, features)`."""
+        """Return the likeliest label of each of the points `(points, features)`."""
         scores = self._standardised(points) @ self._weights - self._offsets
         return self.labels[scores.argmax(axis=1)]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """The points `(points, features)` along the directions in which labels differ most.
+        """Project points `(points, features)` to the directions in which labels differ most.
 
         Returns:
-            `(points, min(labels - 1, features))`, in standard deviations within labels.
+            Coordinates `(points, min(labels - 1, features))`, in units of the standard deviation
+            within labels.
         """
         return self._standardised(points) @ self._axes
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """The mean over labels of the share of their points that are predicted correctly."""
+    """Return the share of points that are predicted correctly, averaged over the labels."""
     shares = [np.mean(predicted[labels == label] == label) for label in np.unique(labels)]
     return float(np.mean(shares))
 
@@ -78,15 +80,15 @@ def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
 def singer_accuracy(
     values: np.ndarray, singers: np.ndarray, origins: np.ndarray, seed: int, centred: bool = False
 ) -> float:
-    """Balanced accuracy for singers, with whole recordings held out.
+    """Return the balanced accuracy of a probe for singers, with whole recordings held out.
 
     Args:
-        values: `(points, features)`.
+        values: features of the points, `(points, features)`.
         singers: singer of each point.
-        origins: recording of each point; all points of one are on one side.
-        seed: random seed of the folds.
-        centred: whether to subtract each singer's mean first, measured on the recordings that the
-            probe is fitted to.
+        origins: recording of each point; the points of a recording are held out together.
+        seed: random seed for choosing the folds.
+        centred: whether to subtract each singer's mean first; it is computed from the recordings
+            that the probe is fitted to.
     """
     truth, predicted = [], []
     for held in recording_folds(singers, origins, seed):
@@ -99,15 +101,15 @@ def singer_accuracy(
 def style_accuracy(
     values: np.ndarray, styles: np.ndarray, singers: np.ndarray, seed: int, centred: bool = False
 ) -> float:
-    """Balanced accuracy for styles, with whole singers held out.
+    """Return the balanced accuracy of a probe for styles, with whole singers held out.
 
     Args:
-        values: `(points, features)`.
+        values: features of the points, `(points, features)`.
         styles: style of each point.
         singers: singer of each point.
-        seed: random seed of the folds.
-        centred: whether to subtract each singer's mean first, also that of held-out singers, which
-            no style is needed for.
+        seed: random seed for choosing the folds.
+        centred: whether to subtract each singer's mean first. This includes held-out singers,
+            because the mean does not depend on styles.
     """
     x = centre(values, singers) if centred else values
     truth, predicted = [], []
@@ -123,9 +125,9 @@ def centre(
     """Subtract each singer's mean.
 
     Args:
-        values: `(points, features)`.
+        values: features of the points, `(points, features)`.
         singers: singer of each point.
-        measured: which points the means are taken over, `(points,)` bool; all when None.
+        measured: mask of the points that means are computed from, `(points,)` bool; all when None.
     """
     result = values.copy()
     for singer in np.unique(singers):
@@ -135,7 +137,7 @@ def centre(
 
 
 def recording_folds(singers: np.ndarray, origins: np.ndarray, seed: int) -> Iterator[Fold]:
-    """Up to five folds, each of which holds out some recordings of every singer."""
+    """Yield up to five folds, each of which holds out some recordings of every singer."""
     rng = np.random.default_rng(seed)
     fold = {}
     recordings = {singer: np.unique(origins[singers == singer]) for singer in np.unique(singers)}
@@ -147,10 +149,10 @@ def recording_folds(singers: np.ndarray, origins: np.ndarray, seed: int) -> Iter
 
 
 def singer_folds(styles: np.ndarray, singers: np.ndarray, seed: int = 0) -> Iterator[Fold]:
-    """Folds that hold out whole singers.
+    """Yield folds that hold out whole singers.
 
-    If every singer has one style, a fold holds out one singer of each style, in up to twenty
-    combinations. Otherwise it holds out one singer, or a tenth of them.
+    If every singer has one style, each fold holds out one singer of each style, and there are up to
+    twenty combinations of singers. Otherwise each fold holds out one singer, or a tenth of them.
     """
     rng = np.random.default_rng(seed)
     names = np.unique(singers)
@@ -170,25 +172,25 @@ def singer_folds(styles: np.ndarray, singers: np.ndarray, seed: int = 0) -> Iter
 
 
 def nested(styles: np.ndarray, singers: np.ndarray) -> bool:
-    """Whether every singer has one style."""
+    """Return whether every singer has exactly one style."""
     return all(len(np.unique(styles[singers == singer])) == 1 for singer in np.unique(singers))
 
 
 def testable(styles: np.ndarray, singers: np.ndarray) -> bool:
-    """Whether styles can be probed with whole singers held out: each style needs two singers."""
+    """Return whether `style_accuracy` can be computed: each style needs at least two singers."""
     counts = [len(np.unique(singers[styles == style])) for style in np.unique(styles)]
     return len(counts) > 1 and min(counts) > 1 and any(True for _ in singer_folds(styles, singers))
 
 
 def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    """The mean over points of `(b - a) / max(a, b)`.
+    """Return the silhouette score, the mean of `(b - a) / max(a, b)` over all points.
 
-    a is a point's mean distance to the other points with its label, b that to the points with the
-    nearest other label.
+    a is a point's mean distance to the other points with its label, and b is its mean distance to
+    the points with the nearest other label.
 
     Args:
-        distances: `(points, points)`.
-        labels: label of each point; a point that is the only one with its label counts as 0.
+        distances: distances between the points, `(points, points)`.
+        labels: label of each point; a point whose label no other point has counts as 0.
 
     References:
         Rousseeuw, Silhouettes, 1987, https://doi.org/10.1016/0377-0427(87)90125-7
@@ -208,7 +210,7 @@ def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
 def shuffled_singers(
     singers: np.ndarray, origins: np.ndarray, count: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Yield the singers of the points, assigned to the recordings at random, `count` times."""
+    """Yield `count` random assignments of singers to recordings, as the singer of each point."""
     rng = np.random.default_rng(seed)
     _, first, codes = np.unique(origins, return_index=True, return_inverse=True)
     for _ in range(count):
@@ -218,11 +220,11 @@ def shuffled_singers(
 def shuffled_styles(
     styles: np.ndarray, singers: np.ndarray, origins: np.ndarray, count: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Yield the styles of the points, assigned at random, at most `count` times.
+    """Yield at most `count` random assignments of styles, as the style of each point.
 
-    If every singer has one style, styles are assigned to singers. With few singers there are few
-    assignments; each other one then comes once. Otherwise styles are assigned to the recordings of
-    each singer.
+    If every singer has one style, styles are assigned to singers. Each assignment is yielded at
+    most once and differs from the true one, so few singers have few assignments. Otherwise styles
+    are assigned to the recordings of each singer.
     """
     rng = np.random.default_rng(seed)
     if not nested(styles, singers):
@@ -241,7 +243,7 @@ def shuffled_styles(
 
 
 def _groupings(styles: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield other groupings of singers by styles; renamed styles give the same grouping."""
+    """Yield different groupings of singers by style; renaming styles does not change a grouping."""
     seen = {_partition(styles)}
     for _ in range(20 * count):
         shuffled = rng.permutation(styles)
@@ -253,6 +255,6 @@ def _groupings(styles: np.ndarray, count: int, rng: np.random.Generator) -> Iter
 
 
 def _partition(labels: np.ndarray) -> tuple[int, ...]:
-    """Labels as numbers in the order of their appearance."""
+    """Return labels as integers, numbered in order of appearance."""
     order: dict[str, int] = {}
     return tuple(order.setdefault(label, len(order)) for label in labels.tolist())

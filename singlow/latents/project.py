@@ -1,4 +1,4 @@
-"""Whether a run's latents separate singers or styles: figures, a picture, and TensorBoard files."""
+"""Report on whether latents separate singers and styles: figures, a picture, TensorBoard files."""
 
 import contextlib
 import json
@@ -45,11 +45,11 @@ class Projected:
     """The result of `project`.
 
     Attributes:
-        title: what was projected, in words.
+        title: title of the picture, which describes the run and its recordings.
         points: the pooled latents.
-        separation: how well they separate singers and styles.
-        picture: the file with the picture.
-        figures: the file with the figures, JSON.
+        separation: figures of how well the latents separate singers and styles.
+        picture: path of the picture.
+        figures: path of the JSON file with the figures.
     """
 
     title: str
@@ -73,31 +73,31 @@ def project(
 ) -> Projected:
     """Measure whether a run's latents separate singers or styles; write figures and a picture.
 
-    The folder can also be opened by TensorBoard, whose projector shows the points.
+    TensorBoard can open the folder and show the points in its projector.
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
-        clips: recordings or folders of them, with the layouts of training data and `LABEL=SRC`; or
-            one folder with `dataset_info.json`. The run's own data when empty.
-        output: a folder; `latents` in the run's folder of logs when None.
-        labels: a pattern that reads labels from file names, such as `"{style}_{singer}_{take}"`.
-        split: which of the run's own data: "all", "train" or "validation".
-        limit: the largest number of recordings; they are spread evenly over the singers.
+        clips: recordings or folders, with the layouts of training data and `LABEL=SRC`; or one
+            folder with `dataset_info.json`. When empty, the run's own data is used.
+        output: folder for the results; `latents` in the run's folder of logs when None.
+        labels: pattern that extracts labels from file names, such as `"{style}_{singer}_{take}"`.
+        split: part of the run's own data to use: "all", "train" or "validation".
+        limit: largest number of recordings; they are spread evenly over the singers.
         seconds: length of the stretches over which latents are pooled.
-        seed: random seed for choosing recordings, and of folds and shuffles.
-        data_dir: where records of the run's data are kept; beside the recordings when None.
-        report: receives a line about each recording or singer that is left out.
+        seed: random seed for choosing recordings, for the folds and for shuffling labels.
+        data_dir: folder for the records of the run's data; beside the recordings when None.
+        report: function that receives a message about each recording or singer that is left out.
 
     Raises:
-        UsageError: an argument is out of its range, or the run has inputs.
-        DataError: there are too few recordings, or they cannot be used.
+        UsageError: an argument is out of range, or the run has inputs.
+        DataError: there are too few recordings, or the recordings cannot be used.
     """
     check_options(clips, split, limit, seconds, seed)
     opened = open_run(run)
     require_no_inputs(opened, "use a run without inputs")
     folder = Path(output) if output is not None else default_folder(opened.run.logs)
     if clips:
-        recordings = _given(opened, clips, report)
+        recordings = _read_clips(opened, clips, report)
     else:
         config = prepare_data(opened.config, data_dir and Path(data_dir))
         splits = SPLITS if split == "all" else (split,)
@@ -112,24 +112,24 @@ def project(
         f"{len(set(points.ids))} recordings, {len(set(points.singers))} singers"
     )
     picture, figures = folder / PICTURE, folder / FIGURES
-    drawn = _draw(points, separation, title, seed)
-    write_picture(picture, drawn)
+    image = _draw(points, separation, title, seed)
+    write_picture(picture, image)
     write_text(figures, json.dumps({"title": title, **separation.as_dict()}, indent=1) + "\n")
     centred = centre(points.values, points.singers)
     tensors = {"latents": points.values, "latents_without_singers_means": centred}
     write_projector(folder, points, {name: standardised(x) for name, x in tensors.items()})
-    # TensorBoard looks for the projector's files in folders with events.
+    # TensorBoard looks for the projector's files only in folders with events.
     with contextlib.closing(EventLog(folder)) as log:
-        log.image("latents", drawn, opened.checkpoint.epoch)
+        log.image("latents", image, opened.checkpoint.epoch)
         log.text("answer", separation.answer(), opened.checkpoint.epoch)
     return Projected(title, points, separation, picture, figures)
 
 
 def check_options(clips: Sequence[str], split: str, limit: int, seconds: float, seed: int) -> None:
-    """Refuse options that `project` does not take.
+    """Check the options of `project`.
 
     Raises:
-        UsageError: one is out of its range.
+        UsageError: an option is out of range or excluded by another.
     """
     if split not in ("all", *SPLITS):
         raise UsageError(f"Expected split in all, {', '.join(SPLITS)}. Received: {split}.")
@@ -144,12 +144,12 @@ def check_options(clips: Sequence[str], split: str, limit: int, seconds: float, 
 
 
 def default_folder(logs: Path) -> Path:
-    """The folder that `project` writes to in a run's folder of logs."""
+    """Return the folder in a run's folder of logs that `project` writes to by default."""
     return logs / "latents"
 
 
-def _given(run: "TrainedRun", clips: Sequence[str], report: Report) -> list[Recording]:
-    """The recordings in files, folders or a dataset, at the rate and channels of a run."""
+def _read_clips(run: "TrainedRun", clips: Sequence[str], report: Report) -> list[Recording]:
+    """Return the recordings in files, folders or a dataset, at the rate and channels of a run."""
     rate, channels = run.flow.signal.sample_rate, run.flow.signal.channels
     if len(clips) == 1 and (Path(clips[0]) / INFO).is_file():
         from singlow.data.prepare.build import prepare
@@ -167,14 +167,15 @@ def _draw(points: Points, separation: Separation, title: str, seed: int) -> np.n
 def write_projector(folder: Path, points: Points, tensors: Mapping[str, np.ndarray]) -> None:
     """Write the files of TensorBoard's projector: its configuration, labels and tensors.
 
-    Keras's `embeddings_freq` writes nothing that TensorBoard shows under Keras 3
+    The option `embeddings_freq` of Keras's TensorBoard callback has no effect under Keras 3
     (https://github.com/keras-team/keras/issues/20210). Paths are relative to the configuration, as
-    TensorBoard requires since 2.21.
+    TensorBoard requires since version 2.21.
 
     Args:
-        folder: a folder with events, in the one that is given to `tensorboard --logdir` or itself.
+        folder: a folder with events; it is the folder of `tensorboard --logdir` or inside it.
         points: points with their labels.
-        tensors: `(points, features)` by a name of letters, digits and `_`.
+        tensors: mapping from names, which consist of letters, digits and `_`, to arrays
+            `(points, features)`.
     """
     columns = {"singer": points.singers, "style": points.styles, "recording": points.ids}
     lines = ["\t".join(columns), *("\t".join(row) for row in zip(*columns.values(), strict=True))]

@@ -1,4 +1,4 @@
-"""New items of a run's signal, drawn from the prior or around a recording."""
+"""Sampling of a run's signal, from the prior or around a recording."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -35,13 +35,13 @@ def sample(
     seed: int = 0,
     speaker: str | None = None,
 ) -> Iterator[np.ndarray]:
-    """Draw items of a run's signal, each with a seed of its own: `seed`, `seed + 1`, ...
+    """Sample items of a run's signal; the random seeds are `seed`, `seed + 1`, and so on.
 
     Args:
         run: a run, or its name.
         count: number of items.
-        seconds: length of each, where the model does not decide it; 2 for audio when `None`.
-        temperature: scale of the deviations from the prior's mean; 1 is the model itself.
+        seconds: length of each item, if the model does not determine it; 2 for audio when `None`.
+        temperature: scale of the deviations from the prior's mean; 1 samples the model itself.
         seed: random seed of the first item.
         speaker: for a run with speakers, the name of the speaker.
 
@@ -54,7 +54,9 @@ def sample(
     """
     run = open_run(run)
     inputs, length = _speaker_inputs(run, speaker), _length(run.flow, seconds)
-    return (_drawn(run.coder, inputs, length, temperature, seed + index) for index in range(count))
+    return (
+        _draw_item(run.coder, inputs, length, temperature, seed + index) for index in range(count)
+    )
 
 
 def sample_around(
@@ -67,20 +69,21 @@ def sample_around(
     speaker: str | None = None,
     sample_rate: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Draw variations of a recording, each with a seed of its own: `seed`, `seed + 1`, ...
+    """Sample variations of a recording; the random seeds are `seed`, `seed + 1`, and so on.
 
     Args:
         run: a run of audio, or its name.
         recording: path of an audio file, or audio `(time,)` or `(time, channels)`, float in +-1.
         count: number of variations.
-        seconds: length of each, from the start of the recording; all of it when `None`.
-        temperature: from 0, the recording itself, to 1, which keeps its loudness alone.
+        seconds: seconds from the start of the recording to use; the whole recording when `None`.
+        temperature: from 0, which returns the recording itself, to 1, which keeps only its
+            loudness.
         seed: random seed of the first variation.
         speaker: for a run with speakers, the name of the speaker of the recording.
-        sample_rate: Hz of audio that is given as an array; the run's when `None`.
+        sample_rate: rate, in Hz, of a recording that is an array; the run's rate when `None`.
 
     Yields:
-        `(time, channels)` float32 at the run's sample rate.
+        Audio, `(time, channels)` float32 at the run's sample rate.
 
     Raises:
         UsageError: the speaker is unknown, missing, or given for a run without speakers.
@@ -120,7 +123,7 @@ def _speaker_inputs(run: TrainedRun, speaker: str | None) -> Inputs | None:
 
 
 def _length(flow: "Flow", seconds: float | None) -> int | None:
-    """Return positions along time, or `None` if the model or the signal decides."""
+    """Return the length of an item in positions, or `None` if the model or signal determines it."""
     signal = flow.signal
     if signal.shape(1, None)[1] is not None:
         if seconds is not None:
@@ -131,7 +134,7 @@ def _length(flow: "Flow", seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * positions_per_second(signal)))
 
 
-def _drawn(
+def _draw_item(
     flow: "Flow", inputs: Inputs | None, length: int | None, temperature: float, seed: int
 ) -> np.ndarray:
     from keras import ops
