@@ -266,11 +266,11 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     length = max(1, 10 * rate // flow.multiple) * flow.multiple
     song = (0.1 * rng.standard_normal((1, length, 1))).astype("float32")
 
-    given = {name: value[:1] for name, value in inputs.items() if name != "x"}
+    conditions = {name: value[:1] for name, value in inputs.items() if name != "x"}
     flow = flow.for_inference()
 
     def code() -> np.ndarray:
-        return ops.convert_to_numpy(flow.decode(flow.encode({"x": song, **given}), given))
+        return ops.convert_to_numpy(flow.decode(flow.encode({"x": song, **conditions}), conditions))
 
     back = code()
     return {
@@ -303,31 +303,33 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7, help="least number of timed steps")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    unknown = [name for name in given.cases if name not in CASES]
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.cases if name not in CASES]
     if unknown:
         parser.error(f"Expected cases in {'; '.join(CASES)}. Received: {'; '.join(unknown)}.")
-    if given.alone:
+    if arguments.alone:
         from singlow.backend import start_backend
 
         start_backend()
-        print(json.dumps(measure(CASES[given.cases[0]], given.steps)))
+        print(json.dumps(measure(CASES[arguments.cases[0]], arguments.steps)))
         return
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    names = given.cases or list(CASES)
+    names = arguments.cases or list(CASES)
     print(f"| {backend} | " + " | ".join(title for title, _ in COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     results = {}
     for name in names:
-        found = alone(name, given.steps)
-        if found is None:
+        result = alone(name, arguments.steps)
+        if result is None:
             continue
-        results[name] = found
+        results[name] = result
         cells = [form.format(results[name][key]) for key, (_, form) in COLUMNS.items()]
         size = f"{CASES[name].batch} x {CASES[name].window}"
         print(f"| {name}, {size} | {' | '.join(cells)} |", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps({"backend": backend, "cases": results}, indent=2) + "\n")
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps({"backend": backend, "cases": results}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def finest() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of real recordings that `SINGLOW_TEST_DATA` names."""
-    given = os.environ.get("SINGLOW_TEST_DATA")
-    if not given or not Path(given).is_dir():
+    folder = os.environ.get("SINGLOW_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
         pytest.skip("SINGLOW_TEST_DATA names no folder of real recordings")
-    return Path(given)
+    return Path(folder)

@@ -30,9 +30,9 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def clips():
     """Songs to migrate, and original clips of the source style and of the target style."""
-    drawn = list(corpus.clips(3, 5, 2.0))
+    synthesized = list(corpus.clips(3, 5, 2.0))
     named = {
-        style: [(c.id, c.audio.astype(np.float32) / 32768) for c in drawn if c.style == style]
+        style: [(c.id, c.audio.astype(np.float32) / 32768) for c in synthesized if c.style == style]
         for style in ("virtual", "human")
     }
     return named["virtual"][:2], named["virtual"][2:], named["human"]
@@ -84,9 +84,9 @@ def test_the_page_holds_all_it_needs(report):
     assert rate == RATE
     np.testing.assert_allclose(before, report.songs[0].before.audio, atol=1e-4)
     for picture in pictures:
-        drawn = image.imread(io.BytesIO(b64decode(picture.partition(",")[2])))
-        assert drawn.shape[:2] == (320, drawn.shape[1])
-        assert drawn[..., :3].std() > 0.02
+        pixels = image.imread(io.BytesIO(b64decode(picture.partition(",")[2])))
+        assert pixels.shape[:2] == (320, pixels.shape[1])
+        assert pixels[..., :3].std() > 0.02
 
 
 def test_scores_have_intervals_and_a_baseline_on_the_page_and_in_the_table(report):
@@ -244,10 +244,10 @@ def test_sample_around_a_song(place):
     assert outcome.code == 0, outcome.err
     paths = sorted((place / "out").iterdir())
     assert [p.name for p in paths] == ["a-t-t0.5-seed3.wav", "a-t-t0.5-seed4.wav"]
-    drawn = [load_audio(path)[0] for path in paths]
+    samples = [load_audio(path)[0] for path in paths]
     song = load_audio(place / "a.wav", RATE, 1)[0]
-    assert drawn[0].shape == drawn[1].shape == song.shape
-    assert (drawn[0] != drawn[1]).any()
+    assert samples[0].shape == samples[1].shape == song.shape
+    assert (samples[0] != samples[1]).any()
     still = [*own, "--temperature", "0", "--count", "1", "--seconds", "0.25", "-o", "b.wav"]
     assert singlow(still, place).code == 0
     assert (load_audio(place / "b.wav")[0] == song[:4000]).all()

@@ -36,18 +36,18 @@ def test_a_convolution_sums_its_taps(kernel_size, dilation, length, inputs, filt
             source = t + tap * dilation - before
             if 0 <= source < length:
                 expected[:, t] += x[:, source] @ kernel[tap]
-    found = ops.convert_to_numpy(layer(ops.convert_to_tensor(x.astype(keras.config.floatx()))))
-    np.testing.assert_allclose(found, expected, atol=tolerance(1e-11, 1e-4))
+    result = ops.convert_to_numpy(layer(ops.convert_to_tensor(x.astype(keras.config.floatx()))))
+    np.testing.assert_allclose(result, expected, atol=tolerance(1e-11, 1e-4))
 
 
 def test_the_rectifier_in_bfloat16_is_that_of_keras_forward_and_back():
     values = [-np.inf, -3.0, -2e-38, -0.0, 0.0, 2e-38, 0.5, 3.0, np.inf]
     x = ops.cast(np.array(values), "bfloat16")
     dx = vjp(relu, x)[1](ops.ones_like(x))[0]
-    for found, expected in [(relu(x), ops.relu(x)), (dx, np.array(values) > 0)]:
-        found, expected = ops.cast(found, "float32"), ops.cast(expected, "float32")
+    for result, expected in [(relu(x), ops.relu(x)), (dx, np.array(values) > 0)]:
+        result, expected = ops.cast(result, "float32"), ops.cast(expected, "float32")
         np.testing.assert_array_equal(
-            ops.convert_to_numpy(found), ops.convert_to_numpy(expected), strict=True
+            ops.convert_to_numpy(result), ops.convert_to_numpy(expected), strict=True
         )
 
 
@@ -93,8 +93,8 @@ def test_a_wavenet_is_the_published_recursion():
             residual, mixed = np.split(mixed, 2, axis=-1)
             hidden = hidden + residual
         skipped = skipped + mixed
-    found = ops.convert_to_numpy(network(x, condition))
-    np.testing.assert_allclose(found, conv("last", skipped), atol=1e-5)
+    result = ops.convert_to_numpy(network(x, condition))
+    np.testing.assert_allclose(result, conv("last", skipped), atol=1e-5)
 
 
 def test_a_hypernet_computes_its_first_layer_from_the_condition():
@@ -104,11 +104,11 @@ def test_a_hypernet_computes_its_first_layer_from_the_condition():
     x = rng.standard_normal((2, 6, 2)).astype("float32")
     condition = rng.standard_normal((2, 5)).astype("float32")
     w = weights_of(network)
-    made = condition @ w["adapter/kernel"] + w["adapter/bias"]
-    kernel, bias = made[:, :12].reshape(2, 3, 2, 2), made[:, 12:]
+    generated = condition @ w["adapter/kernel"] + w["adapter/bias"]
+    kernel, bias = generated[:, :12].reshape(2, 3, 2, 2), generated[:, 12:]
     shifted = taps(x, 3).reshape(2, 6, 3, 2)
     first = np.einsum("btki,bkio->btio", shifted, kernel).reshape(2, 6, 4) + bias[:, None]
     hidden = np.maximum(first, 0) @ w["hidden/kernel"][0] + w["hidden/bias"]
     last = taps(np.maximum(hidden, 0), 3) @ w["last/kernel"].reshape(12, 3) + w["last/bias"]
-    found = ops.convert_to_numpy(network(x, condition))
-    np.testing.assert_allclose(found, last, atol=1e-5)
+    result = ops.convert_to_numpy(network(x, condition))
+    np.testing.assert_allclose(result, last, atol=1e-5)

@@ -86,9 +86,12 @@ def test_tensorboard_shows_the_projector(place):
         return Client(plugin.get_plugin_apps()[route]).get(query_string=query)
 
     assert ask("/runs").json == ["latents"]
-    found = ask("/info", run="latents").json["embeddings"]
-    assert [entry["tensorName"] for entry in found] == ["latents", "latents_without_singers_means"]
-    for entry in found:
+    embeddings = ask("/info", run="latents").json["embeddings"]
+    assert [entry["tensorName"] for entry in embeddings] == [
+        "latents",
+        "latents_without_singers_means",
+    ]
+    for entry in embeddings:
         tensor = ask("/tensor", run="latents", name=entry["tensorName"])
         assert tensor.status_code == 200
         values = np.frombuffer(tensor.data, np.float32).reshape(entry["tensorShape"])
@@ -178,16 +181,16 @@ class TestUnusableRecordings:
 
 def test_pooling_leaves_padding_out_and_divides_long_recordings(tmp_path):
     write_voices(tmp_path / "v", takes=4, seconds=0.4001)
-    found = find_recordings([str(tmp_path / "v")], 16000, 1)
+    recordings = find_recordings([str(tmp_path / "v")], 16000, 1)
     lines = []
-    points = pool_recordings(flow(), found, 0.1, lines.append)
+    points = pool_recordings(flow(), recordings, 0.1, lines.append)
     assert len(points) == 8 * 4
     assert len(set(points.origins)) == 8
     assert lines == []
     assert points.num_levels == 2
-    one = pool_recordings(flow(), found, 5.0)
-    latents = encode_song(flow(), found[0].read()).latents
-    length = len(found[0].read())
+    one = pool_recordings(flow(), recordings, 5.0)
+    latents = encode_song(flow(), recordings[0].read()).latents
+    length = len(recordings[0].read())
     padded = -(-length // flow().multiple) * flow().multiple
     assert padded > length
     for level, z in enumerate(latents):
@@ -220,12 +223,12 @@ def test_silent_stretches_of_a_recording_are_no_points(tmp_path):
 def test_records_keep_labels_and_samples(tmp_path):
     write_voices(tmp_path / "v")
     info = build(tmp_path / "v", tmp_path / "out", sample_rate=16000)
-    found = {recording.id: recording for recording in read_recordings(tmp_path / "out")}
+    records = {recording.id: recording for recording in read_recordings(tmp_path / "out")}
     files = find_recordings([str(tmp_path / "v")], 16000, 1)
-    assert len(found) == len(files) == 10
+    assert len(records) == len(files) == 10
     for file in files:
-        assert found[file.id].singer == file.singer
-        np.testing.assert_array_equal(found[file.id].read(), file.read())
+        assert records[file.id].singer == file.singer
+        np.testing.assert_array_equal(records[file.id].read(), file.read())
     held = read_recordings(tmp_path / "out", ["validation"])
     assert len(held) == info["splits"]["validation"]["clips"]
     shard = next((tmp_path / "out").glob("train*"))
@@ -256,9 +259,9 @@ def find_and_label(pattern, ids):
 
 
 def test_repeated_texts_are_styles_and_singers_share_a_limit(recordings):
-    found = find_recordings([str(recordings / "fsdd")], 8000, 1)
-    styled = texts_as_styles(found)
-    assert len(found) == 3000
+    digits = find_recordings([str(recordings / "fsdd")], 8000, 1)
+    styled = texts_as_styles(digits)
+    assert len(digits) == 3000
     assert {recording.style for recording in styled} == set("0123456789")
     few = spread(styled, 60)
     assert (

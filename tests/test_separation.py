@@ -105,12 +105,14 @@ def test_stretches_of_one_recording_are_never_on_both_sides():
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_whole_singers_are_held_out_of_styles(nested):
-    drawn = points(singers=5, styles=2)
-    styles = np.where(np.isin(drawn.singers, ["s0", "s1"]), "a", "b") if nested else drawn.styles
-    folds = list(probe.singer_folds(styles, drawn.singers))
+    dataset = points(singers=5, styles=2)
+    styles = (
+        np.where(np.isin(dataset.singers, ["s0", "s1"]), "a", "b") if nested else dataset.styles
+    )
+    folds = list(probe.singer_folds(styles, dataset.singers))
     assert len(folds) == (6 if nested else 5)
     for fold in folds:
-        assert not set(drawn.singers[fold]) & set(drawn.singers[~fold])
+        assert not set(dataset.singers[fold]) & set(dataset.singers[~fold])
         assert set(styles[fold]) == set(styles[~fold]) == set(styles)
 
 
@@ -140,18 +142,18 @@ def test_a_style_of_one_singer_is_not_probed():
 
 
 def test_silhouette_is_that_of_scikit_learn():
-    drawn = points(by_singer=1.0)
-    x = drawn.values
+    dataset = points(by_singer=1.0)
+    x = dataset.values
     distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
-    for labels in (drawn.singers, drawn.styles):
+    for labels in (dataset.singers, dataset.styles):
         assert probe.silhouette(distances, labels) == pytest.approx(silhouette_score(x, labels))
     alone = np.array(["a", *["b"] * (len(x) - 1)])
     assert probe.silhouette(distances, alone) == pytest.approx(silhouette_score(x, alone))
 
 
 def test_the_same_seed_gives_the_same_figures():
-    drawn = points(by_singer=0.5)
-    assert separate(drawn, 3, 5).as_dict() == separate(drawn, 3, 5).as_dict()
+    dataset = points(by_singer=0.5)
+    assert separate(dataset, 3, 5).as_dict() == separate(dataset, 3, 5).as_dict()
 
 
 def test_discriminants_show_points_that_they_were_not_fitted_to():
@@ -176,9 +178,9 @@ def test_discriminants_show_points_that_they_were_not_fitted_to():
 
 
 def test_pictures_take_any_names_and_numbers_of_singers():
-    drawn = points(singers=24, styles=2)
-    names = np.char.replace(drawn.singers, "s1", "_$\\frac{1$ 初音ミク " + "x" * 40)
-    named = points_of(drawn.values, names, drawn.styles, drawn.origins)
+    dataset = points(singers=24, styles=2)
+    names = np.char.replace(dataset.singers, "s1", "_$\\frac{1$ 初音ミク " + "x" * 40)
+    named = points_of(dataset.values, names, dataset.styles, dataset.origins)
     few = draw_planes(points(), project_points(points()), title="50 % of $x")
     many = draw_planes(named, project_points(named), project_points(named, centred=True))
     assert few.dtype == np.uint8

@@ -19,8 +19,8 @@ from tests.conformance.cases import (
 
 
 def _flags(layer: keras.layers.Layer) -> list[np.ndarray]:
-    found = [w for w in layer.weights if w.path.endswith("adapted")]
-    return [ops.convert_to_numpy(flag) for flag in found]
+    result = [w for w in layer.weights if w.path.endswith("adapted")]
+    return [ops.convert_to_numpy(flag) for flag in result]
 
 
 def test_act_norm_standardises(precision: str):
@@ -45,8 +45,8 @@ def test_adapt_reaches_every_act_norm_and_returns_the_output(case: Case):
     layer = built(case)
     x, condition = given(case)
     returned = layer.adapt(x, condition)
-    for expected, found in zip(parts(layer(x, condition)[0]), parts(returned), strict=True):
-        np.testing.assert_allclose(found, expected, atol=tolerance(1e-10, 1e-4))
+    for expected, result in zip(parts(layer(x, condition)[0]), parts(returned), strict=True):
+        np.testing.assert_allclose(result, expected, atol=tolerance(1e-10, 1e-4))
     if "inverse" not in next(name for name, known in CASES.items() if known is case):
         assert all((flag == 1).all() for flag in _flags(layer))
 
@@ -61,8 +61,8 @@ def test_it_happens_once_and_survives_a_reload(finest: str):
     again.set_weights(before)
     again.adapt(5.0 * data((2, 16, 4), seed=9))
     for weights in (layer.get_weights(), again.get_weights()):
-        for expected, found in zip(before, weights, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for expected, result in zip(before, weights, strict=True):
+            np.testing.assert_array_equal(result, expected)
 
 
 def test_act_norms_inside_a_network_start_from_data(precision: str):

@@ -22,5 +22,5 @@ def test_a_config_makes_the_same_layer(case: Case):
     assert _by_place(again) == _by_place(layer)
     assert len(set(_by_place(layer))) == len(layer.weights)
     again.set_weights(layer.get_weights())
-    for expected, found in zip(parts(mapped(case)[0]), parts(again(*inputs)[0]), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for expected, result in zip(parts(mapped(case)[0]), parts(again(*inputs)[0]), strict=True):
+        np.testing.assert_array_equal(result, expected)

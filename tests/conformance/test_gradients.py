@@ -31,8 +31,8 @@ def gradients(layer: keras.layers.Layer, *inputs, **settings) -> list[np.ndarray
 
     with tf.GradientTape() as tape:
         objective = _objective(layer(*inputs, **settings))
-    found = tape.gradient(objective, [v.value for v in layer.trainable_variables])
-    return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
+    result = tape.gradient(objective, [v.value for v in layer.trainable_variables])
+    return [None if g is None else tf.convert_to_tensor(g).numpy() for g in result]
 
 
 WEIGHTED = [name for name, case in CASES.items() if case.weights]
@@ -41,9 +41,9 @@ WEIGHTED = [name for name, case in CASES.items() if case.weights]
 @pytest.mark.parametrize("case", tried(WEIGHTED), ids="-".join, indirect=True)
 def test_every_weight_receives_a_gradient(case: Case):
     layer = ready(case)
-    found = gradients(layer, *given(case))
-    assert len(found) == len(layer.trainable_variables) > 0
-    for weight, gradient in zip(layer.trainable_variables, found, strict=True):
+    result = gradients(layer, *given(case))
+    assert len(result) == len(layer.trainable_variables) > 0
+    for weight, gradient in zip(layer.trainable_variables, result, strict=True):
         assert gradient is not None, weight.path
         assert np.isfinite(gradient).all(), weight.path
         assert np.abs(gradient).max() > 0, weight.path

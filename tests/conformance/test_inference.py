@@ -18,11 +18,11 @@ def test_it_is_the_same_map(case: Case):
     inputs = given(case)
     folded = layer.for_inference(tile)
     z, log_det = mapped(case)
-    found, found_log_det = folded(*inputs)
-    for expected, part in zip(parts(z), parts(found), strict=True):
+    result, result_log_det = folded(*inputs)
+    for expected, part in zip(parts(z), parts(result), strict=True):
         np.testing.assert_allclose(part, expected, atol=tolerance(1e-10, 3e-5))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(found_log_det),
+        ops.convert_to_numpy(result_log_det),
         ops.convert_to_numpy(log_det),
         atol=tolerance(1e-9, 3e-4),
     )

@@ -21,12 +21,12 @@ def test_forward_undoes_inverse(case: Case):
     layer = ready(case)
     condition = given(case)[1]
     z = mapped(case)[0]
-    drawn = [data(part.shape, seed=7) for part in parts(z)]
-    drawn = drawn if isinstance(z, list) else drawn[0]
-    back, inverse_log_det = layer.inverse(drawn, condition)
+    noise = [data(part.shape, seed=7) for part in parts(z)]
+    noise = noise if isinstance(z, list) else noise[0]
+    back, inverse_log_det = layer.inverse(noise, condition)
     again, log_det = layer(back, condition)
-    for expected, found in zip(parts(drawn), parts(again), strict=True):
-        np.testing.assert_allclose(found, expected, atol=tolerance(1e-9, 2e-3))
+    for expected, result in zip(parts(noise), parts(again), strict=True):
+        np.testing.assert_allclose(result, expected, atol=tolerance(1e-9, 2e-3))
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(log_det + inverse_log_det), 0, atol=tolerance(1e-8, 2e-2)
     )

@@ -55,8 +55,8 @@ def test_one_trace_takes_every_length(compiled_case: Case):
         inputs = [part for part in given(other) if part is not None]
         z, log_det = mapped(case) if other is case else layer(*inputs)
         traced_z, traced_log_det = traced(*inputs)
-        for expected, found in zip(parts(z), parts(traced_z), strict=True):
-            np.testing.assert_allclose(found, expected, atol=tolerance(1e-10, 1e-4))
+        for expected, result in zip(parts(z), parts(traced_z), strict=True):
+            np.testing.assert_allclose(result, expected, atol=tolerance(1e-10, 1e-4))
         np.testing.assert_allclose(
             ops.convert_to_numpy(traced_log_det),
             ops.convert_to_numpy(log_det),

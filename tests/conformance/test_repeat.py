@@ -26,9 +26,9 @@ def _unrolled(repeat: Repeat, *inputs) -> Chain:
     return chain
 
 
-def _close(found, expected, exact=1e-10, rough=1e-4):
+def _close(result, expected, exact=1e-10, rough=1e-4):
     np.testing.assert_allclose(
-        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=tolerance(exact, rough)
+        ops.convert_to_numpy(result), ops.convert_to_numpy(expected), atol=tolerance(exact, rough)
     )
 
 
@@ -41,15 +41,15 @@ def test_repeat_is_the_unrolled_chain(name: str, finest: str):
     repeat = ready(CASES[name])
     x = data((2, 8, 4))
     chain = _unrolled(repeat, x)
-    for expected, found in zip(chain(x), repeat(x), strict=True):
-        _close(found, expected)
-    for expected, found in zip(chain.inverse(x), repeat.inverse(x), strict=True):
-        _close(found, expected)
+    for expected, result in zip(chain(x), repeat(x), strict=True):
+        _close(result, expected)
+    for expected, result in zip(chain.inverse(x), repeat.inverse(x), strict=True):
+        _close(result, expected)
     unrolled = [gradients(chain, x), [v.path for v in chain.trainable_variables]]
     size = len(unrolled[0]) // repeat.times
-    for index, found in enumerate(gradients(repeat, x)):
+    for index, result in enumerate(gradients(repeat, x)):
         expected = np.stack([unrolled[0][k * size + index] for k in range(repeat.times)])
-        _close(found, expected, 1e-9, 2e-3)
+        _close(result, expected, 1e-9, 2e-3)
 
 
 def test_adapt_walks_the_steps_in_order(finest: str):
@@ -109,14 +109,14 @@ def test_inverted_gradients_are_the_stored_ones(scale: str, given: str, masked: 
     pattern = Chain([*step().layers[:2], AffineCoupling(small_net(), scale)])
     x, condition = data((2, 8, 4)), None if shape is None else data(shape, 2)
     mask = ops.convert_to_tensor(_mask()) if masked else None
-    found = {}
+    result = {}
     for backprop in ("stored", "inverted"):
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 3, backprop)
         repeat(x, condition, mask)
         nudge(repeat, seed=3)
-        found[backprop] = _all_gradients(repeat, x, condition, mask)
-    for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
+        result[backprop] = _all_gradients(repeat, x, condition, mask)
+    for stored, inverted in zip(result["stored"], result["inverted"], strict=True):
         _close(inverted, stored, 1e-9, 2e-3)
 
 
@@ -124,14 +124,14 @@ def test_networks_in_bfloat16_are_recomputed_as_they_were(precision: str):
     network = small_net(dtype="mixed_bfloat16")
     pattern = Chain([*step().layers[:2], AffineCoupling(network)])
     x = data((2, 8, 4))
-    found = {}
+    result = {}
     for backprop in ("stored", "inverted"):
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 3, backprop)
         repeat(x)
         nudge(repeat, seed=3)
-        found[backprop] = _all_gradients(repeat, x, None, None)
-    for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
+        result[backprop] = _all_gradients(repeat, x, None, None)
+    for stored, inverted in zip(result["stored"], result["inverted"], strict=True):
         _close(inverted, stored, 1e-9, 5e-2)
 
 
@@ -143,29 +143,29 @@ def _all_gradients(repeat: Repeat, x, condition, mask) -> list:
         z, log_det = repeat(inputs[0], inputs[1] if len(inputs) > 1 else None, mask)
         return ops.sum(ops.square(z)) - ops.sum(log_det)
 
-    found = gradients(repeat, x, condition, mask)
+    result = gradients(repeat, x, condition, mask)
     if keras.backend.backend() == "jax":
         import jax
 
-        return [*found, *jax.grad(objective, tuple(range(len(inputs))))(*inputs)]
+        return [*result, *jax.grad(objective, tuple(range(len(inputs))))(*inputs)]
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         value = objective(*inputs)
-    return [*found, *tape.gradient(value, inputs)]
+    return [*result, *tape.gradient(value, inputs)]
 
 
 def test_gradients_of_inverted_gradients_are_the_stored_ones(finest: str):
     pattern = Chain([*step().layers[:2], AffineCoupling(small_net())])
-    x, found = data((2, 8, 4)), {}
+    x, result = data((2, 8, 4)), {}
     for backprop in ("stored", "inverted"):
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 3, backprop)
         repeat(x)
         nudge(repeat, seed=3)
-        found[backprop] = _second_gradient(repeat, x)
-    _close(found["inverted"], found["stored"], 1e-9, 2e-3)
+        result[backprop] = _second_gradient(repeat, x)
+    _close(result["inverted"], result["stored"], 1e-9, 2e-3)
 
 
 def _second_gradient(repeat: Repeat, x):
@@ -193,16 +193,16 @@ def _second_gradient(repeat: Repeat, x):
 def test_dropped_units_are_dropped_again(finest: str):
     pattern = Chain([InvertibleConv(), AffineCoupling(small_net(dropout=0.5))])
     x = data((2, 8, 4))
-    found = {}
+    result = {}
     for backprop in ("stored", "inverted"):
         keras.utils.set_random_seed(0)
         repeat = Repeat(pattern, 2, backprop)
         repeat(x)
         nudge(repeat, seed=3)
         repeat.seed_generator.state.assign([3, 4])
-        found[backprop] = gradients(repeat, x, training=True)
+        result[backprop] = gradients(repeat, x, training=True)
         assert float(np.abs(repeat(x, training=True)[0] - repeat(x)[0]).max()) > 1e-3
-    for stored, inverted in zip(found["stored"], found["inverted"], strict=True):
+    for stored, inverted in zip(result["stored"], result["inverted"], strict=True):
         _close(inverted, stored, 1e-9, 2e-3)
 
 
