@@ -85,7 +85,7 @@ def channels(flow):
 
 
 def mixed(seed, matrix, frames=60000):
-    """Noise whose channels depend on each other and on their past."""
+    """Return noise whose channels depend on each other and on their past."""
     white = np.random.default_rng(seed).standard_normal((frames + 1, len(matrix)))
     return (white[1:] @ matrix + 0.5 * white[:-1] + seed).astype(np.float32)
 

@@ -44,7 +44,7 @@ class Recorder(keras.callbacks.Callback):
 def poisoned():
     generator = np.random.RandomState(0)
     x, y = generator.randint(0, 9, 40), generator.randn(40, 1).astype("float32")
-    y[16] = np.nan  # a batch has 8 items: this one is in the third
+    y[16] = np.nan  # an item of the third batch, with 8 items per batch
     return x, y
 
 

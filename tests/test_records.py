@@ -1,4 +1,4 @@
-"""TFRecord files and Examples have the bytes of TensorFlow's, and are read behind damage."""
+"""TFRecord files and Examples have the same bytes as TensorFlow's; damage loses few records."""
 
 import os
 import struct

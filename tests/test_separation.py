@@ -168,7 +168,7 @@ def test_discriminants_show_points_that_they_were_not_fitted_to():
         between = np.var([xy[names == name].mean(axis=0) for name in np.unique(names)])
         return between / xy.var()
 
-    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # only fitted points separate
+    assert spread(~plane.unseen) > 3 * spread(plane.unseen)  # only points of the fit separate
     by_style = shown.lda["style"]
     assert by_style.groups == "singers"
     assert not set(noise.singers[by_style.unseen]) & set(noise.singers[~by_style.unseen])

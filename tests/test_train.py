@@ -116,7 +116,7 @@ def test_reconstruction_is_the_held_out_clip():
     back, _ = soundfile.read(path, always_2d=True)
     clip = dequantize(held_out.clip(0)[1])
     assert len(clip) - len(back) < 16
-    assert snr_db(clip[: len(back)], back) > 60  # 16 bits, at a low level
+    assert snr_db(clip[: len(back)], back) > 60  # 16-bit samples of low loudness
 
 
 def test_checkpoint_holds_averages_beside_trained_weights():
@@ -167,7 +167,7 @@ def test_the_library_function_returns_the_run(copied):
     def work():
         outcome.append(singlow.train(run="t", epochs=2, **places))
 
-    thread = threading.Thread(target=work)  # it may not handle signals
+    thread = threading.Thread(target=work)  # only the main thread handles signals
     thread.start()
     thread.join()
     (trained_run,) = outcome
