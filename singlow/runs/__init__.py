@@ -1,1 +1,1 @@
-"""The directory of a run: its settings, data, checkpoints and events, and opening it."""
+"""Runs: the settings, the data, the checkpoints and the events of a run, and loading it."""

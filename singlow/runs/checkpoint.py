@@ -1,4 +1,4 @@
-"""A checkpoint: a folder with weights, state and manifest that is whole or does not exist."""
+"""Checkpoints: folders with weights, state and manifest, which are written atomically."""
 
 import contextlib
 import errno
@@ -27,8 +27,8 @@ class Checkpoint:
     """A folder `epoch-0007` with the weights, the state, and a manifest of their hashes.
 
     Attributes:
-        path: of the folder.
-        epoch: number of epochs done.
+        path: path of the folder.
+        epoch: number of completed epochs.
     """
 
     path: Path
@@ -36,17 +36,17 @@ class Checkpoint:
 
     @property
     def model(self) -> Path:
-        """The file of the averaged weights, which are evaluated and which every command loads."""
+        """The file of the averaged weights, which evaluation and all commands use."""
         return self.path / FILES[0]
 
     @property
     def state(self) -> Path:
-        """The file of what training continues from."""
+        """The file of the weights, optimizer and random state that training continues from."""
         return self.path / FILES[1]
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Facts about the checkpoint and the SHA-256 of its files; empty if it is unreadable."""
+        """The manifest with the SHA-256 of each file; empty if it cannot be read."""
         path = self.path / "manifest.json"
         try:
             if path.stat().st_size > _LARGEST_MANIFEST:
@@ -58,18 +58,18 @@ class Checkpoint:
 
     @property
     def held_out(self) -> float:
-        """The held-out loss by which epochs are compared; infinite if there is none."""
+        """The held-out loss that ranks the epochs; infinite if there is none."""
         # Earlier versions wrote `held_out_bits`.
         return _loss(self.manifest.get("held_out", self.manifest.get("held_out_bits")))
 
     @property
     def history(self) -> list[float]:
-        """The held-out loss of every epoch so far; infinite where there is none."""
+        """The held-out loss of every epoch up to this one; infinite where there is none."""
         history = self.manifest.get("history")
         return [_loss(value) for value in history] if isinstance(history, list) else []
 
     def fault(self) -> str | None:
-        """What is wrong with the checkpoint, or `None` if every file has its hash."""
+        """Return a description of the damage, or `None` if every file has its hash."""
         hashes = self.manifest.get("sha256")
         if not isinstance(hashes, dict):
             return "manifest.json is missing or unreadable"
@@ -83,7 +83,7 @@ class Checkpoint:
 
 
 def _loss(value: Any) -> float:
-    """A finite number in a manifest as a float, and infinity for anything else."""
+    """Return a finite number of a manifest as a float, and infinity for any other value."""
     try:
         loss = float(value) if isinstance(value, int | float) else math.inf
     except OverflowError:
@@ -92,7 +92,7 @@ def _loss(value: Any) -> float:
 
 
 def checkpoints_in(directory: Path) -> list[Checkpoint]:
-    """All checkpoints in a folder, oldest first, unchecked; none if the folder is missing."""
+    """Return all checkpoints in a folder, oldest first and unchecked; none if it is missing."""
     if not directory.is_dir():
         return []
     matches = [(path, _EPOCH.fullmatch(path.name)) for path in directory.iterdir()]
@@ -101,12 +101,12 @@ def checkpoints_in(directory: Path) -> list[Checkpoint]:
 
 
 def choose(known: Sequence[Checkpoint], which: str, name: str) -> Checkpoint:
-    """The whole checkpoint with the lowest held-out loss, or the checkpoint of an epoch.
+    """Return the intact checkpoint with the lowest held-out loss, or the checkpoint of an epoch.
 
     Args:
         known: the checkpoints of a run.
         which: `"best"`, or the number of an epoch.
-        name: of the run.
+        name: name of the run, for the message.
 
     Raises:
         UsageError: there is no such checkpoint.
@@ -125,16 +125,16 @@ def choose(known: Sequence[Checkpoint], which: str, name: str) -> Checkpoint:
 
 
 def _ranked(known: Iterable[Checkpoint]) -> list[Checkpoint]:
-    """Checkpoints by their held-out loss, and later ones first where it is equal."""
+    """Return checkpoints in order of their held-out loss; of equal losses, the latest is first."""
     return sorted(known, key=lambda c: (c.held_out, -c.epoch))
 
 
 @contextlib.contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Report a full disk in the block with the checkpoints that are whole.
+    """Raise an error that names the last saved checkpoint if the disk is full in the block.
 
     Args:
-        path: `.../epoch-0007`.
+        path: path of the checkpoint that is written, `.../epoch-0007`.
 
     Raises:
         EnvironmentFault: the disk is full.
@@ -158,9 +158,9 @@ def write_checkpoint(
     """Write a checkpoint to a temporary folder, synchronise it with the disk, then rename it.
 
     Args:
-        path: `.../epoch-0007`; a damaged checkpoint of that name is replaced.
+        path: path of the checkpoint, `.../epoch-0007`; a damaged one is replaced.
         files: tensors by file name.
-        facts: entries of the manifest beside the hashes.
+        facts: entries of the manifest besides the hashes.
 
     Raises:
         OSError: the checkpoint cannot be written; nothing else has changed.
@@ -187,11 +187,12 @@ def write_checkpoint(
 
 
 def prune(known: Iterable[Checkpoint], written: int) -> None:
-    """Remove all checkpoints but the last two up to an epoch, and the best whole one of these.
+    """Remove all checkpoints except the last two up to an epoch, and the best intact one of these.
 
     Args:
         known: all checkpoints of a run, oldest first.
-        written: the epoch just written. Later ones are removed, because training went back.
+        written: epoch of the checkpoint that was just written. Later checkpoints are removed,
+            because training continued from an earlier one.
     """
     known = list(known)
     for checkpoint in (c for c in known if c.epoch > written):

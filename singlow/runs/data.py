@@ -1,4 +1,4 @@
-"""The data of a run: records, which are built or searched by their content, and windows."""
+"""The data of a run: find or build its records, and open windows of them."""
 
 import contextlib
 import os
@@ -32,23 +32,26 @@ def prepare_data(
     name: str = "",
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Return the settings of a run with its records, which are built first if there are none.
+    """Return the settings of a run with its records, and build the records if there are none.
 
-    Records are identified by a hash of their content, not by their place. A run whose records were
-    moved finds them in `dataset` or `data_dir`, and a run that has its records needs no recordings.
+    Records are identified by a hash of their content, not by their path. If the records of a run
+    were moved, they are searched in `dataset` and `data_dir`. A run that has its records does not
+    need the recordings.
 
     Args:
         config: settings of a run.
-        data_dir: the folder where the records of a folder of audio are kept; beside it when `None`.
+        data_dir: folder in which the records of a folder of audio are stored; beside the audio when
+            `None`.
         dataset: the sources, if they are not those in `config`.
-        signal: what `x` is; by default audio with the rate and the channels in `config`.
-        name: of the run, for the message about another dataset.
-        report: receives lines about the records, and one about recordings that were added, removed
-            or changed since the run began.
+        signal: the signal that `x` represents; by default audio with the rate and the channels in
+            `config`.
+        name: name of the run, for the message about another dataset.
+        report: receives lines about the records, and a line about recordings that were added,
+            removed or changed after the run began.
 
     Raises:
-        DataError: there is no audio, or it is not what the run began with.
-        UsageError: `dataset` is another dataset than that of the run, or a source does not exist.
+        DataError: there is no audio, or its content differs from that at the start of the run.
+        UsageError: `dataset` is not the dataset of the run, or a source does not exist.
     """
     from singlow.data.prepare.build import describe_changes
     from singlow.data.sources.layouts import sources_of
@@ -89,7 +92,7 @@ def prepare_data(
 
 
 def _find(content: str | None, sources: str | list[str], folders: list[Path]) -> Path | None:
-    """The records with this content in some folders, or beside one of the sources."""
+    """Return the folder of the records with this content, if `folders` or a source has them."""
     from singlow.data.sources.layouts import BUILTIN, part_source, sources_of
     from singlow.data.store.dataset import find_dataset
 
@@ -104,7 +107,7 @@ def _find(content: str | None, sources: str | list[str], folders: list[Path]) ->
 
 
 def _lists_others(directory: Path, sources: str | list[str]) -> bool:
-    """Whether sources hold other recordings than those that a dataset was made from."""
+    """Return whether recordings were added to or removed from the sources of a dataset."""
     from singlow.data.prepare.build import describe_changes
 
     changes = describe_changes(directory, sources)
@@ -150,11 +153,11 @@ def _refuse(
     info: Mapping[str, Any],
     name: str,
 ) -> None:
-    """Refuse records that are not those that a run began with.
+    """Raise the error for records that differ from those that a run began with.
 
     Raises:
-        UsageError: the sources are not those of the run.
-        DataError: the sources are those of the run, but their content has changed.
+        UsageError: the run has other sources.
+        DataError: the run has the same sources, but their content has changed.
     """
     from singlow.data.prepare.folder import rebuild_advice
     from singlow.data.sources.layouts import sources_of
@@ -181,7 +184,7 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
 
     Args:
         config: settings that `prepare_data` returned.
-        flow: declares what `x` is and what it is given beside `x`.
+        flow: flow of the run, with its signal and its inputs.
 
     Raises:
         UsageError: the window is shorter than the flow allows.
@@ -222,11 +225,14 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
 
 
 def window_length(config: Mapping[str, Any], flow: "Flow") -> int:
-    """The positions of a training window: the multiple of the flow's nearest to `window_size`.
+    """Return the number of positions in a training window along time.
+
+    The number is the multiple of `flow.multiple` nearest to `window_size`, or the length of the
+    whole signal if this is fixed.
 
     Args:
         config: settings of a run.
-        flow: declares what `x` is. The window of a signal without time is the whole signal.
+        flow: flow of the run, with its signal.
 
     Raises:
         UsageError: the window is shorter than the flow allows.
@@ -246,13 +252,13 @@ def window_length(config: Mapping[str, Any], flow: "Flow") -> int:
 
 
 def positions_per_second(signal: "Signal") -> float:
-    """The positions along time in a second of `x`: samples of audio, or frames of a mel."""
+    """Return the number of positions per second: samples, or frames of a mel spectrogram."""
     hop_length = signal.recipe.hop_length if hasattr(signal, "recipe") else 1
     return _audio_of(signal)["sample_rate"] / hop_length
 
 
 def _audio_of(signal: "Signal") -> dict[str, int]:
-    """The sample rate and the channels of the recordings that `x` is read from."""
+    """Return the sample rate and the channels of the recordings that a signal is computed from."""
     if hasattr(signal, "recipe"):
         return {"sample_rate": signal.recipe.sample_rate, "channels": 1}
     if hasattr(signal, "sample_rate"):

@@ -1,4 +1,4 @@
-"""TensorBoard's events, written at once: when a call returns, the event is in the file."""
+"""Write events for TensorBoard. Every call writes its events to the file before it returns."""
 
 import os
 import re
@@ -13,19 +13,19 @@ _STAMP = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
 
 class EventLog:
-    """A series of events: `logs/RUN/train` or `logs/RUN/validation`.
+    """Writes a series of events to `logs/RUN/train` or `logs/RUN/validation`.
 
-    tensorboardX's own writer passes events to a thread, loses those in its queue when the process
-    is killed, and waits for ever once the disk is full; only its file format is used.
+    Only the file format of tensorboardX is used. Its own writer queues events for a thread: the
+    queue is lost when the process is killed, and the writer blocks forever when the disk is full.
 
-    TensorBoard reads the files of a series in the order of their names, which begin with a time.
-    Names and times therefore never go back, even if the clock does, so that events of a resumed
-    run replace those of the epoch that was lost.
+    TensorBoard reads the files of a series in the order of their names, which contain a time. The
+    times in names and events never decrease, even if the clock is set back. The events of a resumed
+    run therefore replace those of an epoch that was lost.
 
     Args:
         folder: folder of the events file.
-        first_step: events of this and later steps in earlier files are void, so that TensorBoard
-            shows none twice after a run was killed and resumed.
+        first_step: first step of the events. TensorBoard discards events of this and later steps in
+            earlier files, so that it shows no step twice after a run was killed and resumed.
     """
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
@@ -48,7 +48,7 @@ class EventLog:
         self._writer.flush()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write numbers by tag."""
+        """Write a number for each tag."""
         from tensorboardX import summary
 
         for tag, value in values.items():
@@ -56,7 +56,7 @@ class EventLog:
         self._writer.flush()
 
     def audio(self, tag: str, audio: np.ndarray, sample_rate: int, step: int) -> None:
-        """Write a clip, float32 `(time, channels)`."""
+        """Write audio, float32 `(time, channels)`, with `sample_rate` in Hz."""
         from tensorboardX import summary
 
         self._add(summary.audio(tag, np.clip(audio, -1.0, 1.0), sample_rate), step)
@@ -91,7 +91,7 @@ class EventLog:
 
 
 def _times(folder: Path) -> list[float]:
-    """The times of the events files in a folder: a second after their start, and their end."""
+    """Return lower bounds, in seconds, for the times of new events after the files in a folder."""
     times = [0.0]
     for path in folder.iterdir():
         if match := _STAMP.match(path.name):

@@ -1,4 +1,4 @@
-"""Trained runs: the flow of a run with the weights of one of its checkpoints."""
+"""Load trained runs: create the flow of a run and assign the weights of a checkpoint."""
 
 import contextlib
 import functools
@@ -22,12 +22,12 @@ CHECKPOINTS = Path("checkpoints")
 
 @dataclass(repr=False)
 class TrainedRun:
-    """A run with one of its checkpoints, and the flow with the weights of it.
+    """A run, one of its checkpoints, and the flow with the weights of this checkpoint.
 
     Attributes:
-        run: the directory of the run.
-        config: its settings.
-        checkpoint: the checkpoint.
+        run: the run, with its directories.
+        config: settings of the run.
+        checkpoint: checkpoint that the weights are read from.
         flow: the flow with the averaged weights of the checkpoint.
     """
 
@@ -63,10 +63,10 @@ def open_run(
     """Load a trained run.
 
     Args:
-        run: its name, the path of its folder, or a run that is open already.
+        run: name of the run, path of its folder, or a run that is already open.
         epoch: `"newest"`, `"best"` (by the held-out loss) or the number of an epoch; ignored for a
-            run that is open already.
-        checkpoints: the folder in which a name is looked up, `checkpoints` by default.
+            run that is already open.
+        checkpoints: folder of all runs, in which the name is looked up; `checkpoints` by default.
 
     Returns:
         The run with its flow. `flow` encodes, decodes and samples; `coder` is the same flow, folded
@@ -91,12 +91,12 @@ def open_run(
 
 
 def require_input(run: TrainedRun, name: str, advice: str = "use another run") -> None:
-    """Refuse a run whose flow does not have an input.
+    """Raise an error if the flow of a run does not have an input.
 
     Args:
         run: the run.
-        name: of the input, for instance `"speaker"`.
-        advice: what to do instead.
+        name: name of the input, for instance `"speaker"`.
+        advice: what the user can do instead, for the message.
 
     Raises:
         UsageError: the flow does not have the input.
@@ -109,11 +109,11 @@ def require_input(run: TrainedRun, name: str, advice: str = "use another run") -
 
 
 def require_no_inputs(run: TrainedRun, advice: str = "use another run") -> None:
-    """Refuse a run whose flow has inputs beside `x`.
+    """Raise an error if the flow of a run has inputs besides `x`.
 
     Args:
         run: the run.
-        advice: what to do instead.
+        advice: what the user can do instead, for the message.
 
     Raises:
         UsageError: the flow has an input.
@@ -131,12 +131,12 @@ def _with(run: TrainedRun) -> str:
 
 
 def build_flow(config: Mapping[str, Any], dtype: str = "float32", **overrides: Any) -> "Flow":
-    """Create the flow of a run's settings with initial weights drawn by the run's seed.
+    """Create the flow that the settings of a run describe; the run's seed sets the initial weights.
 
     Args:
         config: settings of a run.
-        dtype: `"float32"`, or `"float64"` for a reference.
-        overrides: constructor arguments to replace.
+        dtype: type of the weights, `"float32"`, or `"float64"` for reference results.
+        overrides: constructor arguments that replace those of the run.
 
     Raises:
         UsageError: the model is unknown, has no such argument, or a value is out of its range.
@@ -154,12 +154,12 @@ def build_flow(config: Mapping[str, Any], dtype: str = "float32", **overrides: A
 def load_flow(config: Mapping[str, Any], checkpoint: Checkpoint, dtype: str = "float32") -> "Flow":
     """Create the flow of a run with the averaged weights of a checkpoint.
 
-    The networks are in full precision, also where the run trains them in bfloat16.
+    The networks compute in full precision, even if the run trains them in bfloat16.
 
     Args:
         config: settings of a run.
-        checkpoint: where the weights are read from.
-        dtype: `"float32"`, or `"float64"` for a reference.
+        checkpoint: checkpoint that the weights are read from.
+        dtype: type of the weights, `"float32"`, or `"float64"` for reference results.
 
     Raises:
         DataError: the checkpoint is damaged or belongs to another model.
@@ -189,10 +189,10 @@ def load_averages(flow: "Flow", checkpoint: Checkpoint) -> None:
 
 @contextlib.contextmanager
 def plain_keras(dtype: str = "float32") -> Iterator[None]:
-    """Create layers independently of the user's Keras configuration, and restore it at the end.
+    """Set the defaults of Keras in the block, and restore the user's configuration afterwards.
 
     Args:
-        dtype: of the layers, `"float32"` or `"float64"`.
+        dtype: type of the layers that the block creates, `"float32"` or `"float64"`.
     """
     import keras
 

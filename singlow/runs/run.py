@@ -1,4 +1,4 @@
-"""The directory of a run: its settings, its checkpoints, and the lock of its trainer.
+"""The directory of a run: its settings, its checkpoints, and its lock.
 
 `checkpoints/RUN/` holds `config.json` (model, preset, arguments, data, training, versions),
 `epoch-0007/` folders with `model.safetensors`, `state.safetensors` and `manifest.json`, and
@@ -35,7 +35,12 @@ _LEFTOVER = re.compile(r"\.tmp-(config\.json(-\w+)?|(removed-)?epoch-\d{4,})")
 
 @dataclass
 class Run:
-    """A run: `directory` has its checkpoints, `logs` its TensorBoard events and samples."""
+    """A run.
+
+    Attributes:
+        directory: folder of its settings and checkpoints.
+        logs: folder of its TensorBoard events and samples.
+        warned: names of the damaged checkpoints that a warning has named."""
 
     directory: Path
     logs: Path
@@ -48,12 +53,12 @@ class Run:
 
     @property
     def argument(self) -> str:
-        """The value of `--run` or RUN that stands for this run."""
+        """The value of `--run` or RUN that selects this run."""
         return str(self.directory) if self.logs.parent == self.directory else self.name
 
     @property
     def exists(self) -> bool:
-        """Whether training has begun here."""
+        """Whether the folder has a config.json, because training of the run has begun."""
         return (self.directory / "config.json").is_file()
 
     @property
@@ -61,20 +66,20 @@ class Run:
         """The settings of the run.
 
         Raises:
-            DataError: config.json is missing, damaged, or of another kind.
+            DataError: config.json is missing or damaged, or belongs to another program.
         """
         return read_config(self.directory / "config.json")
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Store the settings, whole or not at all."""
+        """Store the settings atomically."""
         write_text(self.directory / "config.json", json.dumps(config, indent=2) + "\n")
 
     def checkpoints(self) -> list[Checkpoint]:
-        """All checkpoints, oldest first, unchecked."""
+        """Return all checkpoints, oldest first, without checking them."""
         return checkpoints_in(self.directory)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; a warning names newer ones that are damaged."""
+        """Return the newest intact checkpoint, and warn about newer ones that are damaged."""
         for checkpoint in reversed(self.checkpoints()):
             fault = checkpoint.fault()
             if fault is None:
@@ -87,7 +92,7 @@ class Run:
         return None
 
     def checkpoint(self, which: str = "newest") -> Checkpoint:
-        """The checkpoint to use: `"newest"`, `"best"` (by held-out loss) or an epoch's number.
+        """Return a checkpoint: `"newest"`, `"best"` (by held-out loss) or the number of an epoch.
 
         Raises:
             UsageError: there is no such checkpoint.
@@ -115,15 +120,15 @@ class Run:
         state: Mapping[str, Any],
         facts: Mapping[str, Any],
     ) -> Checkpoint:
-        """Write the checkpoint of an epoch, then remove those that are no longer needed.
+        """Write the checkpoint of an epoch, and remove those that are not needed any more.
 
         The last two checkpoints and the one with the lowest held-out loss are kept. Checkpoints of
-        later epochs are removed: training went back to a checkpoint before them.
+        later epochs are removed, because training continued from an earlier one.
 
         Args:
-            epoch: number of epochs done.
+            epoch: number of completed epochs.
             model: the averaged weights by path.
-            state: everything else that training continues from, by path.
+            state: weights, optimizer and random state that training continues from, by path.
             facts: entries of the manifest; `held_out` decides which checkpoint is the best.
 
         Raises:
@@ -136,7 +141,7 @@ class Run:
         return written
 
     def clean(self) -> None:
-        """Remove the unfinished files and folders of a killed trainer, and nothing else."""
+        """Remove the temporary files and folders that a killed training process has left."""
         for path in self.directory.iterdir():
             if _LEFTOVER.fullmatch(path.name):
                 if path.is_dir() and not path.is_symlink():
@@ -145,11 +150,11 @@ class Run:
                     path.unlink()
 
     def require_free(self) -> None:
-        """Refuse, before long work, a place that `begin` would refuse; nothing is written.
+        """Check early that `begin` can use the folder, without writing anything.
 
         Raises:
-            UsageError: another process trains the run, or the folder is not that of a run.
-            EnvironmentFault: nothing can be written there.
+            UsageError: another process trains the run, or the folder belongs to no run.
+            EnvironmentFault: the folder cannot be written.
         """
         self._require_own()
         if (self.directory / ".lock").exists():
@@ -158,7 +163,7 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the run against other trainers; the system unlocks it when the process ends.
+        """Lock the run against other training processes; the system unlocks it if this one ends.
 
         Raises:
             UsageError: another process trains the run.
@@ -175,18 +180,18 @@ class Run:
     def begin(self, config: Mapping[str, Any], fresh: bool = False) -> Iterator[None]:
         """Lock the run and store its settings, for training in the block.
 
-        Settings are compared under the lock, because another trainer may have stored its own after
-        `config` was resolved. If a first start fails before a checkpoint is written, config.json is
-        removed; if it is interrupted, or the disk is full, config.json stays, so that `--run` alone
-        continues the run.
+        The settings are compared after the run is locked, because another process may have stored
+        its own after `config` was resolved. If the first training of a run fails before it writes a
+        checkpoint, config.json is removed. If it is interrupted, or the disk is full, config.json
+        remains, so that `--run` alone continues the run.
 
         Args:
             config: the settings to store.
-            fresh: whether to move a run that exists aside first.
+            fresh: whether to rename an existing run first.
 
         Raises:
-            UsageError: another process trains the run, the folder is not that of a run, or the run
-                has other settings.
+            UsageError: another process trains the run, the folder belongs to no run, or the run has
+                other settings.
         """
         self._require_own()
         if fresh and self.exists:
@@ -216,10 +221,10 @@ class Run:
             raise
 
     def set_aside(self) -> Path:
-        """Rename checkpoints and logs to `NAME.old-1`, or the next free number.
+        """Rename the folders of checkpoints and logs to `NAME.old-1`, or to the next free number.
 
         Returns:
-            The new path of the checkpoints.
+            The new path of the folder of checkpoints.
 
         Raises:
             UsageError: there is no run.
@@ -232,11 +237,11 @@ class Run:
         return set_aside(self.directory, *(() if inside else (self.logs,)))
 
     def _require_own(self) -> None:
-        """Refuse a folder with files that no trainer wrote; a missing or empty one may be used.
+        """Check that the folder is missing or empty, or that it belongs to a run.
 
         Raises:
-            UsageError: the folder has other files, or it is a file.
-            EnvironmentFault: nothing can be written there.
+            UsageError: the folder has other files, or its path is that of a file.
+            EnvironmentFault: the folder cannot be written.
         """
         if self.directory.is_file():
             raise UsageError(f"{self.directory}: Expected a folder for the run. Received: a file.")
@@ -255,12 +260,13 @@ class Run:
 
 
 def locate(run: str, checkpoints: Path, logs: Path) -> Run:
-    """The run of this name under `checkpoints`, or at this path if it has a slash.
+    """Return the run with a name in `checkpoints`, or the run at a path, which contains a slash.
 
-    A run at a path keeps its logs inside it.
+    The logs of a run at a path are stored in its folder.
 
     Raises:
-        UsageError: the name cannot be that of a folder, or the folder is the one of all runs.
+        UsageError: the name cannot be that of a folder, or the folder is or contains
+            `checkpoints`.
     """
     run = os.path.expanduser(run)
     if "/" in run or os.sep in run:
@@ -282,7 +288,7 @@ def locate(run: str, checkpoints: Path, logs: Path) -> Run:
 
 
 def find(run: str, checkpoints: Path) -> Run:
-    """The run of this name or path, which must exist.
+    """Return the existing run with a name or a path.
 
     Raises:
         UsageError: there is no such run; the message lists the known ones.

@@ -1,4 +1,4 @@
-"""The settings of a run: from a request and a preset to config.json, and back."""
+"""The settings of a run: derive them from a request and a preset, and read and check them."""
 
 import json
 import os
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "singlow-run", 1
 DEFAULT_MODEL = "singlow"
 DEFAULT_RATE, DEFAULT_CHANNELS = 16000, 1
-FLAGS = {"channel_size": "channels", "sampling_rate": "sample_rate"}  # arguments by their flags
-FREE = ("epochs", "patience")  # they decide when a run ends, not what it is
+FLAGS = {"channel_size": "channels", "sampling_rate": "sample_rate"}  # names of arguments, by flag
+FREE = ("epochs", "patience")  # settings that may change when a run continues
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
-_LARGEST = 1 << 20  # bytes of a config.json
+_LARGEST = 1 << 20  # largest size of a config.json, in bytes
 _COUNT = 2**31 - 1
 
 
@@ -32,12 +32,12 @@ class _Setting:
     """A training setting: its type, its range, and its default.
 
     Attributes:
-        kind: `int`, `float` or `bool`.
+        kind: type of the value: `int`, `float` or `bool`.
         least: smallest value.
         most: largest value.
-        default: `None` where presets must set it.
-        optional: whether `None` is a value.
-        later: whether runs of earlier versions are without it.
+        default: default value; `None` if presets must set the value, or if `optional`.
+        optional: whether `None` is a valid value.
+        later: whether runs of earlier versions may lack the setting.
     """
 
     kind: type
@@ -92,14 +92,14 @@ DEFAULTS = {name: setting.default for name, setting in TRAINING.items()}
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for. The preset, or a run that exists, decides everything else.
+    """The settings that a user requests. All others are those of the preset or the existing run.
 
     Args:
         model: name of the model.
         preset: name of the preset.
-        dataset: `"builtin"`, one source or several; stored with absolute paths.
+        dataset: `"builtin"`, a source, or several sources. Paths are stored as absolute paths.
         layout: where the singers' names come from; see `singlow.prepare`.
-        arguments: of the model's constructor.
+        arguments: arguments of the model's constructor, by name.
         training: training settings by name, as in `TRAINING`.
 
     Raises:
@@ -132,12 +132,12 @@ class Request:
 
     @classmethod
     def of(cls, **settings: Any) -> "Request":
-        """Create a request from all settings by name.
+        """Create a request from keyword arguments.
 
-        Those that are `None` are left out, except `decay_steps`, where it stands for no decay.
+        Settings that are `None` are ignored, except `decay_steps`, for which `None` means no decay.
 
         Args:
-            **settings: the other arguments of a request, and training settings.
+            **settings: `model`, `preset`, `dataset`, `layout`, `arguments` and training settings.
 
         Raises:
             UsageError: a setting is unknown or out of its range.
@@ -153,7 +153,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The name of a run that has no other name: that of its preset.
+        """The default name of a run, which is the name of its preset.
 
         Raises:
             UsageError: the model is unknown.
@@ -164,13 +164,13 @@ class Request:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON-able value: numpy's numbers as Python's, tuples and arrays as lists."""
+    """Convert numbers of numpy to Python's, and tuples and arrays to lists, for JSON."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 def absolute_sources(dataset: Sequence[str]) -> str | list[str]:
-    """The sources of a dataset with absolute paths, or the source itself where there is only one.
+    """Return the sources of a dataset with absolute paths; a single source is returned as a str.
 
     Raises:
         UsageError: there is no source.
@@ -182,9 +182,9 @@ def absolute_sources(dataset: Sequence[str]) -> str | list[str]:
 
 
 def absolute_source(source: str) -> str:
-    """A source with an absolute path: `builtin`, a path, or `LABEL=PATH`.
+    """Return a source with an absolute path: `builtin`, a path, or `LABEL=PATH`.
 
-    A path that does not exist is kept too: a run that has its records needs no recordings.
+    The path need not exist, because a run that has its records does not need the recordings.
     """
     if source == BUILTIN:
         return source
@@ -199,18 +199,18 @@ def absolute_source(source: str) -> str:
 
 
 def resolve(request: Request, run: "Run", fresh: bool = False) -> dict[str, Any]:
-    """The settings to train a run with: its own if it exists, otherwise those of the request.
+    """Return the settings of an existing run, or new settings from the request.
 
-    Whether another dataset has the same content is decided later, by `prepare_data`.
+    The dataset is not compared here: `prepare_data` later checks whether it has the same content.
 
     Args:
-        request: what the user asks for.
+        request: settings that the user requests.
         run: the run to train.
-        fresh: whether to ignore that the run exists.
+        fresh: whether to ignore an existing run.
 
     Raises:
-        UsageError: the run exists with other settings, which are listed; a preset, model or value
-            is unknown; or the run trains in bfloat16 and Keras runs on JAX on a CPU.
+        UsageError: the run exists with other settings, which the message lists; a preset, model or
+            value is unknown; or the run trains in bfloat16 and Keras runs on JAX on a CPU.
         DataError: the run's config.json is damaged.
     """
     if fresh or not run.exists:
@@ -254,7 +254,7 @@ def _new(request: Request) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that a run depends on."""
+    """Return the versions of Python and of the libraries that affect a run, by name."""
     known = {"python": platform.python_version()}
     for name in ("singlow", *_LIBRARIES):
         try:
@@ -268,10 +268,10 @@ def versions() -> dict[str, str]:
 
 
 def changes_since(config: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
-    """A line about what the rounding of results depends on, and differs from when a run began.
+    """Return a line about changes of versions or machine that affect rounding since a run began.
 
     Args:
-        config: settings of the run; runs of earlier versions do not describe the machine.
+        config: settings of the run; those of earlier versions do not describe the machine.
         machine: description of this machine.
 
     Returns:
@@ -307,10 +307,10 @@ def _check_precision(config: Mapping[str, Any]) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """Read and check the settings in a config.json.
 
-    Settings of earlier versions get their present names, and the defaults of those that they lack.
+    Settings of earlier versions are renamed, and those that are missing get their defaults.
 
     Raises:
-        DataError: the file is missing, damaged, or of another kind.
+        DataError: the file is missing or damaged, or is not a config.json of singlow.
     """
     try:
         if path.stat().st_size > _LARGEST:
@@ -391,15 +391,15 @@ def check_training(training: Mapping[str, Any]) -> None:
 
 
 def refuse_differences(name: str, config: Mapping[str, Any], request: Request) -> None:
-    """Refuse a request that disagrees with the settings of a run, apart from its dataset.
+    """Raise an error if a request differs from the settings of a run, except for the dataset.
 
     Args:
-        name: of the run.
+        name: name of the run.
         config: settings of the run.
-        request: what the user asks for.
+        request: settings that the user requests.
 
     Raises:
-        UsageError: they disagree; the message lists everything that does.
+        UsageError: settings differ; the message lists all of them.
     """
     pairs = [
         ("model", config["model"], request.model),
@@ -424,7 +424,11 @@ def refuse_differences(name: str, config: Mapping[str, Any], request: Request) -
 
 
 def other_settings(name: str, differing: Sequence[tuple[str, Any, Any]]) -> UsageError:
-    """The error for settings that differ from those of a run, as (name, old value, new value)."""
+    """Return the error for settings that differ from those of a run.
+
+    Args:
+        name: name of the run.
+        differing: name, old value and new value of each setting that differs."""
     listed = "; ".join(
         f"{_flag(key)} is {_json(old)}, given {_json(new)}" for key, old, new in differing
     )
@@ -435,15 +439,15 @@ def other_settings(name: str, differing: Sequence[tuple[str, Any, Any]]) -> Usag
 
 
 def refuse_other_config(name: str, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Refuse settings that disagree with those that another trainer has stored meanwhile.
+    """Raise an error if settings differ from those that another process has stored meanwhile.
 
     Args:
-        name: of the run.
-        stored: settings of the run.
-        config: settings to train it with; arguments that `stored` is without are not compared.
+        name: name of the run.
+        stored: stored settings of the run.
+        config: settings to train the run with; arguments that `stored` lacks are not compared.
 
     Raises:
-        UsageError: they disagree; the message lists everything that does.
+        UsageError: settings differ; the message lists all of them.
     """
     arguments, training = (
         {key: value for key, value in config[part].items() if key in stored[part]}
@@ -465,7 +469,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _flag(key: str) -> str:
-    """The flag or `--set` key of a setting."""
+    """Return the flag or the `--set` key of a setting."""
     return next((flag for flag, name in FLAGS.items() if name == key), key)
 
 

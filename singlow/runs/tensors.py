@@ -1,4 +1,4 @@
-"""Named tensors in safetensors files, which are checked before they are read."""
+"""Write named tensors to safetensors files, and check and read them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -34,12 +34,12 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
         tensors: arrays by name.
 
     Raises:
-        OSError: the file cannot be written; its errno is that of the system.
+        OSError: the file cannot be written; the error has the errno of the system.
     """
-    # `save_file` reports a full disk as an exception of its own, without the errno.
+    # `save_file` raises an exception without errno if the disk is full.
     from safetensors.numpy import save
 
-    # `save` writes the memory of an array as it is, which must therefore be C-contiguous.
+    # `save` writes the memory of an array unchanged, so the array must be C-contiguous.
     content = save({name: np.asarray(array, order="C") for name, array in tensors.items()})
     with path.open("wb") as file:
         file.write(content)
@@ -49,22 +49,23 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def size_of(tensors: Mapping[str, np.ndarray]) -> int:
-    """An upper bound of the bytes that `write_tensors` writes."""
+    """Return an upper bound of the number of bytes that `write_tensors` writes."""
     return sum(array.nbytes + len(name) + 128 for name, array in tensors.items()) + 4096
 
 
 def read_tensors(path: Path, expected: Description) -> dict[str, np.ndarray]:
-    """Read the tensors of a file, whose names, types and shapes must be the expected ones.
+    """Read the tensors of a file after a check of their names, types and shapes.
 
-    They are compared with the header before any tensor is read. Integers may have another width,
-    and are converted: backends count steps in integers of different widths.
+    The header of the file is compared with `expected` before any tensor is read. Integers
+    of another width are converted, because backends count steps in integers of different widths.
 
     Args:
         path: the safetensors file.
         expected: type and shape of each tensor by name, as `(dtype, shape)`.
 
     Raises:
-        DataError: the file is damaged or holds other tensors; the message names the first.
+        DataError: the file is damaged or holds other tensors; the message names the first
+            difference.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -80,13 +81,13 @@ def read_tensors(path: Path, expected: Description) -> dict[str, np.ndarray]:
 
 
 def described(variables: Mapping[str, Any]) -> Description:
-    """The types and shapes of variables by name."""
+    """Return the types and the shapes of variables by name."""
     return {path: (str(v.dtype), tuple(v.shape)) for path, v in variables.items()}
 
 
 def _header(file: Any) -> Description:
     description = {}
-    for name in file.keys():  # noqa: SIM118  (not a mapping)
+    for name in file.keys():  # noqa: SIM118  (the file is not a mapping)
         part = file.get_slice(name)
         description[name] = (_TYPES.get(part.get_dtype(), "unknown"), tuple(part.get_shape()))
     return description
@@ -116,7 +117,7 @@ def _compare(path: Path, received: Description, expected: Description) -> None:
 
 
 def _converted(path: Path, name: str, tensor: np.ndarray, dtype: str) -> np.ndarray:
-    """A tensor in the expected type, which for integers may have another width.
+    """Return a tensor in the expected type; an integer may be converted to another width.
 
     Raises:
         DataError: an integer is too large.
