@@ -1,4 +1,4 @@
-"""Training: `train` and `fit`, callbacks, the optimizer, samples and reports."""
+"""Training: `train` and `fit`, their callbacks, the optimizer, samples and reports."""
 
 from singlow.training.fit import train
 

@@ -1,7 +1,7 @@
 """The callbacks of a run: averages, guard, events, checkpoints, plateaus and patience.
 
-Their order matters. `Averages` is the last: callbacks before it see the averaged weights in
-`on_test_end`, and the trained weights in `on_epoch_end`.
+Their order matters. `Averages` must be the last: in `on_test_end`, the callbacks before it use the
+averaged weights. In `on_epoch_end` all callbacks use the trained weights.
 """
 
 import math
@@ -22,8 +22,8 @@ from singlow.training.samples import SampleWriter
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
 
-ANNEALING = 0.2  # factor of the learning rate at a plateau
-_GAIN = 1e-4  # smallest relative gain that ends a plateau
+ANNEALING = 0.2  # factor that the learning rate is multiplied by at a plateau
+_GAIN = 1e-4  # smallest relative decrease of the loss that counts as an improvement
 _NAMED_CLIPS = 20
 
 
@@ -31,7 +31,7 @@ class Progress(keras.callbacks.ProgbarLogger):
     """Keras's progress bar with the most important values; TensorBoard has all of them.
 
     Args:
-        monitor: name of the loss by which epochs are compared.
+        monitor: name of the loss that ranks the epochs.
     """
 
     def __init__(self, monitor: str) -> None:
@@ -60,18 +60,18 @@ class Averages(keras.callbacks.Callback):
 
 
 class Guard(keras.callbacks.Callback):
-    """Names the clips of a batch whose gradient is not finite, each clip once.
+    """Warns about gradients that are not finite, and names the clips of their batches once.
 
     Args:
-        windows: the training data.
-        steps_per_epoch: batches in an epoch.
-        log: TensorBoard's events, which receive the same message.
+        windows: the training windows.
+        steps_per_epoch: number of batches in an epoch.
+        log: log of TensorBoard's events, which receives the same message.
 
     Attributes:
-        norms: norms of the gradients of the epoch so far.
+        norms: norms of the finite gradients of the current epoch.
 
     Raises:
-        UsageError: no gradient of a whole epoch is finite.
+        UsageError: no gradient of an epoch is finite.
     """
 
     def __init__(self, windows: "Windows", steps_per_epoch: int, log: EventLog) -> None:
@@ -122,11 +122,11 @@ class Events(keras.callbacks.Callback):
     """Writes the scalars and samples of every epoch for TensorBoard, and the samples as files.
 
     Args:
-        train: events of training.
-        held_out: events of held-out data, and of the samples.
-        samples: writes the samples.
-        guard: has the norms of the gradients.
-        steps_per_epoch: batches in an epoch.
+        train: log of the events of training.
+        held_out: log of the events of held-out data and of the samples.
+        samples: writer of the samples.
+        guard: callback that stores the norms of the gradients.
+        steps_per_epoch: number of batches in an epoch.
     """
 
     def __init__(
@@ -164,19 +164,19 @@ class Events(keras.callbacks.Callback):
         train["gradient_norm"] = sum(self.guard.norms) / max(1, len(self.guard.norms))
         train["learning_rate"] = float(ops.convert_to_numpy(optimizer.learning_rate))
         train["steps_per_second"] = self.steps_per_epoch / self._seconds
-        # The loss of a model with one term is that term.
+        # If the loss has a single term, both are equal, and the loss is left out.
         left_out = {"loss"} if len(self.model.loss_weights) == 1 else set()
         for log, values in ((self.train, train), (self.held_out, held_out)):
             log.scalars({key: v for key, v in values.items() if key not in left_out}, step)
 
 
 class Inversion(keras.callbacks.Callback):
-    """Writes after every epoch how exactly each level inverts one batch, as the model is trained.
+    """Writes the inversion error of each level on one batch, with the trained weights, every epoch.
 
     Args:
         batch: the batch to invert.
-        log: TensorBoard's events.
-        steps_per_epoch: batches in an epoch.
+        log: log of TensorBoard's events.
+        steps_per_epoch: number of batches in an epoch.
     """
 
     limit = 1e-3
@@ -206,8 +206,8 @@ class History(keras.callbacks.Callback):
     """Appends the monitored held-out loss of every epoch to a list that other callbacks read.
 
     Args:
-        monitor: name of the loss by which epochs are compared.
-        losses: the held-out losses of the epochs so far.
+        monitor: name of the loss that ranks the epochs.
+        losses: held-out losses of the completed epochs; the callback appends to this list.
     """
 
     def __init__(self, monitor: str, losses: list[float]) -> None:
@@ -224,7 +224,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         run: the run.
-        losses: held-out losses by epoch, including the last one.
+        losses: held-out losses by epoch, including the last epoch.
     """
 
     def __init__(self, run: Run, losses: Sequence[float]) -> None:
@@ -245,9 +245,10 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 class Patience(keras.callbacks.Callback):
-    """Stops training when the held-out loss has not fallen for some epochs.
+    """Stops training when the held-out loss has not decreased for some epochs.
 
-    It is computed from the history, so that a resumed run stops where an unbroken one would.
+    The decision depends only on the history of losses. A resumed run therefore stops at the same
+    epoch as an uninterrupted run.
 
     Args:
         epochs: number of epochs to wait; 0 never stops.
@@ -266,7 +267,7 @@ class Patience(keras.callbacks.Callback):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the loss has not fallen for as many epochs as allowed."""
+        """Whether the loss has not decreased for `epochs` epochs."""
         if not self.epochs or not self.losses:
             return False
         losses = [loss if math.isfinite(loss) else math.inf for loss in self.losses]
@@ -274,17 +275,17 @@ class Patience(keras.callbacks.Callback):
 
 
 class Plateau(keras.callbacks.Callback):
-    """Lowers the learning rate to a fifth, and resets Adam, when the held-out loss no longer falls.
+    """Divides the learning rate by five and resets Adam when the held-out loss stops decreasing.
 
-    An epoch counts as better if its loss is below the best one before by one part in ten thousand.
-    After `epochs` epochs without a better one the optimizer is annealed, and the count starts
-    again. After `restarts` such resets, training stops instead. This is computed from the history,
-    so that a resumed run does as an unbroken one would.
+    An epoch is an improvement if its loss is lower than the best earlier loss by more than one part
+    in ten thousand. After `epochs` epochs without an improvement the optimizer is annealed, and the
+    count starts again. After `restarts` such resets, training stops instead. The decision depends
+    only on the history of losses. A resumed run therefore equals an uninterrupted run.
 
     Args:
         epochs: number of epochs to wait; 0 never anneals.
         restarts: number of times to anneal before stopping.
-        losses: held-out losses by epoch, including the last one.
+        losses: held-out losses by epoch, including the last epoch.
 
     References:
         Serra, Pascual and Segura, Blow: a single-scale hyperconditioned flow for non-parallel
@@ -312,11 +313,11 @@ class Plateau(keras.callbacks.Callback):
 
     @property
     def exhausted(self) -> bool:
-        """Whether all restarts are used up."""
+        """Whether the loss has stopped decreasing after all restarts."""
         return len(self._plateaus()) > self.restarts
 
     def _plateaus(self) -> list[int]:
-        """The epochs, counted from 1, at whose ends the loss had not fallen for `epochs` epochs."""
+        """Return the epochs, counted from 1, after which Adam is annealed or training stops."""
         plateaus: list[int] = []
         best, waited = math.inf, 0
         for epoch, loss in enumerate(self.losses if self.epochs else (), 1):

@@ -1,4 +1,4 @@
-"""Training a run: its data, its start from data or from a checkpoint, `fit`, and its end."""
+"""Train a run: prepare its data, initialise or restore the flow, fit it, and report results."""
 
 import contextlib
 import errno
@@ -44,20 +44,20 @@ def train(
 ) -> TrainedRun:
     """Train a flow on recordings, or continue a run that exists.
 
-    An argument that is missing or `None` is that of the preset, or that of the run if it exists.
-    The random seeds of Keras, numpy and Python are set.
+    An argument that is missing or `None` has the value of the preset, or of the run if it exists.
+    The function sets the random seeds of Keras, numpy and Python.
 
     Args:
         model: name of the model, `"singlow"` by default.
         preset: name of a preset, by default the first of the model.
-        dataset: `"builtin"` (the default), a folder of recordings or several, `LABEL=DIR` to name a
-            singer or style, or a folder of records.
+        dataset: `"builtin"` (the default), one or several folders of recordings, `LABEL=DIR` to
+            name a singer or a style, or a folder of records.
         layout: where the singers' names come from; see `singlow.prepare`.
-        data_dir: the folder where the records of a folder of recordings are kept; beside it when
-            `None`.
+        data_dir: folder in which the records of a folder of recordings are stored; beside the
+            recordings when `None`.
         run: name of the run, or the path of its folder; the preset's name when `None`.
-        fresh: whether to move a run of this name aside and start over.
-        arguments: constructor arguments of the model, as `{"k_glow": 4}`.
+        fresh: whether to rename an existing run of this name and start again.
+        arguments: constructor arguments of the model, for instance `{"k_glow": 4}`.
         checkpoints: folder with one folder for each run.
         logs: folder with the TensorBoard events and the samples of each run.
         **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
@@ -72,8 +72,8 @@ def train(
         UsageError: a setting is unknown or out of its range, the run exists with other settings, or
             another process trains it.
         DataError: the recordings cannot be used, or are not those that the run began with.
-        EnvironmentFault: nothing can be written, or the disk is full.
-        Interrupted: Ctrl-C or SIGTERM; the same call continues the run.
+        EnvironmentFault: a folder cannot be written, or the disk is full.
+        Interrupted: Ctrl-C or SIGTERM ends training; the same call continues the run.
 
     Example:
         >>> import singlow
@@ -121,7 +121,7 @@ def locate_run(
     checkpoints: str | os.PathLike,
     logs: str | os.PathLike,
 ) -> Run:
-    """The run that a request is for, which may not exist yet.
+    """Return the run of a request, which may not exist yet.
 
     Raises:
         UsageError: the name cannot be that of a folder, or the model is unknown.
@@ -131,14 +131,14 @@ def locate_run(
 
 
 def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[str, Any], "Flow"]:
-    """The settings with every argument of the flow, and the flow for the singers of the data.
+    """Return the settings with all arguments of the flow, and the flow for the singers of the data.
 
-    A flow with the input `speaker` needs as many ids as the data has singers. If it has another
-    number, and its constructor has the argument `speakers`, it is built again.
+    A flow with the input `speaker` needs an id for each singer of the data. If the numbers differ,
+    and the constructor of the flow has the argument `speakers`, the flow is built again.
 
     Raises:
-        DataError: the data has a single singer, or none of a singer's clips is trained on or held
-            out.
+        DataError: the data has a single singer, or a singer has no training clip or no held-out
+            clip.
         UsageError: the flow has too few ids and no argument `speakers`.
     """
     from singlow.data.sources.layouts import sources_of
@@ -167,7 +167,7 @@ def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[st
 
 
 def large_batch(windows: "Windows", batches: int = ADAPT_BATCHES) -> dict[str, np.ndarray]:
-    """Several batches as one, so that the initialisation from data depends on many clips."""
+    """Return several batches as one, so that the initialisation from data depends on many clips."""
     parts = [windows.batch(step) for step in range(batches)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -175,17 +175,18 @@ def large_batch(windows: "Windows", batches: int = ADAPT_BATCHES) -> dict[str, n
 def fit(
     flow: "Flow", run: Run, config: Mapping[str, Any], train: "Windows", held_out: "Windows"
 ) -> None:
-    """Train until the run's last epoch, from its newest checkpoint or from an initialisation.
+    """Train until the run's last epoch, from its newest checkpoint or from new weights.
 
     Args:
-        flow: as `build_flow` returns it.
-        run: the run, which is begun.
-        config: its settings.
+        flow: a flow that `build_flow` returned.
+        run: the run, which `begin` has locked.
+        config: settings of the run.
         train: the training windows.
         held_out: the held-out windows.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM; the same run continues from its newest checkpoint.
+        Interrupted: Ctrl-C or SIGTERM ends training; the run can continue from its newest
+            checkpoint.
         DataError: every checkpoint is damaged.
         EnvironmentFault: a checkpoint does not fit on the disk.
     """
@@ -256,7 +257,7 @@ def fit(
 
 @contextlib.contextmanager
 def _original_errors(*windows: "Windows") -> Iterator[None]:
-    """Raise an error of reading data as it was before TensorFlow wrapped it."""
+    """Raise the original error if reading data fails, instead of the one that TensorFlow raises."""
     try:
         yield
     except Exception:
@@ -267,17 +268,17 @@ def _original_errors(*windows: "Windows") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stoppable(run: Run, epochs: int) -> Iterator[None]:
-    """End training at Ctrl-C, SIGTERM or a full disk with the command that continues it.
+    """End training at Ctrl-C, SIGTERM or a full disk, and report the command that continues it.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM.
+        Interrupted: Ctrl-C or SIGTERM ends training.
         EnvironmentFault: the disk is full.
     """
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    # Only the main thread may set handlers of signals.
+    # Only the main thread can set signal handlers.
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if main else None
     try:

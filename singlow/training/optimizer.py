@@ -1,4 +1,4 @@
-"""The optimizer of a run: guarded Adam, its schedule, and its state as tensors."""
+"""The optimizer of a run: Adam with a guard, its schedule, and saving and restoring its state."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +21,17 @@ GRADIENT_NORM = 10.0
 
 @keras.saving.register_keras_serializable("singlow")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that climbs, then falls slowly.
+    """A learning rate schedule with a linear warm-up and a slow decay.
 
         rate(t) = peak * min((t + 1) / warmup_steps, 1) / sqrt(1 + t / decay_steps)
 
-    It does not depend on the length of training. A run that is lengthened later is therefore the
-    run that it would have been.
+    The schedule does not depend on the number of epochs. A run that is continued for more epochs
+    therefore equals a run that had this number of epochs from the start.
 
     Args:
         peak: learning rate at the end of the warm-up.
-        warmup_steps: steps of the warm-up.
-        decay_steps: steps after which the rate has fallen to `peak / sqrt(2)`; `None` for no decay.
+        warmup_steps: number of steps of the warm-up.
+        decay_steps: number of steps after which the rate is `peak / sqrt(2)`; `None` for no decay.
 
     Raises:
         ValueError: a number is not positive.
@@ -65,24 +65,24 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("singlow")
 class GuardedAdam(keras.optimizers.Adam):
-    """Adam that does not apply a gradient that is not finite, and keeps averages of the weights.
+    """Adam that skips gradients that are not finite, and computes averages of the weights.
 
-    A refused step leaves weights, moments, averages and the step count as they were; only
-    `refused` counts it. With `use_ema=True` the averages follow
+    A skipped step changes neither weights, moments and averages nor the step count; it is counted
+    only in `refused`. With `use_ema=True` the averages follow
 
         average <- m * average + (1 - m) * weight        m = min(ema_momentum, (1 + t) / (10 + t))
 
-    so that the initial weights have no part in the averages of a short run. `fit` does not write
-    the averages over the trained weights at its end; `swap_averages` exchanges them for an
-    evaluation. With `gradient_accumulation_steps` the accumulated gradient is clipped.
+    so that the initial weights have little influence on the averages of a short run. At its end
+    `fit` does not replace the trained weights by the averages; `swap_averages` exchanges them for
+    an evaluation. With `gradient_accumulation_steps` the accumulated gradient is clipped.
 
     Args:
         anneals: whether the learning rate has a factor that `anneal` lowers.
 
     Attributes:
-        gradient_norm: scalar variable, the global norm of the last gradient, before clipping; with
-            `gradient_accumulation_steps` that of the last accumulated gradient.
-        refused: scalar int32 variable, the number of refused steps so far.
+        gradient_norm: scalar variable, the global norm of the last gradient before clipping, or of
+            the last accumulated gradient with `gradient_accumulation_steps`.
+        refused: scalar int32 variable, the number of skipped steps.
 
     Raises:
         UsageError: a `tf.distribute` strategy with replicas is active.
@@ -121,7 +121,7 @@ class GuardedAdam(keras.optimizers.Adam):
         return {**super().get_config(), "anneals": self.anneals}
 
     def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        """Pairs of a trainable variable and its average."""
+        """Return pairs of a trainable variable and its average."""
         if not self.use_ema:
             return []
         pairs = zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
@@ -168,7 +168,7 @@ class GuardedAdam(keras.optimizers.Adam):
         grads: Sequence[Tensor | None],
         trainable_variables: Sequence[keras.Variable] | None,
     ) -> None:
-        # A branch would need every variable and gradient as an input: both outcomes are computed.
+        # Both outcomes are computed: a branch would need all variables and gradients as inputs.
         kept = [
             v
             for v in [*self._trainable_variables, *self.variables]
@@ -183,7 +183,7 @@ class GuardedAdam(keras.optimizers.Adam):
         if not self._fused:
             super().update_step(gradient, variable, learning_rate)
             return
-        # The same update as one operation: a fraction of the graph, and one pass over memory.
+        # One fused operation makes the graph much smaller and needs a single pass over memory.
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
@@ -201,9 +201,10 @@ class GuardedAdam(keras.optimizers.Adam):
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[list[Any]]:
-        """Run one update after another, so that the tensors of one are freed before the next.
+        """Run the updates one after another, so that the tensors of each are freed before the next.
 
-        Yields a list to which the operations are added that the next update waits for.
+        Yields:
+            A list, to which the block adds the operations that the next update waits for.
         """
         import tensorflow as tf
 
@@ -213,9 +214,10 @@ class GuardedAdam(keras.optimizers.Adam):
         self._shared["turns"] = turns
 
     def _scalars(self, dtype: Any, learning_rate: Tensor) -> dict[str, Any]:
-        """The scalars that the updates of all variables of a dtype share.
+        """Return the scalars that the updates of all variables of a dtype share.
 
-        For a refused gradient `clip` and the learning rate are 0 and the moments do not decay.
+        If the gradient is not finite, `clip` and the learning rate are 0, and the moments do not
+        decay.
         """
         if dtype not in self._shared:
             finite = self._shared["finite"]
@@ -256,7 +258,7 @@ class GuardedAdam(keras.optimizers.Adam):
     ) -> None:
         t = ops.cast(self.iterations, "float32")
         warm = ops.minimum(self.ema_momentum, (1.0 + t) / (10.0 + t))
-        share = 1.0 - ops.where(t > 0, warm, 0.0)  # the first average is the first weight
+        share = 1.0 - ops.where(t > 0, warm, 0.0)  # the first average equals the first weight
         shares = {dtype: ops.cast(share, dtype) for dtype in _dtypes(trainable_variables)}
         if not self._fused:
             for variable, average in self.averages():
@@ -276,7 +278,7 @@ class GuardedAdam(keras.optimizers.Adam):
                 turns.append(update)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """Leave the trained weights as they are at the end of `fit`."""
+        """Keep the trained weights at the end of `fit`, where Keras would assign the averages."""
 
 
 def _dtypes(tensors: Sequence[Any]) -> set[Any]:
@@ -286,7 +288,7 @@ def _dtypes(tensors: Sequence[Any]) -> set[Any]:
 def _global_norm(gradients: Sequence[Tensor | None]) -> Tensor:
     present = [g for g in gradients if g is not None]
     if present and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # half of the sum in one operation, and no square is stored
+        import tensorflow as tf  # `l2_loss` is half of the sum of squares and stores no squares
 
         halves = [ops.cast(tf.nn.l2_loss(_at_least_float32(g)), "float32") for g in present]
         return tf.sqrt(2.0 * tf.add_n(halves))
@@ -298,7 +300,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
 
 
 def compile_flow(flow: "Flow", training: Mapping[str, Any]) -> None:
-    """Compile a flow with its optimizer, and build the optimizer, so that its state can be set.
+    """Compile a flow with its optimizer, and build the optimizer, so that it can be restored.
 
     Args:
         flow: the flow.
@@ -323,14 +325,18 @@ def _jit_compile(flow: "Flow") -> bool:
         return True
     import tensorflow as tf
 
-    # XLA is slower than plain kernels on a CPU, and TensorFlow's lacks the plain form's slogdet.
+    # XLA is slower than TensorFlow's kernels on a CPU, and lacks slogdet for `mixing="plain"`.
     return bool(tf.config.list_physical_devices("GPU")) and (
         flow.get_config().get("mixing") != "plain"
     )
 
 
 def capture(flow: "Flow") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The averaged weights, and everything that training continues from: numpy arrays by path."""
+    """Return the averaged weights and the state that training continues from.
+
+    Returns:
+        Two dictionaries of numpy arrays by path: the averaged weights; and the trained weights, the
+        averages, the state of the optimizer and the random state."""
     synchronise(flow)
     averages = {id(v): average for v, average in flow.optimizer.averages()}
     model = {v.path: ops.convert_to_numpy(averages.get(id(v), v)) for v in flow.weights}
@@ -341,8 +347,8 @@ def capture(flow: "Flow") -> tuple[dict[str, Any], dict[str, Any]]:
 def restore(flow: "Flow", checkpoint: Checkpoint) -> None:
     """Assign trained weights, optimizer, averages and random state from a checkpoint.
 
-    A checkpoint of one backend can be restored on another: widths of integers, in which backends
-    differ, are converted.
+    A checkpoint of one backend can be restored on another, because integers are converted to the
+    width that the backend uses.
 
     Raises:
         DataError: the checkpoint is damaged or belongs to another model.
@@ -354,7 +360,7 @@ def restore(flow: "Flow", checkpoint: Checkpoint) -> None:
 
 
 def synchronise(flow: "Flow") -> None:
-    """Update the variables of a flow during `fit`, which on JAX keeps their values elsewhere."""
+    """Update the variables of a flow during `fit`; on JAX, `fit` stores their values elsewhere."""
     if keras.backend.backend() == "jax" and getattr(flow, "_jax_state", None) is not None:
         flow.jax_state_sync()
 

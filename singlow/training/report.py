@@ -1,4 +1,4 @@
-"""What training prints: before it starts, at its end, and for a dry run."""
+"""Reports of training: before it starts, at its end, and for a dry run."""
 
 import math
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def introduce(
     flow: "Flow", run: Run, config: Mapping[str, Any], train: "Windows", held_out: "Windows"
 ) -> None:
-    """Print what is going to be trained, and on what."""
+    """Print the size of a model, the length of its training, and the data that it is trained on."""
     data, training = config["data"], config["training"]
     singers = f"{len(data['singers'])} singer{'s' if len(data['singers']) != 1 else ''}"
     print(
@@ -40,7 +40,7 @@ def introduce(
 
 
 def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None:
-    """Print the likelihoods of a run, where it is, its samples, and how to look at it."""
+    """Print the likelihoods of a run, its folder, its samples, and the command of TensorBoard."""
     from singlow.evaluation.likelihood import measure, table
     from singlow.tables import print_tables
 
@@ -64,14 +64,14 @@ def describe(
     data_dir: str | os.PathLike | None = None,
     **settings: Any,
 ) -> None:
-    """Print size, receptive field, latents, memory and time of a step; write nothing.
+    """Print the size, receptive field, latents, memory and step time of a model, for a dry run.
 
     Args:
         run: see `singlow.train` for this and the other arguments.
-        fresh: whether to ignore that the run exists.
+        fresh: whether to ignore an existing run.
         checkpoints: folder with one folder for each run.
         logs: folder with the logs of each run.
-        data_dir: ignored, because nothing is prepared.
+        data_dir: ignored, because a dry run prepares no data.
         **settings: `model`, `preset`, `dataset`, `layout`, `arguments` and training settings.
 
     Raises:
@@ -127,7 +127,7 @@ def _weights(flow: "Flow") -> int:
 
 
 def _peak_memory() -> float | None:
-    """The peak memory of this process in GB, or `None` where the system does not measure it."""
+    """Return the peak memory of this process in GB, or `None` if the system does not measure it."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""Samples of a flow in training: audio and pictures of draws, a reconstruction, other speakers."""
+"""Write samples of a flow during training: draws, a reconstruction, and other speakers."""
 
 import sys
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ SECONDS = 2.0
 
 
 class SampleWriter:
-    """Writes samples as files and for TensorBoard; a failure is a warning.
+    """Writes samples to files and to TensorBoard. A failure causes a warning, not an error.
 
-    The noise is the same after every epoch, so that samples of two epochs differ by the flow alone.
-    A flow with inputs draws samples for the inputs of held-out clips; a flow that is given the
-    speaker draws them for the first speakers, and decodes a clip for these too.
+    The noise is the same after every epoch, so that samples of two epochs differ only because of
+    the flow. A flow with inputs draws samples for the inputs of held-out clips. If `speaker` is an
+    input, it draws them for the first speakers, and decodes a clip for these speakers too.
 
     Args:
-        folder: for the files.
-        log: TensorBoard's events.
-        temperature: of the samples; part of their names, as in `t0.7`.
+        folder: folder of the files.
+        log: log of TensorBoard's events.
+        temperature: temperature of the samples, which is part of their names, as in `t0.7`.
         seed: random seed of their noise.
         held_out: the held-out windows; the first clip is encoded and decoded.
     """
@@ -50,14 +50,14 @@ class SampleWriter:
 
         Args:
             flow: the flow.
-            epoch: number of epochs that it is trained for.
-            step: number of training steps.
+            epoch: number of completed epochs.
+            step: number of completed training steps.
         """
         written = []
         try:
             for name, x in self._examples(flow):
                 written.append(self._write(flow, name, x, epoch, step))
-        except Exception as error:  # training continues, whatever a sample fails with
+        except Exception as error:  # no failure of a sample ends training
             if not self._warned:
                 self._warned = True
                 reason = " ".join(str(error).split()) or type(error).__name__
@@ -66,7 +66,7 @@ class SampleWriter:
         return written
 
     def _examples(self, flow: "Flow") -> Iterator[tuple[str, np.ndarray]]:
-        """Names with examples of `x`, without the batch axis."""
+        """Yield a name and an example of `x`, without the batch axis, for each sample."""
         for index, x in enumerate(self._draw(flow)):
             yield f"t{self.temperature:g}-{index + 1}", x
         x = self._first_clip(flow)
@@ -98,7 +98,10 @@ class SampleWriter:
             yield _numpy(x)[0, : int(lengths[0])]
 
     def _first_clip(self, flow: "Flow") -> np.ndarray:
-        """At most two seconds of the first held-out clip, a multiple of the flow's `multiple`."""
+        """Return at most two seconds of the first held-out clip, as `x` without the batch axis.
+
+        The length is a multiple of the flow's `multiple`. If the signal has no time axis, the whole
+        clip is returned."""
         x = flow.signal.dequantize(self.held_out.clip(0)[1])
         if not flow.signal.maskable:
             return x
