@@ -1,4 +1,4 @@
-"""The settings that a user edits before training. Every one is also a flag of train.py."""
+"""The settings that a user edits before training. Each of them is also a flag of train.py."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +14,18 @@ LOGS = Path("logs")  # TensorBoard events, sample wav files and pictures of each
 class Settings(Flags):
     """Train a normalizing flow on a folder of recordings, or continue a run.
 
-    A setting that is None is that of the preset, or that of the run if it exists.
+    A setting that is None takes its value from the run if that exists, otherwise from the preset.
     """
 
     preset: Name = None  # singlow_16k, singlow_original, blow_small, ...; see --help
 
-    sampling_rate: Count = None  # Hz
+    sampling_rate: Count = None  # sample rate in Hz
     channel_size: Channels = None  # 1 for mono, 2 for stereo
-    window_size: Real = None  # seconds
+    window_size: Real = None  # length of the training windows in seconds
 
     epochs: Count = None
     steps_per_epoch: Count = None
-    batch_size: Count = None  # windows
+    batch_size: Count = None  # number of windows in a batch
     learning_rate: Real = None
-    temperature: Real = None  # of the samples
+    temperature: Real = None  # temperature of the samples that every epoch writes
     seed: Count = None

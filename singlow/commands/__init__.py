@@ -19,4 +19,4 @@ VERBS = {
     "doctor": f"{_HERE}.doctor:doctor",
     "completion": f"{_HERE}.completion:completion",
 }
-"""Where the function of each verb is, as `module:name`; only the verb that runs is imported."""
+"""The function of each verb as `module:name`; only the module of the verb that runs is imported."""

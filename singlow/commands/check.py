@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
     from singlow.runs.opening import TrainedRun
 
-LARGEST_ERROR = 1e-4  # of x -> z -> x, for x in [-1, 1)
+LARGEST_ERROR = 1e-4  # largest error of x -> z -> x, for x in [-1, 1)
 LEAST_RATIO = 80.0  # decibels
-LARGEST_LATENT_ERROR = 0.1  # of z -> x -> z; most latents have a standard deviation of 1
-LARGEST_FACTOR = 10.0  # between the error of z -> x -> z and that of rounding x alone
-LARGEST_LOG_DET_ERROR = 1e-6  # for each dimension
+LARGEST_LATENT_ERROR = 0.1  # largest error of z -> x -> z; the deviation of most latents is 1
+LARGEST_FACTOR = 10.0  # largest ratio of the error of z -> x -> z to that of rounding x alone
+LARGEST_LOG_DET_ERROR = 1e-6  # error per dimension
 _ITEMS = 4
-_DIMENSIONS = 256  # of the piece on which the log-determinant is measured
+_DIMENSIONS = 256  # size of the piece on which the log-determinant is measured
 Batch = dict[str, np.ndarray]
 
 
@@ -30,12 +30,12 @@ def check(run: OnlyRun = None, epoch: Epoch = "newest") -> None:
 
     x -> z -> x fails above an error of 1e-4 or below a ratio of 80 dB. z -> x -> z starts from
     latents drawn from the run's prior. It fails above an error of 0.1, and above ten times the
-    error that rounding x to float32 causes alone, which a copy of the flow in float64 measures. The
+    error of a copy of the flow in float64 in which only x is rounded to float32. The
     log-determinant is compared with that of the Jacobian over several frames.
 
     Args:
         run: Name under checkpoints/, or a path; by default the only run there.
-        epoch: Which checkpoint.
+        epoch: Checkpoint to use.
     """
     from singlow.backend import start_backend
 
@@ -117,7 +117,7 @@ def _check_log_det(exact: "Flow", batch: Batch) -> list[str]:
 
 
 def _drawn_latents(flow: "Flow", inputs: Batch, count: int, length: int) -> list[np.ndarray]:
-    """Latents drawn from the flow's prior for these inputs, as `Flow.sample` draws them."""
+    """Draw latents from the flow's prior for these inputs, in the way of `Flow.sample`."""
     given = flow.checked({"x": None, **inputs})
     longest = int(flow.sample_lengths(given, count, length).max())
     whole = -(-longest // flow.multiple) * flow.multiple
@@ -127,7 +127,7 @@ def _drawn_latents(flow: "Flow", inputs: Batch, count: int, length: int) -> list
 
 
 def _piece(flow: "Flow", batch: Batch) -> Batch:
-    """The first item, cut to several frames: small enough for a dense Jacobian."""
+    """Return the first item, cut to several frames: it is small enough for a dense Jacobian."""
     item = {name: value[:1] for name, value in batch.items() if name != "frame_mask"}
     x = item["x"]
     if not flow.signal.maskable:
@@ -135,7 +135,7 @@ def _piece(flow: "Flow", batch: Batch) -> Batch:
         return {**item, "x": x[:, :side, :side]}
     hops = {name: entry.hop for name, entry in flow.inputs.items() if entry.kind == "frames"}
     frame = math.lcm(flow.multiple, *hops.values())
-    # One frame of the coarsest level, if it is that large, is several of every other level.
+    # A piece of one frame of the coarsest level still has several frames of every other level.
     length = frame * max(1, _DIMENSIONS // (frame * x.shape[-1]))
     start = max(0, x.shape[1] - length) // 2 // frame * frame
     for name, hop in {"x": 1, **hops}.items():
@@ -145,7 +145,7 @@ def _piece(flow: "Flow", batch: Batch) -> Batch:
 
 
 def _smallest_side(flow: "Flow") -> int:
-    """The side of the smallest square that is several frames of an image."""
+    """Return the side of the smallest square that holds several frames of an image."""
     height, width, channels = flow.signal.shape(1, None)[1:]
     for side in range(2, min(height, width)):
         shapes = flow.bijection.latent_shape((1, side, side, channels))
@@ -156,7 +156,7 @@ def _smallest_side(flow: "Flow") -> int:
 
 
 def _batch(opened: "TrainedRun") -> tuple[Batch, str]:
-    """Held-out windows of the run's data and their source, or a synthetic batch without data."""
+    """Return held-out windows of the run's data, or a synthetic batch, and a description of it."""
     from singlow.data.sources.layouts import sources_of
     from singlow.runs.data import open_windows, window_length
 
@@ -175,7 +175,7 @@ def _batch(opened: "TrainedRun") -> tuple[Batch, str]:
 
 
 def _synthetic(flow: "Flow", window: int) -> np.ndarray:
-    """Windows of a clip of the built-in corpus, `(_ITEMS, window, channels)`."""
+    """Return windows of a clip of the built-in corpus, `(_ITEMS, window, channels)`."""
     from singlow.audio import dequantize, resample, to_channels
     from singlow.choir import corpus
 
@@ -193,7 +193,7 @@ def _beside(batch: Batch) -> Batch:
 def _largest(latents: Sequence[Any], expected: Sequence[np.ndarray]) -> float:
     pairs = zip(latents, expected, strict=True)
     errors = [np.abs(_numpy(a).astype(np.float64) - b).max() for a, b in pairs]
-    return float(np.max(errors))  # unlike max, NaN wins
+    return float(np.max(errors))  # unlike max, np.max returns NaN if an error is NaN
 
 
 def _numpy(tensor: Any) -> np.ndarray:

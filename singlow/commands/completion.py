@@ -1,4 +1,4 @@
-"""The verb `completion`: a script that completes verbs and flags in a shell."""
+"""The verb `completion`: print a script that completes verbs and flags in a shell."""
 
 from typing import Annotated, Literal
 

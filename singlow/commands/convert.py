@@ -1,4 +1,4 @@
-"""The verb `convert`: recordings in other voices."""
+"""The verb `convert`: convert recordings to other voices."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,18 +35,19 @@ def convert(
     hop: Annotated[int | None, arg(metavar="INT")] = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Convert recordings to the voice of a speaker, trained on or enrolled.
+    """Convert recordings to the voice of a trained or an enrolled speaker.
 
-    The result has the sample rate, length, channels and loudness of the recording, nothing above
-    half of the run's sample rate, and is named NAME_to_SPEAKER.wav. Existing results of the same
-    call are kept. Converted back, with --from and --to exchanged, a result is the recording again.
+    The result has the sample rate, length, channels and loudness of the recording, but no
+    frequencies above half of the run's sample rate. Its name is NAME_to_SPEAKER.wav. Existing
+    results of the same call are kept. A second conversion of a result, with --from and --to
+    exchanged, restores the recording.
 
     Args:
         run: name under checkpoints/, or a path.
         files: recordings, or folders of them.
-        output: a folder; a wav file for one recording and one speaker.
-        target: speaker of the result; all writes one result for each speaker.
-        source: speaker of the recordings; auto identifies the likeliest one.
+        output: a folder, or a wav file for one recording and one speaker.
+        target: speaker of the result, or all, which writes one result for each speaker.
+        source: speaker of the recordings, or auto, which identifies the likeliest one.
         frames: convert recordings as a whole or, as in the paper, in overlapping frames.
         hop: with overlap-add, samples between the starts of frames, at the run's sample rate (half
             a training window).
@@ -107,8 +108,8 @@ def _results(
     """Return the files of the results by recording and target.
 
     Raises:
-        UsageError: two results would be one file, a result would replace a recording, or a file
-            cannot be created.
+        UsageError: two results would have one path, a result would replace a recording, or a
+            file cannot be created.
     """
     if single and output.suffix and not output.is_dir():
         if output.suffix.lower() != ".wav":

@@ -1,4 +1,4 @@
-"""The verb `doctor`: what is wrong with the installation, and what to do."""
+"""The verb `doctor`: report what is wrong with the installation and how to correct it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from singlow.errors import EnvironmentFault, SinglowError
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-_ROOT = Path(__file__).resolve().parents[2]  # of the checkout, or site-packages
+_ROOT = Path(__file__).resolve().parents[2]  # root of the checkout, or site-packages
 _FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _LEAST_FREE = 1 << 30
 _KERAS = {
@@ -24,16 +24,16 @@ _KERAS = {
     "floatx": ("float32", "float16", "float64"),
     "image_data_format": ("channels_last", "channels_first"),
 }
-"""Settings of keras.json with some of their values, Keras's own default first."""
+"""Settings of keras.json with some of their values; Keras's own default is the first."""
 
 
 class Finding(NamedTuple):
     """One line of the report.
 
     Attributes:
-        subject: What was looked at.
-        state: How it is.
-        remedy: What to do; `None` where nothing is wrong.
+        subject: What the check examines.
+        state: The state in which the check finds it.
+        remedy: What to do; `None` if nothing is wrong.
     """
 
     subject: str
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 
 def doctor() -> None:
-    """Report what is wrong with the installation, and what to do about it."""
+    """Report what is wrong with the installation and how to correct it."""
     findings = []
     for finding in _findings():
         findings.append(finding)
@@ -68,9 +68,9 @@ def _findings() -> Iterator[Finding]:
 
 
 def _declared() -> "tuple[list[Requirement], str, str]":
-    """Requirements, versions of Python, and the command that installs the requirements.
+    """Return the requirements, the supported Python versions, and the command that installs them.
 
-    They are those of pyproject.toml in a checkout, and those of the installed package otherwise.
+    In a checkout they come from pyproject.toml, otherwise from the installed package.
     """
     from packaging.requirements import Requirement
 
@@ -106,7 +106,7 @@ def _version(name: str, version: str, wanted: str, install: str) -> Finding:
 
 
 def _keras_settings() -> Finding:
-    """The user-wide settings of Keras, and what they would change."""
+    """Report the user-wide settings of Keras and their effect."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     file = Path(home).expanduser() / "keras.json"
     subject = "Keras settings"

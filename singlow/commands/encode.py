@@ -1,4 +1,4 @@
-"""The verbs `encode` and `decode`: recordings to latents and back."""
+"""The verbs `encode` and `decode`: convert recordings to latents and back."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,8 +27,8 @@ def encode(
         run: name under checkpoints/, or a path.
         files: recordings, or folders of them.
         output: a file for one input and a name with a suffix, otherwise a folder.
-        speaker: speaker of the recordings, for a run with speakers; auto identifies the likeliest
-            one (auto).
+        speaker: speaker of the recordings, for a run with speakers, or auto, which identifies the
+            likeliest one (auto).
         epoch: checkpoint to use.
     """
     from singlow.latents.codes import encode as encode_recording
@@ -85,17 +85,17 @@ def decode(
             audio, burst = decode_latents(trained, song, speaker)
         if burst:
             warn(f"{result}: {burst_note(burst)}")
-        # 16 bits would lose quiet recordings and clip those beyond full scale, as decoded mp3 is.
+        # 16 bits would lose quiet recordings and clip loud ones; decoded mp3 can exceed full scale.
         write_audio(result, audio, song.sample_rate, subtype="FLOAT")
 
     each([(source, result) for (source, _), result in zip(sources, results, strict=True)], work)
 
 
 def _check_speaker(trained: TrainedRun, speaker: str | None, *words: str) -> None:
-    """Refuse an unknown speaker, and a speaker for a run without, before long work.
+    """Refuse an unknown speaker, or a speaker for a run without speakers, before long work.
 
     Raises:
-        UsageError: the run has no speakers, or none of this name.
+        UsageError: the run has no speakers, or no speaker of this name.
     """
     if speaker is not None:
         speakers = speakers_of(trained, "leave --speaker out")

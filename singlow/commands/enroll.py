@@ -1,4 +1,4 @@
-"""The verb `enroll`: a new voice for a trained run."""
+"""The verb `enroll`: add a new voice to a trained run."""
 
 from typing import Annotated
 
@@ -28,10 +28,10 @@ def enroll(
 
     Args:
         run: name under checkpoints/, or a path.
-        name: name of the voice, any text that is not the name of a trained speaker.
+        name: name of the voice: any text that is not the name of a trained speaker.
         files: recordings of the voice, or folders of them.
         fresh: move an existing voice of this name aside.
-        seed: random seed of the order in which excerpts are drawn.
+        seed: random seed for the order of the excerpts.
         epoch: checkpoint to use.
     """
     if seed < 0:

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: held-out likelihood, or the effects of migration or conversion."""
+"""The verb `evaluate`: measure held-out likelihood, or the effects of migration or conversion."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -38,23 +38,25 @@ def evaluate(
     hop: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
 ) -> None:
-    """Print the held-out likelihood beside codecs, or measure and play migrations or conversions.
+    """Compare the held-out likelihood with codecs, or measure and play migrations or conversions.
 
     Args:
         run: Name under checkpoints/, or a path.
-        dataset: Other data than the run's own: folders, or builtin.
-        data_dir: Where records of a folder of audio are kept (beside it).
-        epoch: Which checkpoint.
+        dataset: Folders of recordings, or builtin, to use in place of the run's own data.
+        data_dir: Folder for the records of a folder of audio (beside it).
+        epoch: Checkpoint to use.
         migration: Measure what migration moves, and write a page with players and spectrograms.
         source: With --migration: singer or style of the songs (virtual, on the built-in corpus).
-        target: With --migration: singer or style that they become (human, on the built-in corpus).
-        strength: With --migration: strength of what is played (1).
-        method: With --migration: as in migrate (transport).
-        conversion: Measure voice conversions of held-out clips, and write pages that play them and
-            ask about them in a blind test.
+        target: With --migration: singer or style that the songs take on (human, on the built-in
+            corpus).
+        strength: With --migration: strength of the migrations that the page plays (1).
+        method: With --migration: method, as for the verb migrate (transport).
+        conversion: Measure voice conversions of held-out clips, and write a page that plays them
+            and a blind listening test.
         pairs: With --conversion: number of pairs of a clip and another speaker (100).
-        hop: With --conversion: hops of overlapping frames to measure beside whole recordings.
-        output: With --migration: the page (RUN-migration.html). With --conversion: a folder
+        hop: With --conversion: hops of overlapping frames, in samples, to measure in addition to
+            whole recordings.
+        output: With --migration: file of the page (RUN-migration.html). With --conversion: a folder
             (RUN-conversion).
     """
     options = {"from": source, "to": target, "strength": strength, "method": method}
@@ -109,10 +111,10 @@ def evaluate(
 
 
 def _subject(received: Sequence[str], migration: bool, conversion: bool) -> str:
-    """What to measure.
+    """Return what to measure: "likelihood", "migration" or "conversion".
 
     Raises:
-        UsageError: both are wanted, or an option belongs to another one.
+        UsageError: both flags are set, or a further flag belongs to a measurement not asked for.
     """
     if migration and conversion:
         raise UsageError("Expected --migration or --conversion. Received: both.")

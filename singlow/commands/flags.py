@@ -1,4 +1,4 @@
-"""Flags of the command line: read from typed settings or signatures, with one-line errors."""
+"""Read the flags of the command line from typed settings or signatures, with one-line errors."""
 
 import contextlib
 import dataclasses
@@ -92,7 +92,7 @@ def program_name() -> str:
 
 
 def load_verb(verb: str | Verb) -> Verb:
-    """Return the function of a verb, which may be given as `module:name`."""
+    """Return the function of a verb, and import it if the verb is a string `module:name`."""
     if not isinstance(verb, str):
         return verb
     module, name = verb.split(":")
@@ -100,7 +100,7 @@ def load_verb(verb: str | Verb) -> Verb:
 
 
 def flags_of(target: Any) -> list[str]:
-    """Return the flags of a dataclass or a function, as `--sample_rate`."""
+    """Return the flags of a dataclass or a function, in the form `--sample_rate`."""
     flags = []
     hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
     hints.pop("return", None)
@@ -153,7 +153,7 @@ def _read(target: Any, arguments: Sequence[str] | None, prog: str | None) -> Any
 
 
 def _bound(function: Verb) -> Callable[..., Callable[[], None]]:
-    """Wrap a function so that it returns its call instead of making it."""
+    """Wrap a function so that it binds its arguments and returns the call for later."""
 
     @functools.wraps(function)
     def bound(**arguments: Any) -> Callable[[], None]:
@@ -163,7 +163,7 @@ def _bound(function: Verb) -> Callable[..., Callable[[], None]]:
 
 
 def _expanded(value: Any) -> Any:
-    """Replace `~` at the start of paths by the home folder, which a shell does not do in quotes."""
+    """Replace `~` at the start of paths by the home folder, because shells skip it in quotes."""
     if isinstance(value, str | Path) and f"{value}/".startswith(("~/", f"~{os.sep}")):
         return type(value)(os.path.expanduser(value))
     if isinstance(value, tuple):
@@ -186,10 +186,10 @@ def _is_unknown(word: str, known: Sequence[str]) -> bool:
 
 
 def _refuse(words: Sequence[str], known: Sequence[str]) -> None:
-    """Raise an error for the first of some unknown words, which suggests the nearest flag.
+    """Raise an error that names the first unknown word and suggests the nearest flag.
 
     Raises:
-        UsageError: There is such a word.
+        UsageError: There is an unknown word.
     """
     if not words:
         return
@@ -201,7 +201,7 @@ def _refuse(words: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _sentence(box: str) -> str:
-    """The first paragraph below the title of a box that tyro drew, as one line."""
+    """Return the first paragraph below the title of a box that tyro drew, as one line."""
     lines = [line.strip(" │╭╮╰╯|+") for line in box.splitlines()]
     rule = [not line or set(line) <= set("─-") for line in lines]
     start = next((i for i in range(1, len(lines)) if not rule[i]), len(lines))

@@ -1,4 +1,4 @@
-"""The verb `interpolate`: recordings between two recordings."""
+"""The verb `interpolate`: write recordings between two recordings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,15 +23,15 @@ def interpolate(
     steps: Annotated[int, tyro.conf.arg(metavar="INT")] = 5,
     epoch: Epoch = "newest",
 ) -> None:
-    """Write the recordings that lie between two in a run's latents, both ends included.
+    """Interpolate between two recordings in the latents of a run and write the results.
 
     Args:
         run: Name under checkpoints/, or a path.
-        first: A recording.
-        second: Another recording.
+        first: Recording to start from.
+        second: Recording to end with.
         output: A folder.
         steps: Number of recordings, both ends included.
-        epoch: Which checkpoint.
+        epoch: Checkpoint to use.
     """
     from singlow.latents import interpolate as library
 

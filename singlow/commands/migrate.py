@@ -1,4 +1,4 @@
-"""The verb `migrate`: songs with features of other singers."""
+"""The verb `migrate`: give songs the features of other singers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -38,23 +38,24 @@ def migrate(
 ) -> None:
     """Replace features of one singer or style in songs by those of another.
 
-    The result has the song's sample rate, length, channels and loudness. Strength 0 is the song
-    itself.
+    The result has the song's sample rate, length, channels and loudness. Strength 0 returns the
+    song itself.
 
     Args:
         run: Name under checkpoints/, or a path.
         files: Songs, or folders of them.
         output: A wav file for one song, otherwise a folder.
         source: Singer or style that the songs sound like (with --reference: the song itself).
-        target: Singer or style that they become.
+        target: Singer or style that the songs take on.
         reference: Recordings from which features are taken in place of --to.
-        strength: 0 is the song, 1 moves all the way, up to 10 goes beyond.
-        method: transport gives latents the spectra of the target, moments its means and variances,
-            difference its means; midpoint is the original SinGlow's, half-way to a mean; slerp
-            moves towards the latents of one --reference.
-        levels: Indices of the latents to move, 0 the finest (all).
-        data_dir: Where records of the run's data are kept (beside the recordings).
-        epoch: Which checkpoint.
+        strength: Strength of the migration: 0 keeps the song, 1 moves it all the way to the target,
+            and values up to 10 move it further.
+        method: transport gives the latents the spectra of the target, moments its means and
+            variances, and difference its means; midpoint is the method of the original SinGlow
+            and moves half-way to a mean; slerp moves towards the latents of one --reference.
+        levels: Levels whose latents move; 0 is the finest (all).
+        data_dir: Folder for the records of the run's data (beside the recordings).
+        epoch: Checkpoint to use.
     """
     from singlow.latents.migrate import Migration, check_migration
 

@@ -1,4 +1,4 @@
-"""Files and folders of the command line: what a verb reads, and where it writes."""
+"""Files and folders of the command line: the inputs that a verb reads and the results it writes."""
 
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -23,10 +23,10 @@ Epoch = Annotated[str, tyro.conf.arg(metavar="newest|best|N")]
 
 
 def only_run(run: str | None, checkpoints: Path = CHECKPOINTS) -> str:
-    """The run that a verb uses: `run`, or by default the only one under checkpoints/.
+    """Return the run that a verb uses: `run`, or by default the only one under checkpoints/.
 
     Raises:
-        UsageError: `run` is `None`, and there is no run or more than one; they are listed.
+        UsageError: `run` is `None`, and there is no run or more than one. The message lists them.
     """
     if run is not None:
         return run
@@ -42,10 +42,10 @@ def inputs(paths: tuple[Path, ...], suffixes: Collection[str]) -> list[tuple[Pat
 
     Args:
         paths: Files of any name, and folders.
-        suffixes: Of the files to take from folders, in lower case, with the dot.
+        suffixes: Suffixes of the files to take from folders, in lower case, with the dot.
 
     Returns:
-        Pairs of a file and its name: relative to its folder, or without one.
+        Pairs of a file and its name, relative to the folder from `paths`, or the bare file name.
 
     Raises:
         UsageError: There are no paths, one does not exist, or a folder holds no such file.
@@ -70,7 +70,7 @@ def inputs(paths: tuple[Path, ...], suffixes: Collection[str]) -> list[tuple[Pat
 
 
 def one_file(paths: tuple[Path, ...]) -> bool:
-    """Whether the paths are a single file."""
+    """Return whether the paths are a single file."""
     return len(paths) == 1 and not paths[0].is_dir()
 
 
@@ -80,9 +80,9 @@ def outputs(files: list[tuple[Path, Path]], output: Path, suffix: str, single: b
     A single result is written to `output` if that has a suffix. Otherwise `output` is a folder.
 
     Args:
-        files: What `inputs` returned.
+        files: The pairs that `inputs` returns.
         output: The value of `-o`.
-        suffix: Of the results.
+        suffix: Suffix of the results.
         single: Whether the input is one file, not a folder.
 
     Raises:
@@ -136,7 +136,7 @@ def check_place(result: Path, sources: Iterable[Path] = ()) -> None:
     """Refuse a result that cannot be written, before long work.
 
     Args:
-        result: Where it would be written.
+        result: The path to write to.
         sources: The files that it is computed from.
 
     Raises:
@@ -155,19 +155,19 @@ def _refuse_input(result: Path, sources: set[tuple[int, int]]) -> None:
 
 
 def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
-    """Device and inode of the files that exist, which are equal for all names of a file."""
+    """Return device and inode of the files that exist; all names of a file have the same."""
     stats = [path.stat() for path in paths if path.exists()]
     return {(stat.st_dev, stat.st_ino) for stat in stats}
 
 
 def each(pairs: list[tuple[Path, Path]], work: Callable[[Path, Path], Any]) -> None:
-    """Do `work(source, result)` for every pair, with a progress bar, and print the results.
+    """Call `work(source, result)` for every pair, with a progress bar, and print the results.
 
     A file that fails does not stop the others; the errors are printed at the end.
 
     Args:
         pairs: Inputs and their results.
-        work: Returns the paths that it wrote, or `None` for the result alone.
+        work: Function that returns the paths that it wrote, or `None` for the result alone.
 
     Raises:
         DataError: A file failed.

@@ -1,4 +1,4 @@
-"""The verb `prepare`: records for training from folders of recordings."""
+"""The verb `prepare`: write records for training from folders of recordings."""
 
 from typing import Annotated, Literal
 
@@ -32,9 +32,9 @@ def prepare(
         channel_size: Channels of the records.
         workers: Processes that decode. Default: one per core.
         seed: Random seed for choosing the held-out clips.
-        level: Loudness (root mean square) to bring every clip to. Default: unchanged.
-        verify: Check the shards of a finished folder instead. Damage is named by shard, record and
-            byte.
+        level: Loudness (root mean square) to which every clip is scaled. Default: unchanged.
+        verify: Check the shards of a finished folder instead. The report of any damage names its
+            shard, record and byte.
         recover: Write the intact records of damaged shards to whole shards instead.
     """
     if verify or recover:

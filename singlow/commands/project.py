@@ -1,4 +1,4 @@
-"""The verb `project`: whether a run's latents separate singers or styles."""
+"""The verb `project`: measure whether the latents of a run separate singers or styles."""
 
 import shlex
 from collections.abc import Callable
@@ -45,16 +45,16 @@ def project(
 
     Args:
         run: Name under checkpoints/, or a path.
-        clips: Recordings or folders of them, with singers and styles as for training, also
-            LABEL=SRC (the run's own data).
-        output: A folder (latents/ in the run's logs).
+        clips: Recordings, folders of them, or LABEL=SRC, with singers and styles as in training
+            (the run's own data).
+        output: Folder to write to (latents/ in the run's logs).
         labels: Pattern that reads labels from file names, such as "{style}_{singer}_{take}".
-        split: Which of the run's own data; the flow was trained without labels.
+        split: Part of the run's own data to use; the flow was trained without labels.
         limit: Largest number of recordings; they are spread evenly over the singers.
-        seconds: Length of the stretches over which latents are pooled.
-        seed: Random seed for choosing recordings, and of folds and shuffles.
-        data_dir: Where records of the run's data are kept (beside the recordings).
-        epoch: Which checkpoint.
+        seconds: Length of the segments over which latents are pooled.
+        seed: Random seed for the choice of recordings, the folds and the shuffles.
+        data_dir: Folder for the records of the run's data (beside the recordings).
+        epoch: Checkpoint to use.
     """
     from singlow.latents import project as library
 

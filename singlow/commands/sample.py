@@ -1,4 +1,4 @@
-"""The verb `sample`: new sound drawn from a run."""
+"""The verb `sample`: draw new sound from a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,9 +33,9 @@ def sample(
         output: a file for one clip, otherwise a folder.
         count: number of clips.
         seconds: length of each clip (2; with --around, the length of the recording).
-        temperature: scale of the noise. 1 is the model itself, and lower values give calmer
-            results. With --around, 0 is the recording itself, and 1 keeps its loudness alone.
-        seed: random seed of the first clip; each further clip takes the next number.
+        temperature: scale of the noise. 1 draws from the model itself, and lower values give
+            calmer results. With --around, 0 returns the recording, and 1 keeps only its loudness.
+        seed: random seed of the first clip; each further clip uses the next number.
         around: recording to draw variations of.
         speaker: speaker of the clips, for a run with speakers; with --around, the speaker of the
             recording.

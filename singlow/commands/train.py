@@ -21,7 +21,7 @@ Channels = Annotated[Literal[1, 2] | None, arg(metavar="1|2")]
 class Settings:
     """Train a normalizing flow on a folder of recordings, or continue a run.
 
-    A setting that is None is that of the preset, or that of the run if it exists.
+    A setting that is None takes its value from the run if that exists, otherwise from the preset.
     """
 
     model: Name = None
@@ -38,38 +38,38 @@ class Settings:
     ] = None
     """Where the singers' names come from: folders, file names, or a table (auto)."""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder for the prepared records of a folder of recordings; beside it when None."""
+    """Folder for the prepared records of a folder of recordings (beside it)."""
 
     k_glow: Count = None
-    """Steps in a level (K)."""
+    """Number of steps in a level (K)."""
     l_glow: Count = None
     """Number of levels (L)."""
     window_size: Annotated[float | None, arg(metavar="SECONDS")] = None
-    """Length of the windows to train on."""
+    """Length of the training windows."""
     sampling_rate: Annotated[int | None, arg(metavar="HZ")] = None
     """Sample rate to which all recordings are resampled."""
     channel_size: Channels = None
     """Number of channels: 1 for mono, 2 for stereo."""
 
     epochs: Count = None
-    """Number of epochs in all; a larger number lengthens a run that exists."""
+    """Total number of epochs; a larger number continues an existing run."""
     steps_per_epoch: Count = None
-    """Batches in an epoch; every epoch ends with an evaluation and a checkpoint."""
+    """Number of batches in an epoch; every epoch ends with an evaluation and a checkpoint."""
     batch_size: Count = None
-    """Windows in a batch."""
+    """Number of windows in a batch."""
     learning_rate: Real = None
-    """Peak of Adam's learning rate."""
+    """Largest learning rate of Adam."""
     precision: Annotated[Literal["float32", "bfloat16"] | None, arg(metavar="float32|bfloat16")] = (
         None
     )
     """Precision of the networks in training; everything that inverts stays in float32."""
     backprop: Annotated[Literal["stored", "inverted"] | None, arg(metavar="stored|inverted")] = None
-    """Whether to store the activations of each step, or to compute them again: less memory, more
-    time."""
+    """Whether to store the activations of each step, or to compute them again, which takes less
+    memory and more time."""
     temperature: Real = None
-    """Temperature of the samples written every epoch (0.7)."""
+    """Temperature of the samples that every epoch writes (0.7)."""
     seed: Count = None
-    """Random seed of weights, data order and noise (0)."""
+    """Random seed for weights, order of the data and noise (0)."""
 
     run: Name = None
     """Name of the run under checkpoints/, or a path; the preset's name when None."""
@@ -95,7 +95,7 @@ def train(
     """Train a normalizing flow on a folder of recordings, or continue a run.
 
     Args:
-        settings: What to train, and how.
+        settings: Settings of the model and its training.
         checkpoints: Folder with one folder for each run.
         logs: Folder with the TensorBoard events and the samples of each run.
     """
@@ -110,10 +110,10 @@ def train(
 
 
 def arguments_of(settings: Settings) -> dict[str, Any]:
-    """The arguments of `singlow.train` that flags stand for.
+    """Return the arguments of `singlow.train` that the flags set.
 
     Raises:
-        UsageError: `--set` is not KEY=VALUE, or gives a setting twice.
+        UsageError: a value of `--set` is not KEY=VALUE, or a setting is set twice.
     """
     flags = {
         key: value
@@ -129,7 +129,7 @@ def arguments_of(settings: Settings) -> dict[str, Any]:
 
 
 def _parsed(texts: tuple[str, ...], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of `--set`, by the names of settings."""
+    """Return the values of `--set` by the names of the settings."""
     overrides: dict[str, Any] = {}
     known = {FLAGS.get(field.name, field.name): field.name for field in fields(Settings)}
     for text in texts:

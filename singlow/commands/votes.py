@@ -1,4 +1,4 @@
-"""The verb `votes`: the votes of listening tests."""
+"""The verb `votes`: count the votes of listening tests."""
 
 from singlow.commands.places import Files, inputs
 from singlow.errors import DataError
