@@ -35,7 +35,7 @@ def prepare_data(
     """Return the settings of a run with its records, and build the records if there are none.
 
     Records are identified by a hash of their content, not by their path. If the records of a run
-    were moved, they are searched in `dataset` and `data_dir`. A run that has its records does not
+    were moved, `dataset` and `data_dir` are searched for them. A run that has its records does not
     need the recordings.
 
     Args:

@@ -67,12 +67,12 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 class GuardedAdam(keras.optimizers.Adam):
     """Adam that skips gradients that are not finite, and computes averages of the weights.
 
-    A skipped step changes neither weights, moments and averages nor the step count; it is counted
-    only in `refused`. With `use_ema=True` the averages follow
+    A skipped step does not change the weights, the moments, the averages or the step count; it is
+    counted only in `refused`. With `use_ema=True` the averages follow
 
         average <- m * average + (1 - m) * weight        m = min(ema_momentum, (1 + t) / (10 + t))
 
-    so that the initial weights have little influence on the averages of a short run. At its end
+    so that the averages do not contain the initial weights, even in a short run. At its end
     `fit` does not replace the trained weights by the averages; `swap_averages` exchanges them for
     an evaluation. With `gradient_accumulation_steps` the accumulated gradient is clipped.
 

@@ -67,12 +67,13 @@ def describe(
     """Print the size, receptive field, latents, memory and step time of a model, for a dry run.
 
     Args:
-        run: see `singlow.train` for this and the other arguments.
+        run: name of the run, or the path of its folder; the preset's name when `None`.
         fresh: whether to ignore an existing run.
         checkpoints: folder with one folder for each run.
         logs: folder with the logs of each run.
         data_dir: ignored, because a dry run prepares no data.
-        **settings: `model`, `preset`, `dataset`, `layout`, `arguments` and training settings.
+        **settings: `model`, `preset`, `dataset`, `layout`, `arguments` and training settings; see
+            `singlow.train`.
 
     Raises:
         UsageError: a setting is unknown or out of its range, a source does not exist, or the run

@@ -320,7 +320,7 @@ def _check_fit(directory: Path, sample_rate: int, channels: int) -> None:
 
 
 def _reason(clip: Clip, reason: str) -> str:
-    """Return the reason why a file was rejected, with a command that converts the file."""
+    """Return the reason why a file was rejected, with a command that converts it if necessary."""
     command = shlex.join(["ffmpeg", "-i", str(clip.path), str(clip.path.with_suffix(".wav"))])
     if _ADVICE in reason or not needs_conversion(clip.path):
         return reason.replace(_ADVICE, command)

@@ -28,8 +28,8 @@ def split(
     If a singer has two or more recordings, at least one of them is held out. If a singer has a
     single recording, it is divided into contiguous segments with gaps between them, so that no
     held-out sample is near a training sample. Copies of a recording, which have the same `content`,
-    are always on the same side. Recordings that several singers share are held out only if the
-    singer has too few others. A split that the corpus defines is kept, unless it leaves one side
+    are always on the same side. A recording of several singers is held out only if one of
+    them has too few others. A split that the corpus defines is kept, unless it leaves one side
     empty. The choice depends on the ids, the contents and the seed, but not on the order of clips.
 
     Args:

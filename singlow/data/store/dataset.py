@@ -307,7 +307,7 @@ class Clips:
         """Return samples of a clip, int16 `(count, channels)`; by default all samples.
 
         Raises:
-            DataError: the record is damaged. The message names shard, record and byte.
+            DataError: the record is damaged. The message names the shard, the record and the byte.
         """
         entry = self.entries[clip]
         count = entry.frames if count is None else count
@@ -320,7 +320,7 @@ class Clips:
         """Return the features of a clip's Example by name, such as `singer`, `style` and `text`.
 
         Raises:
-            DataError: the record is damaged. The message names shard, record and byte.
+            DataError: the record is damaged. The message names the shard, the record and the byte.
         """
         entry = self.entries[clip]
         return read_example(self._shard(clip)[entry.start : entry.start + entry.length].tobytes())

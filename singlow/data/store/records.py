@@ -193,7 +193,7 @@ class Damage:
 
 
 def check_record(data: bytes | np.ndarray, offset: int) -> tuple[Record | None, str]:
-    """Return the record at `offset` of a shard's bytes and "", or None and the reason of damage."""
+    """Return the record at `offset` of a shard's bytes and "", or None and why it is damaged."""
     head = bytes(data[offset : offset + HEADER])
     record, reason = _check_header(head, offset, len(data))
     if record is None:
@@ -336,7 +336,7 @@ def _masked_array(crc: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _crc_of_bytes() -> np.ndarray:
-    """Return the XOR that each byte at each of 8 positions makes to the CRC32C of 8 zero bytes.
+    """Return how each byte at each of 8 positions changes, by XOR, the CRC32C of 8 zero bytes.
 
     Returns:
         uint32 `(8, 256)`.
