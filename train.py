@@ -1,4 +1,4 @@
-"""Train a flow, or continue a run: `singlow train` as a script. See common_definitions.py."""
+"""Train a flow, or continue a run: `singlow train` as a script, with common_definitions.py."""
 
 from singlow.errors import run_command
 

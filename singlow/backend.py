@@ -1,4 +1,4 @@
-"""Keras on its backend: imported without noise, and what the results of this machine depend on."""
+"""Import Keras on its backend without log output, and describe what rounding depends on."""
 
 import contextlib
 import os
@@ -17,8 +17,8 @@ _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 def start_backend() -> str:
     """Import Keras on the backend that `KERAS_BACKEND` names, and return the backend's name.
 
-    The backend is TensorFlow if the variable is unset or empty. If Keras has been imported already,
-    it is the one that Keras runs on.
+    The backend is TensorFlow if the variable is unset or empty. If Keras is already imported, the
+    backend is the one that Keras runs on.
 
     Raises:
         UsageError: singlow does not run on the backend.
@@ -35,7 +35,7 @@ def start_backend() -> str:
     if name != "tensorflow" and "tensorflow" not in sys.modules:
         from keras.src.utils import module_utils
 
-        # Otherwise Keras imports TensorFlow, if it is installed, to set its seed and for its types.
+        # Otherwise Keras imports TensorFlow, if it is installed, for its seed and its types.
         module_utils.tensorflow._available = False
     return name
 
@@ -51,7 +51,7 @@ def _import_keras(name: str) -> None:
             f"Keras on {name} cannot be imported ({error}). Run: pip3 install {packages}; then "
             "python3 -m singlow doctor lists what else is missing."
         ) from error
-    except ValueError as error:  # a value in keras.json
+    except ValueError as error:  # an invalid value in keras.json
         home = os.environ.get("KERAS_HOME", "~/.keras")
         raise EnvironmentFault(
             f"Keras cannot be imported ({error}). Correct or remove {home}/keras.json."
@@ -79,7 +79,7 @@ def _silent() -> Iterator[None]:
 
 
 def require_one_replica() -> None:
-    """Refuse a `tf.distribute` strategy, whose replicas would each have a norm of their own.
+    """Refuse a `tf.distribute` strategy, whose replicas would each use their own gradient norm.
 
     Raises:
         UsageError: the code runs in the scope of a strategy.
@@ -94,7 +94,7 @@ def require_one_replica() -> None:
 
 
 def describe_machine() -> dict[str, str | int]:
-    """What the rounding of results depends on, beside versions; Keras must have been imported.
+    """Return what the rounding of results depends on, besides versions, once Keras is imported.
 
     Two machines with the same description give the same bits on a CPU.
     """
@@ -112,7 +112,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def _device(name: str) -> str:
-    """`"cpu"`, or the kind of the accelerator that Keras computes on."""
+    """Return `"cpu"`, or the kind of the accelerator that Keras computes on."""
     if name == "jax":
         import jax
 
@@ -125,7 +125,7 @@ def _device(name: str) -> str:
 
 
 def _instructions() -> str:
-    """The widest vector instructions of this CPU where the system lists them, or its kind."""
+    """Return the widest vector instructions of this CPU if the system lists them, else its kind."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             flags = re.search(r"^(flags|Features)\s*:(.*)$", file.read(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Errors that a user can correct, with the exit codes of the commands, and warnings."""
+"""Errors that a user can correct, the exit codes of the commands, and warnings."""
 
 import errno
 import sys
@@ -11,7 +11,7 @@ from singlow.streams import one_line, prepare_streams, silence
 
 
 class SinglowError(Exception):
-    """An error that a user can correct; its message is one line: what, where, what to do next."""
+    """An error that a user can correct. One line says what is wrong, where, and what to do next."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class DataError(SinglowError):
 
 
 class EnvironmentFault(SinglowError):
-    """The machine refuses: a read-only folder, a full disk, a missing package (exit code 4)."""
+    """A fault of the machine: a read-only folder, a full disk, a missing package (exit code 4)."""
 
     exit_code = 4
 
@@ -80,12 +80,12 @@ def run_command(main: Callable[[], None], lasting: bool = False) -> NoReturn:
     """Run the `main` of a command and exit with the code of its outcome, without a traceback.
 
     Exit codes: 0 done, 2 usage, 3 data, 4 environment, 5 interrupted and resumable. An error that
-    the user cannot correct keeps its traceback. When the reader of the output has gone, as `head`
-    does after its lines, the command ends silently with the code of an interruption.
+    the user cannot correct keeps its traceback. When the reader of the output has exited, as `head`
+    does after its lines, the command ends silently with the exit code of an interruption.
 
     Args:
-        main: does all the work.
-        lasting: whether to continue, without output, when the reader of the output has gone.
+        main: function that does all the work.
+        lasting: whether to continue, without output, when the reader of the output has exited.
     """
     prepare_streams(lasting)
     try:

@@ -1,4 +1,4 @@
-"""Files and folders: written whole or not at all, set aside, removed, hashed and locked."""
+"""Write, set aside, remove, hash and lock files and folders."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     of the existing one. Missing parent folders are created. A device or a pipe is written directly.
 
     Raises:
-        OSError: the system refuses; its `filename` is `path` or the folder that is missing.
+        OSError: the system refuses the file; `filename` is `path` or the folder that is missing.
     """
     status = None
     with contextlib.suppress(FileNotFoundError):
@@ -102,10 +102,10 @@ def sync_folder(path: Path) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder in which no file can be created, before long work; nothing stays in it.
+    """Refuse, before long work, a folder in which no file can be created; the test leaves no file.
 
     Args:
-        folder: it may be missing; then the nearest existing folder above it is tried.
+        folder: the folder; if it is missing, the nearest existing folder above it is tested.
 
     Raises:
         UsageError: a file stands where a folder is needed.
@@ -129,7 +129,7 @@ def set_aside(path: Path, *companions: Path) -> Path:
     """Rename a file or folder to `NAME.old-1`, or the next number that is free.
 
     Args:
-        path: it must exist.
+        path: an existing file or folder.
         companions: other paths, existing or not, that get the same number.
 
     Returns:
@@ -152,7 +152,7 @@ def set_aside(path: Path, *companions: Path) -> Path:
 
 
 def keep_copy(path: Path, label: str) -> Path:
-    """Give a file the second name `NAME.label`, or `NAME.label-2` and so on if that is taken.
+    """Give a file a second name `NAME.label`, or `NAME.label-2` and so on if that is taken.
 
     The second name is a hard link, or a copy where the file system has no links, so that the
     content outlives a replacement of `path`. A file that already has such a name keeps it.
@@ -175,7 +175,7 @@ def keep_copy(path: Path, label: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder in such a way that no incomplete folder ever has its name."""
+    """Remove a folder so that no incomplete folder ever has its name."""
     doomed = path.parent / f".tmp-removed-{path.name}"
     shutil.rmtree(doomed, ignore_errors=True)
     path.rename(doomed)
@@ -190,7 +190,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[bool]:
-    """Lock a folder against other processes and yield whether it was free; never wait.
+    """Lock a folder against other processes without waiting, and yield whether it was free.
 
     The lock is the file `.lock` in the folder, which is created if it is missing. The system
     releases the lock when the process ends for any reason.
@@ -208,7 +208,7 @@ def lock_folder(folder: Path) -> Iterator[bool]:
 
 
 def _acquire(folder: Path) -> tuple[FileLock | None, os.stat_result | None]:
-    """The lock and the status of its file, which is None for a marker; twice None if refused."""
+    """Return the lock and its file's status (None for a marker), or two None if it is taken."""
     path, opened = folder / LOCK, []
     settings = {"on_acquired": lambda fd: opened.append(os.fstat(fd))} if _NATIVE_LOCKS else {}
     while True:
@@ -223,4 +223,4 @@ def _acquire(folder: Path) -> tuple[FileLock | None, os.stat_result | None]:
                 return lock, None
             if os.path.samestat(opened[-1], os.stat(path)):
                 return lock, opened[-1]
-        lock.release()  # the folder was set aside between the opening and the locking
+        lock.release()  # the folder was set aside between opening and locking

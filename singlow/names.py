@@ -1,9 +1,9 @@
-r"""Names of singers, speakers and styles: compared, found, shown and typed back.
+r"""Compare, find and print the names of singers, speakers and styles.
 
-A name is any text. Names that come from a folder may hold bytes that are no text (a folder of a
+A name is any text. Names that come from a folder may contain bytes that are not text (as from a
 Shift-JIS archive) and control characters. Python keeps such bytes as lone surrogates, and so do
 `dataset_info.json` and `config.json`: `json.dumps` writes them in ASCII and `json.loads` restores
-them. Only printing them needs care: `shown` prints a name, `singlow.streams.escape` a message.
+them. Only printing needs care: `shown` escapes a name, `singlow.streams.escape` a message.
 """
 
 import difflib
@@ -15,16 +15,16 @@ from collections.abc import Iterable
 from singlow.errors import UsageError
 from singlow.streams import escape
 
-RESERVED = ("all", "auto")  # words of the command line that stand for a choice of speakers
+RESERVED = ("all", "auto")  # words that select speakers on the command line
 LISTED = 20
 _ESCAPE = re.compile(r"\\[xuU\\]")
 
 
 def shown(name: str) -> str:
-    r"""Return a name as it is printed, and as `find_name` accepts it when it is typed.
+    r"""Return a name in its printed form, which `find_name` accepts as well.
 
-    Two names never look the same: where a name needs an escape, or looks as if it had one, its own
-    backslashes are doubled.
+    Two names never have the same printed form: if a name needs an escape, or seems to contain one,
+    its own backslashes are doubled.
 
     Example:
         >>> shown("Zoé"), shown("AC\\DC"), shown("\udc89\udcb9")
@@ -38,21 +38,21 @@ def shown(name: str) -> str:
 def normal(name: str) -> str:
     """Return a name in Unicode's composed form (NFC), in which names are compared and stored.
 
-    macOS writes the names of files decomposed (NFD), keyboards write them composed.
+    macOS stores the names of files decomposed (NFD), but keyboards produce composed text.
     """
     return unicodedata.normalize("NFC", name)
 
 
 def same_name(a: str, b: str) -> bool:
-    """Whether two names are equal once both are composed."""
+    """Return whether the composed forms of two names are equal."""
     return normal(a) == normal(b)
 
 
 def find_path(path: str) -> str:
-    """Return a path as it is on the disk.
+    """Return the path on the disk that a user means by `path`.
 
-    Where a file or folder does not exist, one whose name has the same composed form, or is shown
-    like this, takes its place. `~` at the beginning is expanded unless a folder has this name.
+    A file or folder that does not exist is replaced by one whose name has the same composed form,
+    or has this printed form. `~` at the beginning is expanded unless a folder has this name.
 
     Returns:
         The path that exists, or `path` with `~` expanded.
@@ -80,12 +80,12 @@ def find_path(path: str) -> str:
 def find_name(wanted: str, names: Iterable[str], kind: str = "speaker") -> str:
     r"""Return the one of `names` that a user means by `wanted`.
 
-    The name itself is accepted, its composed or decomposed form, and its form as `shown` prints it.
+    It accepts the name itself, its composed or decomposed form, and the form that `shown` returns.
 
     Args:
-        wanted: as typed.
+        wanted: the name as the user typed it.
         names: the known names.
-        kind: what they name, in the singular, for the message.
+        kind: noun in the singular for what the names denote, for the message.
 
     Raises:
         UsageError: no name fits. The message lists the known names and suggests the nearest.
@@ -114,5 +114,5 @@ def suggest(wanted: str, names: Iterable[str]) -> str:
 
 
 def _printed(name: str) -> str:
-    r"""Return a name with `\udc89` for a byte, as a stream prints it that escapes what it must."""
+    r"""Return a name with `\udc89` for a byte, as a stream that escapes surrogates prints it."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Pictures: figures, spectrograms and PNG files."""
+"""Draw figures and spectrograms, and read and write PNG files."""
 
 import io
 from pathlib import Path

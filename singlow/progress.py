@@ -27,7 +27,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    # Otherwise lines that are printed to a pipe meanwhile would go to the terminal with the bar.
+    # Otherwise lines that are printed to a pipe during the work would appear on the terminal.
     with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task(escape(label), total=total)
         yield lambda: bar.advance(task)

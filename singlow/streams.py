@@ -1,4 +1,4 @@
-"""Standard streams that are always open, print any name and may outlive their reader."""
+"""Standard streams that are always open, print any name and can outlive their reader."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _DIRECTION_MARKS = frozenset(
 
 
 class LastingStream:
-    """A text stream that discards its output once the reader has gone.
+    """A text stream that discards its output once the reader has exited.
 
     Args:
         stream: the stream to write to.
@@ -21,7 +21,7 @@ class LastingStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text, or discard it if the reader has gone."""
+        """Write the text, or discard it if the reader has exited."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -29,7 +29,7 @@ class LastingStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush the stream, or discard what it holds if the reader has gone."""
+        """Flush the stream, or discard its buffer if the reader has exited."""
         try:
             self._stream.flush()
         except BrokenPipeError:
@@ -43,7 +43,7 @@ def prepare_streams(lasting: bool = False) -> None:
     """Replace closed standard streams by the null device, and escape what cannot be encoded.
 
     Args:
-        lasting: whether output is discarded, without an error, when the reader has gone.
+        lasting: whether to discard output, without an error, when the reader has exited.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -64,11 +64,12 @@ def silence(stream: Any) -> None:
 
 
 def escape(text: str) -> str:
-    r"""Return a text that is safe to print: what a terminal would act upon is spelled out.
+    r"""Escape the characters on which a terminal would act, so that a text is safe to print.
 
-    Control characters, line separators and marks that turn the direction of writing become
-    `\x1b` or `\u202e`; a byte that is no text becomes `\x89`. Everything else stays, also
-    backslashes, so the result is meant for messages. Use `singlow.names.shown` for a name.
+    Control characters, line separators and marks that change the direction of writing are
+    escaped, as in `\x1b` or `\u202e`, and so are bytes that are not text, as in `\x89`. Everything
+    else stays, including backslashes, so the result is meant for messages. Use
+    `singlow.names.shown` for a name.
     """
     return "".join(map(_escaped, text))
 

@@ -1,4 +1,4 @@
-"""Tables on the terminal, whose cells are printed as they are."""
+"""Tables for the terminal, whose cells are printed as plain text."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 def table(
     title: str, head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = ""
 ) -> "Table":
-    """Make a table with left-aligned first column and right-aligned others.
+    """Create a table whose first column is left-aligned and whose others are right-aligned.
 
-    Texts are shown as they are: `[red]` and `:smile:` are not interpreted, and control characters
-    are escaped.
+    Texts are not interpreted as markup, such as `[red]` or `:smile:`, and control characters are
+    escaped.
 
     Args:
-        title: above the table.
+        title: text above the table.
         head: names of the columns.
-        rows: cells, one for each column.
-        caption: below the table.
+        rows: rows of cells, one cell for each column.
+        caption: text below the table.
     """
     from rich.table import Table
     from rich.text import Text
@@ -43,7 +43,7 @@ def table(
 
 
 def print_tables(*tables: "Table") -> None:
-    """Print tables to stdout, at their full width where that is no terminal."""
+    """Print tables to stdout, at their full width if stdout is not a terminal."""
     from rich.console import Console
 
     console = Console()

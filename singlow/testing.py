@@ -25,7 +25,7 @@ from singlow.ops.tensors import Tensor
 
 _INVERSION = {"float32": 1e-4, "float64": 1e-10}
 _LOG_DET = {"float32": 1e-4, "float64": 1e-10}
-_VALUES = 2**15  # that pass through a layer at once while a Jacobian is computed
+_VALUES = 2**15  # most values that pass through a layer at once for a Jacobian
 
 
 def nudge(layer: keras.layers.Layer, seed: int = 0, scale: float = 0.1) -> None:
@@ -46,12 +46,12 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
     """Compute the Jacobian of each item of a batch with automatic differentiation.
 
     Args:
-        function: Maps `(batch, n)` to `(batch, n)` for any batch; an output depends on the item of
-            its own row alone.
-        x: Where the Jacobians are computed, `(batch, n)`.
+        function: Maps `(batch, n)` to `(batch, n)` for any batch size; each item of the output
+            depends only on the same item of the input.
+        x: Points at which the Jacobians are computed, `(batch, n)`.
 
     Returns:
-        `(batch, n, n)`: in row `i` the derivatives of output `i`.
+        `(batch, n, n)`; row `i` holds the derivatives of output `i`.
 
     Raises:
         RuntimeError: Keras runs on a backend other than TensorFlow and JAX.
@@ -62,14 +62,14 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
 def _jacobian(
     function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The Jacobians of the first output of `function`, and its second output.
+    """Return the Jacobians of the first output of `function`, and its second output.
 
-    Each item is repeated once for every output, and row `i` is differentiated in its output `i`
-    alone, so that one backward pass computes many rows.
+    Each item is repeated once for every output, and for copy `i` only output `i` is differentiated,
+    so that one backward pass computes many rows.
 
     Args:
-        function: From rows `(rows, n)` and their items `(rows,)` to the outputs `(rows, n)`
-            and one more number for each row `(rows,)`.
+        function: Maps rows `(rows, n)` and the indices of their items `(rows,)` to the outputs
+            `(rows, n)` and one more number for each row `(rows,)`.
         x: `(batch, n)`.
 
     Returns:
@@ -94,7 +94,7 @@ def _jacobian(
 
 
 def _value_and_gradient(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple]:
-    """A function of rows, items and selected outputs: the numbers, and the gradient in the rows."""
+    """Return a function from rows, items and selected outputs to numbers and rows' gradients."""
 
     def selected_sum(rows: Tensor, item: Tensor, selected: Tensor) -> tuple[Tensor, Tensor]:
         output, number = function(rows, item)
@@ -131,9 +131,9 @@ def check_invertible(
     Args:
         layer: The bijection.
         x: Data, `(batch, time, channels)` or `(batch, height, width, channels)`.
-        condition: As the layer takes it.
+        condition: Condition of the layer, in the shape that it expects.
         frame_mask: `(batch, time)`; only valid frames are compared.
-        tolerance: Largest error allowed, of a value of `x` and of the log-determinants divided by
+        tolerance: Largest error allowed for a value of `x`, and for the log-determinants divided by
             the number of dimensions; 1e-4 in float32 and 1e-10 in float64 when `None`.
 
     Returns:
@@ -164,13 +164,13 @@ def check_log_det(
 ) -> float:
     """Check the log-determinants of both directions against `log |det J|` of the Jacobian `J`.
 
-    Use several frames: with one, a layer that forgets to multiply by their number passes.
+    Use several frames: with one frame, a layer that forgets to multiply by their number passes.
 
     Args:
         layer: The bijection.
         x: Data, `(batch, time, channels)` or `(batch, height, width, channels)`. The Jacobian is
             dense: keep an item below a few hundred values.
-        condition: As the layer takes it, with a batch of 1 or that of `x`.
+        condition: Condition of the layer, with a batch size of 1 or that of `x`.
         tolerance: Largest error divided by the number of dimensions; 1e-4 in float32 and 1e-10 in
             float64 when `None`.
 
