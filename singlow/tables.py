@@ -29,17 +29,17 @@ def table(
     def plain(text: str) -> Text:
         return Text(escape(text))
 
-    made = Table(
+    result = Table(
         title=plain(title),
         title_justify="left",
         caption=plain(caption) if caption else None,
         caption_justify="left",
     )
     for index, name in enumerate(head):
-        made.add_column(plain(name), justify="right" if index else "left")
+        result.add_column(plain(name), justify="right" if index else "left")
     for row in rows:
-        made.add_row(*map(plain, row))
-    return made
+        result.add_row(*map(plain, row))
+    return result
 
 
 def print_tables(*tables: "Table") -> None:

@@ -118,12 +118,12 @@ def _check_log_det(exact: "Flow", batch: Batch) -> list[str]:
 
 def _drawn_latents(flow: "Flow", inputs: Batch, count: int, length: int) -> list[np.ndarray]:
     """Draw latents from the flow's prior for these inputs, in the way of `Flow.sample`."""
-    given = flow.checked({"x": None, **inputs})
-    longest = int(flow.sample_lengths(given, count, length).max())
+    checked = flow.checked({"x": None, **inputs})
+    longest = int(flow.sample_lengths(checked, count, length).max())
     whole = -(-longest // flow.multiple) * flow.multiple
     shapes = flow.latent_shapes(count, whole)
-    drawn = flow.prior(given).sample(np.random.default_rng(0), shapes, temperature=1.0)
-    return [_numpy(latent).astype(np.float32) for latent in drawn]
+    latents = flow.prior(checked).sample(np.random.default_rng(0), shapes, temperature=1.0)
+    return [_numpy(latent).astype(np.float32) for latent in latents]
 
 
 def _piece(flow: "Flow", batch: Batch) -> Batch:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Clips = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[CLIPS ...]")]
 _LISTED = 12
 _CAPTION = (
-    "Before and after each singer's mean is subtracted. The probe is linear; whole recordings are "
-    "held out for singers (nothing linear is left of them after), whole singers for styles. In "
-    "brackets: the figure that 95 % of shuffled labels do not exceed."
+    "Figures before and after each singer's mean is subtracted, which removes all linear "
+    "information on singers. The probe is linear; whole recordings are held out for singers, whole "
+    "singers for styles. In brackets: the figure that 95 % of shuffled labels do not exceed."
 )
 
 

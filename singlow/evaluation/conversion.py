@@ -65,7 +65,7 @@ def evaluate_conversions(
     encoder: Encoder | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> ConversionReport:
-    """Convert held-out clips to other speakers and measure the results beside real recordings.
+    """Convert held-out clips to other speakers and compare the results with real recordings.
 
     Every system converts the same pairs in one timed call. Before it, the system converts the first
     pair alone, so that compilation is not timed.

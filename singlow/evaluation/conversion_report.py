@@ -244,7 +244,11 @@ def write_page(report: ConversionReport, title: str, about: Sequence[str] = ()) 
         f"{report.held_out} held-out clips of {len(report.speakers)} speakers; the classifier is "
         f"fitted to {report.train} training clips. Chance is {report.chance:.1%}. {_INTERVALS}"
     )
-    left = f"{report.left_out} clips too short or silent were left out." if report.left_out else ""
+    left = (
+        f"{report.left_out} clips that are too short or silent were left out."
+        if report.left_out
+        else ""
+    )
     parts = [
         f'<p><a href="{LISTENING}">Blind listening test</a></p>',
         page.table(("", *head), report.rows()),

@@ -291,7 +291,7 @@ def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
         cells += [difference.shown("{:+.3f}") for difference in row.differences.values()]
         rows.append([shown(group) or "all", str(row.clips), *cells])
     caption = (
-        "± is half of a 95 % interval over clips. Codecs are charged their frames alone; "
-        f"less is the difference of {name} and a codec on the same clips."
+        "± is half of a 95 % interval over clips. Only the coded frames of a codec count. "
+        f"Columns with less hold the cost of {name} minus that of the codec on the same clips."
     )
     return text_table(f"Held-out {everything.unit}", head, rows, caption)

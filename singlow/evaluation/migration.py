@@ -75,8 +75,8 @@ class Baseline:
         spectrum += strength * self._noise * power * (noise[0] + 1j * noise[1])
         settings = {"nperseg": self._window, "noverlap": 3 * self._window // 4}
         changed = istft(spectrum, **settings)[1][: len(audio)]
-        rms, wanted = (np.sqrt(np.mean(np.square(x))) for x in (changed, audio))
-        return (changed * (wanted / max(rms, 1e-12))).astype(np.float32)
+        rms, target_rms = (np.sqrt(np.mean(np.square(x))) for x in (changed, audio))
+        return (changed * (target_rms / max(rms, 1e-12))).astype(np.float32)
 
     def _transform(self, audio: np.ndarray) -> np.ndarray:
         """Return the Fourier transform `(bins, frames)` of audio `(time,)`."""
@@ -105,7 +105,7 @@ def measure_migration(
     measured: int = 4,
     done: Callable[[], None] = lambda: None,
 ) -> MigrationReport:
-    """Migrate songs and measure them beside originals of both sides and a baseline.
+    """Migrate songs and compare the results with originals of both sides and a baseline.
 
     Args:
         change: the migration.
@@ -130,7 +130,7 @@ def measure_migration(
         return sound
 
     ends = [[measure(*clip) for clip in evenly(side, measured)] for side in (source, target)]
-    wanted = np.mean([sound.cepstrum for sound in ends[1]], axis=0)
+    target_cepstrum = np.mean([sound.cepstrum for sound in ends[1]], axis=0)
     rows = []
     for name, audio in songs:
         strengths = sorted({*STRENGTHS, strength})
@@ -138,7 +138,7 @@ def measure_migration(
         positions = {s: classifier.position(_mono(sound)) for s, sound in moved.items()}
         others = {s: classifier.position(baseline(_mono(audio), s)) for s in strengths}
         before, after = measure(name, audio), measure(name, moved[strength])
-        rows.append(_compared(before, after, positions, others, wanted))
+        rows.append(_compared(before, after, positions, others, target_cepstrum))
     return MigrationReport(strength, classifier.accuracy, rows, *ends)
 
 
@@ -152,7 +152,7 @@ def _compared(
     after: Sound,
     positions: dict[float, float],
     baseline: dict[float, float],
-    wanted: np.ndarray,
+    target_cepstrum: np.ndarray,
 ) -> Migrated:
     cepstra = [measures.mel_cepstra(sound.spectrum) for sound in (before, after)]
     sounding = measures.sounding(before.spectrum)
@@ -166,8 +166,8 @@ def _compared(
         loudness=after.voice.loudness - before.voice.loudness,
         seconds=after.voice.seconds - before.voice.seconds,
         to_source=measures.cepstral_distance(cepstra[0][sounding], cepstra[1][sounding]),
-        to_target=measures.cepstral_distance(after.cepstrum, wanted),
-        to_target_before=measures.cepstral_distance(before.cepstrum, wanted),
+        to_target=measures.cepstral_distance(after.cepstrum, target_cepstrum),
+        to_target_before=measures.cepstral_distance(before.cepstrum, target_cepstrum),
     )
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 BASELINE = "equalisation and noise"
 ABOUT_BASELINE = (
-    f"{BASELINE.capitalize()} is a baseline that knows no voice: one static filter between the "
-    "mean spectra of the two sides, and noise where the target has more of it."
+    f"{BASELINE.capitalize()} is a baseline without a model of voices: one static filter between "
+    "the mean spectra of the two sides, and noise where the target has more noise."
 )
 _VOICE = (
     ("vibrato_rate", "vibrato rate", "{:.1f} Hz", 1.0),
@@ -211,7 +211,7 @@ def write_page(report: MigrationReport, sample_rate: int) -> str:
         for song in report.songs
     ]
     head = ("", *(name for _, name, _ in _KEPT))
-    parts += [page.heading("What must stay"), page.table(head, kept)]
+    parts += [page.heading("What must not change"), page.table(head, kept)]
     for song in report.songs:
         parts += [page.heading(shown(song.before.name)), _pair(song, report, sample_rate)]
     return page.document(report.title, report.about, parts)
@@ -221,10 +221,10 @@ _VOICE_HEAD = ("", *(name for _, name, _, _ in _VOICE), "mel-cepstral distance t
 
 
 def _voices(report: MigrationReport) -> Iterable[tuple[str, ...]]:
-    wanted = np.mean([sound.cepstrum for sound in report.target], axis=0)
+    target = np.mean([sound.cepstrum for sound in report.target], axis=0)
     for name, sounds in report.groups.items():
         cells = [_mean_of(sounds, key, form, scale) for key, _, form, scale in _VOICE]
-        distance = np.mean([measures.cepstral_distance(s.cepstrum, wanted) for s in sounds])
+        distance = np.mean([measures.cepstral_distance(s.cepstrum, target) for s in sounds])
         yield name, *cells, f"{distance:.1f} dB"
 
 
@@ -239,8 +239,8 @@ def _scores(report: MigrationReport) -> str:
         for song in report.songs
     ]
     about = (
-        "0 is the mean of the source's originals, 1 that of the target's. The classifier is right "
-        f"about {100 * report.accuracy:.0f} % of the clips that it was not fitted to. "
+        "A score of 0 is the mean of the source's originals, 1 that of the target's. The classifier "
+        f"is right about {100 * report.accuracy:.0f} % of the clips that it was not fitted to. "
         f"{ABOUT_BASELINE} ± is half of a 95 % interval over the songs."
     )
     return (
