@@ -1,7 +1,7 @@
-"""Checks that a layer is invertible and that its log-determinant is right.
+"""Check that a layer is invertible and that its log-determinant is right.
 
-They run on either backend, in the layer's own precision, and are meant for a user's own layers as
-well as for those of singlow:
+The checks run on either backend, in the layer's own precision, and suit a user's own layers as
+well as those of singlow:
 
     >>> import keras
     >>> from singlow.bijections import ActNorm

@@ -41,7 +41,7 @@ def project(
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Measure whether latents separate singers or styles, and draw them, also for TensorBoard.
+    """Measure whether latents separate singers or styles, and plot them, also for TensorBoard.
 
     Args:
         run: Name under checkpoints/, or a path.

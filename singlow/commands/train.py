@@ -62,7 +62,7 @@ class Settings:
     precision: Annotated[Literal["float32", "bfloat16"] | None, arg(metavar="float32|bfloat16")] = (
         None
     )
-    """Precision of the networks in training; everything that inverts stays in float32."""
+    """Precision of the networks in training; invertible computations stay in float32."""
     backprop: Annotated[Literal["stored", "inverted"] | None, arg(metavar="stored|inverted")] = None
     """Whether to store the activations of each step, or to compute them again, which takes less
     memory and more time."""

@@ -46,7 +46,7 @@ Convert = Callable[[list[np.ndarray], list[str], list[str]], Sequence[np.ndarray
 """A function from recordings `(time,)`, their speakers and targets to conversions `(time,)`."""
 
 Pair = tuple[Utterance, str]
-"""A clip, and the speaker that it is converted to."""
+"""A clip and the speaker to which it is converted."""
 
 MOST_LEARNT = 200  # largest number of training clips of a speaker for the classifier
 _PITCHED = 5.0  # seconds at the start of a recording in which pitch is measured

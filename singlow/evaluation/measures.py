@@ -102,7 +102,7 @@ def pitch_deviation(f0: np.ndarray, other: np.ndarray) -> float:
 
 
 def notes(f0: np.ndarray) -> Iterator[slice]:
-    """Yield the stretches of a contour that stay on one note for at least 0.4 s."""
+    """Yield the segments of a contour that stay on one note for at least 0.4 s."""
     cents = 1200 * np.log2(f0)
     step = np.abs(np.diff(cents, prepend=cents[:1]))
     breaks = np.flatnonzero(~(step < 60))
@@ -213,14 +213,14 @@ def sounding(spectrum: np.ndarray) -> np.ndarray:
 
 
 def mel_cepstra(spectrum: np.ndarray) -> np.ndarray:
-    """Cepstra 1 to 13 of a `mel_spectrum`, without the loudness: `(frames, CEPSTRA)` in dB."""
+    """Cepstra 1 to 13 of a `mel_spectrum`, `(frames, CEPSTRA)` in dB; cepstrum 0 is loudness."""
     from scipy.fft import dct
 
     return dct(spectrum, norm="ortho", axis=1)[:, 1 : CEPSTRA + 1]
 
 
 def cepstral_distance(cepstra: np.ndarray, other: np.ndarray) -> float:
-    """Mean over frames of `sqrt(sum (c - c')^2 / MELS)`: the rms difference of mel bands, dB."""
+    """Mean over frames of `sqrt(sum (c - c')^2 / MELS)`: the rms difference of mel bands in dB."""
     return float(np.sqrt(np.square(cepstra - other).sum(axis=-1) / MELS).mean())
 
 

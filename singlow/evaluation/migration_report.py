@@ -239,9 +239,9 @@ def _scores(report: MigrationReport) -> str:
         for song in report.songs
     ]
     about = (
-        "A score of 0 is the mean of the source's originals, 1 that of the target's. The classifier "
-        f"is right about {100 * report.accuracy:.0f} % of the clips that it was not fitted to. "
-        f"{ABOUT_BASELINE} ± is half of a 95 % interval over the songs."
+        "A score of 0 is the mean of the source's originals, 1 that of the target's. The "
+        f"classifier is right about {100 * report.accuracy:.0f} % of the clips that it was not "
+        f"fitted to. {ABOUT_BASELINE} ± is half of a 95 % interval over the songs."
     )
     return (
         f"<p>{page.plain(about)}</p>{page.table(report.score_head, [*rows, *report.score_rows()])}"
