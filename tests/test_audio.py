@@ -322,6 +322,11 @@ def test_int16_survives_float(values):
     assert np.array_equal(sound.quantize(sound.normalize(sound.dequantize(stored))), stored)
 
 
+def test_quantize_rounds_to_the_nearest_integer():
+    audio = np.array([0.4, 0.6, 1.6, -0.4, -0.6, -1.6]) / 32768
+    assert sound.quantize(audio).tolist() == [0, 1, 2, 0, -1, -2]
+
+
 def test_quantize_clips_and_refuses_nan():
     assert sound.quantize(np.array([2.0, -2.0])).tolist() == [32767, -32768]
     with pytest.raises(ValueError, match="Expected finite"):

@@ -13,7 +13,7 @@ from singlow.runs.data import open_windows
 from singlow.runs.events import EventLog
 from singlow.runs.opening import build_flow, load_flow
 from singlow.runs.run import locate
-from singlow.training.callbacks import Patience
+from singlow.training.callbacks import Averages, Patience
 from singlow.training.optimizer import GuardedAdam, capture, compile_flow, restore
 from tests.datasets import write_noise
 from tests.runs import CONFIG
@@ -120,6 +120,21 @@ def test_evaluation_leaves_the_trained_weights_as_they_were():
     assert (to_numpy(variable) == before[0]).all()
     assert (to_numpy(average) == before[1]).all()
     assert (before[0] != before[1]).any()
+
+
+def test_the_averaged_weights_are_evaluated_during_training():
+    keras.utils.set_random_seed(0)
+    flow = SinGlow.from_preset("singlow_tiny")
+    compile_flow(flow, {"learning_rate": 1e-2, "warmup_steps": 1, "decay_steps": 100})
+    x = 0.1 * np.random.default_rng(0).standard_normal((8, 64, 1)).astype("float32")
+    history = flow.fit(
+        x, batch_size=2, validation_data=(x,), callbacks=[Averages()], verbose=0
+    ).history
+    of_trained = flow.evaluate(x, verbose=0, return_dict=True)["bits_per_sample"]
+    flow.optimizer.swap_averages()
+    of_averages = flow.evaluate(x, verbose=0, return_dict=True)["bits_per_sample"]
+    np.testing.assert_allclose(history["val_bits_per_sample"], [of_averages], rtol=1e-6)
+    assert abs(of_trained - of_averages) > 1e-3
 
 
 def test_state_is_restored_and_that_of_another_model_is_refused():

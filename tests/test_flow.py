@@ -557,6 +557,25 @@ def test_losses_and_monitor_must_agree():
         flow.evaluate(noise((2, 8, 1)), verbose=0)
 
 
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    from singlow.bijections import ActNorm
+
+    class Weighted(Flow):
+        def loss_terms(self, inputs, outputs):
+            terms = super().loss_terms(inputs, outputs)
+            _, count = terms["bits_per_sample"]
+            return {**terms, "duration": (3.0 * count, count)}
+
+    flow = Weighted(ActNorm(), loss_weights={"bits_per_sample": 1.0, "duration": 0.5})
+    flow.compile(jit_compile=COMPILED)
+    batch = {"x": noise((2, 8, 1))}
+    loss = float(flow.compute_loss(batch, None, flow(batch)))
+    results = {name: float(value) for name, value in flow.get_metrics_result().items()}
+    np.testing.assert_allclose(results["duration"], 3.0, rtol=1e-6)
+    np.testing.assert_allclose(loss, results["bits_per_sample"] + 1.5, rtol=1e-6)
+    np.testing.assert_allclose(results["loss"], loss, rtol=1e-6)
+
+
 def test_an_image_flow_takes_labels_and_aligned_inputs():
     from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
     from singlow.inputs import Input
