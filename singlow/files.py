@@ -9,6 +9,8 @@ import shutil
 import stat
 import tempfile
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +22,16 @@ with warnings.catch_warnings():
     from filelock import FileLock, Timeout, has_fcntl
 
 LOCK = ".lock"
+NPZ_ERRORS = (  # what zipfile and numpy raise for a damaged npz file
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _NATIVE_LOCKS = has_fcntl or os.name == "nt"
 _CANNOT_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from singlow.errors import DataError, UsageError
-from singlow.files import atomic_write
+from singlow.files import NPZ_ERRORS, atomic_write
 from singlow.runs.opening import TrainedRun, open_run
 from singlow.voices.convert import limit_bursts
 from singlow.voices.identify import Identity, identify
@@ -44,16 +43,6 @@ _OF_SPEAKER = ("speaker", "embedding", "gain")
 _LARGEST_TEXT = 4096
 _SMALLEST_GAIN = 1e-9
 _PIECE = 1 << 17  # samples that a flow processes at a time
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -291,7 +280,7 @@ def read_song(path: Path) -> Song:
     """
     try:
         content = _arrays(path)
-    except _UNREADABLE as error:
+    except NPZ_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
     of_speaker = {key: content.pop(key) for key in _OF_SPEAKER if key in content}

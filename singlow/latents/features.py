@@ -3,7 +3,6 @@
 import hashlib
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from singlow.audio import blocks_of
 from singlow.data.feed.recordings import Recording, read_recordings
 from singlow.errors import DataError, warn
-from singlow.files import atomic_write
+from singlow.files import NPZ_ERRORS, atomic_write
 from singlow.latents.codes import encode_song
 from singlow.latents.contour import smooth_power
 from singlow.names import find_name, shown
@@ -33,16 +32,6 @@ _WINDOWS = 1 << 12  # stretches that are transformed at once
 _BINS = WINDOW // 2 + 1
 _FIELDS = ("count", "total", "square", "windows", "first", "second")
 _OVERHEAD = 1 << 10  # largest size in bytes of an array's headers in a file
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -335,7 +324,7 @@ def read_features(path: Path, mark: str, channels: Sequence[int]) -> Features | 
                 Level(*(archive[f"{field}_{i}"] for field in _FIELDS)) for i in range(len(channels))
             )
             clips = int(archive["clips"])
-    except _UNREADABLE:
+    except NPZ_ERRORS:
         return None
     fits = all(_fits(level, count) for level, count in zip(levels, channels, strict=True))
     return Features(clips, levels) if fits else None
