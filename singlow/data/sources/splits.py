@@ -136,8 +136,8 @@ def describe_segmented(info: Mapping[str, Any]) -> str:
     if not alone:
         return ""
     return (
-        f"A single recording of {_listed(alone)}: segments of it are held out, a second or less "
-        "from what is trained on. Add recordings for a better measurement."
+        f"A single recording of {_listed(alone)}: segments of it are held out, at most "
+        "a second away from its training segments. Add recordings for a better measurement."
     )
 
 
