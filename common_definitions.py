@@ -17,10 +17,11 @@ class Settings(Flags):
     A setting that is None takes its value from the run if that exists, otherwise from the preset.
     """
 
-    preset: Name = None  # singlow_16k, singlow_original, blow_small, ...; see --help
+    preset: Name = None  # singlow_16k, blow_small, glow_small, ...; see --help
 
     sampling_rate: Count = None  # sample rate in Hz
-    channel_size: Channels = None  # 1 for mono, 2 for stereo
+    channel_size: Channels = None  # 1 for mono or grey, 2 for stereo, 3 for colours
+    img_size: Count = None  # height and width of pictures in pixels
     window_size: Real = None  # length of the training windows in seconds
 
     epochs: Count = None

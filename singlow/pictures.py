@@ -1,13 +1,23 @@
-"""Draw figures and spectrograms, and read and write PNG files."""
+"""Draw figures and spectrograms, and read and write pictures."""
 
 import io
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from singlow.errors import DataError
 from singlow.files import atomic_write
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+MOST_PIXELS = 1 << 26
 
 
 def drawing(width: float, height: float) -> tuple[Any, Any]:
@@ -75,7 +85,7 @@ def read_picture(path: str | Path, height: int, width: int, channels: int) -> np
     """Read a picture of a given size.
 
     Args:
-        path: an image file of any format that Pillow reads.
+        path: an image file.
         height: pixels.
         width: pixels.
         channels: 1 converts to grey, 3 to red, green and blue.
@@ -84,26 +94,134 @@ def read_picture(path: str | Path, height: int, width: int, channels: int) -> np
         `(height, width, channels)` uint8.
 
     Raises:
-        DataError: the file cannot be read, or the picture has another size.
+        DataError: the file cannot be read, or the picture has another size; see `decode_picture`.
+    """
+    picture = decode_picture(path, channels)
+    if picture.size != (width, height):
+        raise DataError(
+            f"{path}: Expected a picture of {width} x {height} pixels. "
+            f"Received: {picture.width} x {picture.height}."
+        )
+    return np.asarray(picture, np.uint8).reshape(height, width, channels)
+
+
+def decode_picture(path: str | Path, channels: int) -> "Image.Image":
+    """Decode a picture as 8-bit grey, or as red, green and blue.
+
+    Pictures with a palette or in CMYK are converted. Transparent parts become white. Values of 16
+    bits keep their highest 8 bits. The rotation in a photograph's EXIF data is applied. Of a
+    picture with several frames, the first is decoded.
+
+    Args:
+        path: an image file of a format in `FORMATS`.
+        channels: 1 for grey, 3 for red, green and blue.
+
+    Raises:
+        DataError: the file is no picture, is damaged or incomplete, has more than `MOST_PIXELS`
+            pixels, or has values of more than 16 bits.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sizes, which are checked here
+            with Image.open(path, formats=FORMATS) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise DataError(
+                        f"{path}: Expected at most {MOST_PIXELS} pixels. "
+                        f"Received: {picture.width} x {picture.height}."
+                    )
+                picture.load()
+                return _eight_bits(path, ImageOps.exif_transpose(picture), channels)
+    except Image.UnidentifiedImageError:
+        kinds = ", ".join(FORMATS)
+        raise DataError(f"{path}: Expected a picture ({kinds}). Received: another file.") from None
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise DataError(f"{path}: Expected a picture. Received: {error.strerror}.") from None
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error) as error:
+        raise DataError(f"{path}: Expected an intact picture. Received: {error}.") from error
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: Expected at most {MOST_PIXELS} pixels. Received: more.") from None
+
+
+def _eight_bits(path: str | Path, picture: "Image.Image", channels: int) -> "Image.Image":
+    """Convert a picture of any mode to 8-bit grey or colour; see `decode_picture`.
+
+    Raises:
+        DataError: the picture has values of more than 16 bits.
     """
     from PIL import Image
 
-    try:
-        with Image.open(path) as picture:
-            if picture.size != (width, height):
-                raise DataError(
-                    f"{path}: Expected a picture of {width} x {height} pixels. "
-                    f"Received: {picture.width} x {picture.height}."
-                )
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: Expected a picture. Received: {error}.") from error
-    return pixels.reshape(height, width, channels)
+    mode = "L" if channels == 1 else "RGB"
+    if picture.mode.startswith("I;16"):
+        high = np.asarray(picture).astype(np.uint16) >> 8
+        picture = Image.fromarray(high.astype(np.uint8))
+    elif picture.mode == "I" and 0 <= np.min(picture) <= np.max(picture) < 1 << 16:
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise DataError(
+            f"{path}: Expected values of 8 or 16 bits. Received: 32-bit values; convert the "
+            "picture first."
+        )
+    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        picture = Image.new("RGBA", picture.size, "white")
+        picture.alpha_composite(layer)
+    return picture.convert(mode)
+
+
+def squared(picture: "Image.Image", size: int) -> np.ndarray:
+    """Cut the central square out of a picture, and resize it.
+
+    Args:
+        picture: 8-bit grey, or red, green and blue.
+        size: pixels along each side of the result.
+
+    Returns:
+        `(size, size, channels)` uint8.
+    """
+    from PIL import Image
+
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    picture = picture.crop((left, top, left + side, top + side))
+    if side != size:
+        picture = picture.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.asarray(picture, np.uint8).reshape(size, size, -1)
+
+
+def grid(pictures: Sequence[np.ndarray], columns: int, scale: int = 1, gap: int = 1) -> np.ndarray:
+    """Arrange pictures of one size in rows, on white.
+
+    Args:
+        pictures: uint8, each `(height, width, 3)`.
+        columns: number of pictures in a row.
+        scale: number of pixels along each axis that a pixel becomes.
+        gap: white pixels between pictures, before scaling.
+
+    Returns:
+        `(height, width, 3)` uint8.
+    """
+    height, width = (size + gap for size in pictures[0].shape[:2])
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * height + gap, columns * width + gap, 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = (index // columns) * height + gap, (index % columns) * width + gap
+        sheet[top : top + height - gap, left : left + width - gap] = picture
+    return sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def picture_bytes(picture: np.ndarray) -> bytes:
+    """Return a picture, uint8 `(height, width, 1 or 3)`, as the content of a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    pixels = picture[..., 0] if picture.shape[-1] == 1 else picture
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture, `(height, width, 3)` uint8, as a PNG file, whole or not at all."""
-    from matplotlib import image
-
+    """Write a picture, uint8 `(height, width, 1 or 3)`, as a PNG file, whole or not at all."""
     with atomic_write(path) as file:
-        image.imsave(file, picture, format="png")
+        file.write(picture_bytes(picture))

@@ -246,13 +246,19 @@ class Image(Signal):
     def write(self, path: str | Path, x: np.ndarray) -> None:
         from singlow.pictures import write_picture
 
-        write_picture(Path(path), self.picture(x))
+        if not np.isfinite(x).all():
+            raise DataError(f"{path}: Expected finite values. Received: NaN or infinite ones.")
+        write_picture(Path(path), self.pixels(x))
 
-    def picture(self, x: np.ndarray) -> np.ndarray:
+    def pixels(self, x: np.ndarray) -> np.ndarray:
+        """The nearest picture with values of `bits` bits: uint8 `(height, width, channels)`."""
         steps = 2**self.bits
         stored = np.clip(np.floor(np.asarray(x, np.float64) * steps), 0, steps - 1)
-        levels = np.round(stored * (255.0 / max(1, steps - 1))).astype(np.uint8)
-        return np.repeat(levels, 3, axis=-1) if self.channels == 1 else levels[..., :3]
+        return np.round(stored * (255.0 / (steps - 1))).astype(np.uint8)
+
+    def picture(self, x: np.ndarray) -> np.ndarray:
+        pixels = self.pixels(x)
+        return np.repeat(pixels, 3, axis=-1) if self.channels == 1 else pixels
 
 
 @dataclass(frozen=True)

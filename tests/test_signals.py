@@ -22,12 +22,6 @@ def test_an_image_is_written_read_and_shown(tmp_path, channels):
     assert signal.picture(x).shape == (5, 7, 3)
 
 
-def test_an_image_with_transparency_is_read_as_colours(tmp_path):
-    Picture.new("RGBA", (7, 5), (10, 20, 30, 0)).save(tmp_path / "image.png")
-    x = Image(5, 7, 3).read(tmp_path / "image.png")
-    assert np.floor(x[0, 0] * 256).tolist() == [10, 20, 30]
-
-
 def test_pictures_that_do_not_fit_are_refused(tmp_path):
     Picture.new("L", (4, 4)).save(tmp_path / "small.png")
     (tmp_path / "text.png").write_text("no picture")

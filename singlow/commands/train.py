@@ -14,7 +14,7 @@ from singlow.runs.settings import FLAGS, TRAINING
 Count = Annotated[int | None, arg(metavar="INT")]
 Real = Annotated[float | None, arg(metavar="FLOAT")]
 Name = Annotated[str | None, arg(metavar="NAME")]
-Channels = Annotated[Literal[1, 2] | None, arg(metavar="1|2")]
+Channels = Annotated[Literal[1, 2, 3] | None, arg(metavar="1|2|3")]
 
 
 @dataclass
@@ -25,13 +25,17 @@ class Settings:
     """
 
     model: Name = None
-    """Model to train: singlow (the default) or blow."""
+    """Model to train: singlow (the default), blow or glow."""
     preset: Name = None
     """Named settings: singlow_16k (the default), singlow_original, singlow_tiny, blow_small (the
-    default of blow), blow_fast, blow_original or blow_tiny."""
-    dataset: Annotated[tuple[str, ...] | None, arg(metavar="builtin|DIR...")] = None
+    default of blow), blow_fast, blow_original, blow_tiny, glow_small (the default of glow),
+    glow_mnist, glow_cifar10, glow_cifar100, glow_original_tf2 or glow_tiny."""
+    dataset: Annotated[
+        tuple[str, ...] | None, arg(metavar="builtin|digits|mnist|cifar10|cifar100|DIR...")
+    ] = None
     """Folders of recordings, LABEL=DIR to name a singer or style, a folder from data_loader.py, or
-    the built-in corpus (the default)."""
+    the built-in corpus (the default). For glow, folders of pictures with a folder for each class,
+    or one of digits (the default), mnist, cifar10 and cifar100."""
     layout: Annotated[
         Literal["auto", "folders", "blow", "fsdd", "ljspeech", "manifest"] | None,
         arg(metavar="auto|folders|blow|fsdd|ljspeech|manifest"),
@@ -49,7 +53,9 @@ class Settings:
     sampling_rate: Annotated[int | None, arg(metavar="HZ")] = None
     """Sample rate to which all recordings are resampled."""
     channel_size: Channels = None
-    """Number of channels: 1 for mono, 2 for stereo."""
+    """Number of channels: 1 for mono, 2 for stereo; 1 for grey, 3 for colours."""
+    img_size: Count = None
+    """Height and width to which all pictures are resized, in pixels."""
 
     epochs: Count = None
     """Total number of epochs; a larger number continues an existing run."""
@@ -84,7 +90,15 @@ class Settings:
     """Print parameters, receptive field, latents, memory and seconds per step; write nothing."""
 
 
-_ARGUMENTS = ("k_glow", "l_glow", "channel_size", "sampling_rate", "precision", "backprop")
+_ARGUMENTS = (
+    "k_glow",
+    "l_glow",
+    "channel_size",
+    "img_size",
+    "sampling_rate",
+    "precision",
+    "backprop",
+)
 
 
 def train(

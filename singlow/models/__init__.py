@@ -12,6 +12,7 @@ _HOMES = {
     "Gaussian": "priors",
     "SinGlow": "singlow",
     "Blow": "blow",
+    "Glow": "glow",
     "Preset": "presets",
     "preset": "registry",
     "model_class": "registry",

@@ -6,11 +6,26 @@ from typing import Any
 
 import keras
 
+from singlow.bijections import (
+    ActNorm,
+    AffineCoupling,
+    Chain,
+    InvertibleConv,
+    InvertibleLayer,
+    Repeat,
+    Squeezed,
+)
 from singlow.models.paper import Paper, settings_of
 
+MOST_LEVELS, MOST_STEPS = 20, 1000
 MOST_CHANNELS = 2**12
 MOST_POSITIONS = 2**20  # positions of x in one frame of a latent
-_LIMITS = {"k_glow": 1000, "l_glow": 20, "squeeze": MOST_POSITIONS, "level_squeeze": MOST_POSITIONS}
+_LIMITS = {
+    "k_glow": MOST_STEPS,
+    "l_glow": MOST_LEVELS,
+    "squeeze": MOST_POSITIONS,
+    "level_squeeze": MOST_POSITIONS,
+}
 
 
 class Leveled(Paper):
@@ -32,6 +47,41 @@ class Leveled(Paper):
 
     def _network(self) -> keras.layers.Layer:
         raise NotImplementedError(f"{type(self).__name__} does not implement `_network`.")
+
+
+def glow_step(network: keras.layers.Layer, scale: str, mixing: str) -> Chain:
+    """A step of Glow: ActNorm, invertible 1x1 convolution and affine coupling.
+
+    Args:
+        network: network of the coupling.
+        scale: scale of the coupling; see `AffineCoupling`.
+        mixing: form of the convolution; see `InvertibleConv`.
+    """
+    coupling = AffineCoupling(network, scale, name="coupling")
+    mixed = InvertibleConv(mixing, name="mixing")
+    return Chain([ActNorm(name="act_norm"), mixed, coupling], name="step")
+
+
+def glow_level(
+    step: InvertibleLayer,
+    times: int,
+    backprop: str,
+    factor: int,
+    index: int,
+    prior: InvertibleLayer | None = None,
+) -> Squeezed:
+    """A level of Glow: a squeeze, equal steps, and the prior of the channels that leave.
+
+    Args:
+        step: a step.
+        times: number of steps.
+        backprop: see `Repeat`.
+        factor: factor of the squeeze.
+        index: number of the level, for its name.
+        prior: follows the steps.
+    """
+    parts = [Repeat(step, times, backprop, name="repeat"), *([prior] if prior else [])]
+    return Squeezed(Chain(parts, name="chain"), factor, name=f"level_{index}")
 
 
 def leveled_settings(model: type, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from singlow.backend import start_backend
 from singlow.errors import UsageError
 from singlow.models.presets import Preset
 
-_HOMES = {"singlow": "SinGlow", "blow": "Blow"}
+_HOMES = {"singlow": "SinGlow", "blow": "Blow", "glow": "Glow"}
 _REGISTERED: dict[str, type] = {}
 
 
@@ -93,6 +93,11 @@ def default_preset(model: str) -> str:
         UsageError: there is no such model.
     """
     return next(iter(model_class(model).presets))
+
+
+def preset_of_dataset(dataset: str) -> str | None:
+    """Return the name of the first preset that is made for a dataset, or `None`."""
+    return next((name for name, each in presets().items() if each.dataset == dataset), None)
 
 
 def build_model(name: str, arguments: Mapping[str, Any]) -> Any:

@@ -6,18 +6,14 @@ from typing import Any
 
 import keras
 
-from singlow.bijections import (
-    ActNorm,
-    AffineCoupling,
-    Chain,
-    InvertibleConv,
-    InvertibleLayer,
-    MultiScale,
-    PositionalAffine,
-    Repeat,
-    Squeezed,
+from singlow.bijections import AffineCoupling, InvertibleLayer, MultiScale, PositionalAffine
+from singlow.models.levels import (
+    Leveled,
+    check_channels,
+    glow_level,
+    glow_step,
+    leveled_settings,
 )
-from singlow.models.levels import Leveled, check_channels, leveled_settings
 from singlow.models.paper import check_choices
 from singlow.models.presets import Preset
 from singlow.networks import ConvNet, WaveNet
@@ -134,20 +130,15 @@ class SinGlow(Leveled):
 
     def _level(self, index: int) -> InvertibleLayer:
         settings = self._settings
-        repeat = Repeat(self._step(), settings["k_glow"], settings["backprop"], name="repeat")
-        parts: list[InvertibleLayer] = [repeat]
+        prior: InvertibleLayer | None = None
         last = index == settings["l_glow"] - 1
         if not last and settings["prior_kernel_sizes"]:
-            parts.append(self._split_prior())
+            prior = self._split_prior()
         if last and settings["prior_period"]:
-            parts.append(PositionalAffine(settings["prior_period"], name="prior"))
+            prior = PositionalAffine(settings["prior_period"], name="prior")
+        step = glow_step(self._network(), settings["scale"], settings["mixing"])
         factor = settings["level_squeeze"] if index else settings["squeeze"]
-        return Squeezed(Chain(parts, name="chain"), factor, name=f"level_{index}")
-
-    def _step(self) -> Chain:
-        coupling = AffineCoupling(self._network(), self._settings["scale"], name="coupling")
-        mixing = InvertibleConv(self._settings["mixing"], name="mixing")
-        return Chain([ActNorm(name="act_norm"), mixing, coupling], name="step")
+        return glow_level(step, settings["k_glow"], settings["backprop"], factor, index, prior)
 
     def _split_prior(self) -> AffineCoupling:
         settings = self._settings

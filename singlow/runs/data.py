@@ -15,12 +15,12 @@ from singlow.runs.settings import (
     absolute_sources,
     other_settings,
 )
+from singlow.signals import Audio, Image, LogMel, Signal
 from singlow.streams import escape
 
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
     from singlow.models.flow import Flow
-    from singlow.signals import Signal
 
 
 def prepare_data(
@@ -28,7 +28,7 @@ def prepare_data(
     data_dir: str | os.PathLike | None = None,
     *,
     dataset: str | list[str] | None = None,
-    signal: "Signal | None" = None,
+    signal: Signal | None = None,
     name: str = "",
     report: Report | None = None,
 ) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def prepare_data(
     """
     from singlow.data.prepare.build import describe_changes
     from singlow.data.sources.layouts import sources_of
-    from singlow.data.store.dataset import INFO, content_hash, read_info, singer_names
+    from singlow.data.store.dataset import INFO, clip_form, content_hash, read_info, singer_names
 
     data = config["data"]
     sources = absolute_sources(sources_of(dataset)) if dataset else data["dataset"]
@@ -83,8 +83,7 @@ def prepare_data(
         "layout": data.get("layout", "auto"),
         "directory": os.path.abspath(directory),
         "content": content_hash(info),
-        "sample_rate": info["sample_rate"],
-        "channels": info["channels"],
+        **clip_form(info),
         "singers": singer_names(info),
         "loudness": info["settings"].get("level"),
     }
@@ -93,14 +92,14 @@ def prepare_data(
 
 def _find(content: str | None, sources: str | list[str], folders: list[Path]) -> Path | None:
     """Return the folder of the records with this content, if `folders` or a source has them."""
-    from singlow.data.sources.layouts import BUILTIN, part_source, sources_of
+    from singlow.data.sources.layouts import NAMED, part_source, sources_of
     from singlow.data.store.dataset import find_dataset
 
     if content is None:
         return None
     places = list(folders)
     for source in sources_of(sources):
-        if source != BUILTIN:
+        if source not in NAMED:
             with contextlib.suppress(UsageError):
                 places.append(part_source(source)[1])
     return find_dataset(content, places)
@@ -118,15 +117,15 @@ def _build(
     config: Mapping[str, Any],
     sources: str | list[str],
     data_dir: str | os.PathLike | None,
-    signal: "Signal | None",
+    signal: Signal | None,
     report: Report | None,
 ) -> Path:
     from singlow.data.prepare.build import prepare
-    from singlow.data.sources.layouts import require_sources, sources_of
+    from singlow.data.prepare.pictures import prepare_pictures
+    from singlow.data.sources.layouts import NAMED, require_sources, sources_of
+    from singlow.data.sources.pictures import PICTURES
 
     data, arguments = config["data"], config["arguments"]
-    defaults = {"sample_rate": DEFAULT_RATE, "channels": DEFAULT_CHANNELS}
-    form = {key: data.get(key, arguments.get(key, defaults[key])) for key in defaults}
     try:
         require_sources(sources)
     except UsageError as error:
@@ -137,13 +136,26 @@ def _build(
             f"records, {shown(data.get('directory', ''))}, are there. If they were moved, give "
             "--dataset DIR or --data_dir DIR with their new place."
         ) from error
-    return prepare(
-        sources,
-        data_dir=data_dir,
-        layout=data.get("layout", "auto"),
-        **(form if signal is None else form | _audio_of(signal)),
-        **({} if report is None else {"report": report}),
-    )
+    options = {"data_dir": data_dir, **({} if report is None else {"report": report})}
+    listed, pictures = sources_of(sources), isinstance(signal, Image)
+    named = [source for source in listed if source in NAMED]
+    if named and pictures != (named[0] in PICTURES):
+        raise UsageError(
+            f"Expected {'pictures' if pictures else 'recordings'} for the model {config['model']}. "
+            f"Received: {named[0]}."
+        )
+    if isinstance(signal, Image):
+        if signal.height != signal.width:
+            raise UsageError(
+                "Expected a model of square images. "
+                f"Received: {signal.height} x {signal.width}; prepare the records yourself."
+            )
+        form = {"img_size": signal.height, "channels": signal.channels}
+        return prepare_pictures(sources, **form, **options)
+    defaults = {"sample_rate": DEFAULT_RATE, "channels": DEFAULT_CHANNELS}
+    form = {key: data.get(key, arguments.get(key, defaults[key])) for key in defaults}
+    form |= {} if signal is None else stored_form(signal)
+    return prepare(sources, layout=data.get("layout", "auto"), **form, **options)
 
 
 def _refuse(
@@ -192,16 +204,17 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
             the flow, or nothing is held out.
     """
     from singlow.data.feed.windows import Windows
-    from singlow.data.store.dataset import read_info
+    from singlow.data.store.dataset import clip_form, read_info
 
     training = config["training"]
     directory = Path(config["data"]["directory"])
     info = read_info(directory)
-    for key, wanted in _audio_of(flow.signal).items():
-        if wanted != info[key]:
+    form = clip_form(info)
+    for key, wanted in stored_form(flow.signal).items():
+        if wanted != form.get(key):
             raise DataError(
                 f"{directory}: Expected records with {key} {wanted}, as the run began. "
-                f"Received: {info[key]}. Prepare the recordings again."
+                f"Received: {form.get(key, 'none')}. Prepare the data again."
             )
     train, held_out = (
         Windows(
@@ -225,10 +238,9 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
 
 
 def window_length(config: Mapping[str, Any], flow: "Flow") -> int:
-    """Return the number of positions in a training window along time.
+    """Return the number of positions in a training window: along time, or of a whole picture.
 
-    The number is the multiple of `flow.multiple` nearest to `window_size`, or the length of the
-    whole signal if this is fixed.
+    Along time, the number is the multiple of `flow.multiple` nearest to `window_size`.
 
     Args:
         config: settings of a run.
@@ -237,10 +249,12 @@ def window_length(config: Mapping[str, Any], flow: "Flow") -> int:
     Raises:
         UsageError: the window is shorter than the flow allows.
     """
-    fixed = flow.signal.shape(1, None)[1]
-    if fixed is not None:
-        return fixed
     seconds = config["training"]["window_size"]
+    if isinstance(flow.signal, Image) == (seconds is not None):
+        wanted = "seconds for this model" if seconds is None else "null for a model of images"
+        raise UsageError(f"Expected window_size to be {wanted}. Received: {seconds}.")
+    if isinstance(flow.signal, Image):
+        return flow.signal.height * flow.signal.width
     rate = positions_per_second(flow.signal)
     window = round(seconds * rate / flow.multiple) * flow.multiple
     if window < flow.multiple:
@@ -251,16 +265,19 @@ def window_length(config: Mapping[str, Any], flow: "Flow") -> int:
     return window
 
 
-def positions_per_second(signal: "Signal") -> float:
+def positions_per_second(signal: Signal) -> float:
     """Return the number of positions per second: samples, or frames of a mel spectrogram."""
-    hop_length = signal.recipe.hop_length if hasattr(signal, "recipe") else 1
-    return _audio_of(signal)["sample_rate"] / hop_length
+    hop_length = signal.recipe.hop_length if isinstance(signal, LogMel) else 1
+    return stored_form(signal)["sample_rate"] / hop_length
 
 
-def _audio_of(signal: "Signal") -> dict[str, int]:
-    """Return the sample rate and the channels of the recordings that a signal is computed from."""
-    if hasattr(signal, "recipe"):
+def stored_form(signal: Signal) -> dict[str, int]:
+    """Return the form of the clips that a signal is computed from, as `clip_form` does."""
+    if isinstance(signal, LogMel):
         return {"sample_rate": signal.recipe.sample_rate, "channels": 1}
-    if hasattr(signal, "sample_rate"):
+    if isinstance(signal, Image):
+        size = {"height": signal.height, "width": signal.width}
+        return {**size, "channels": signal.channels}
+    if isinstance(signal, Audio):
         return {"sample_rate": signal.sample_rate, "channels": signal.channels}
     return {}

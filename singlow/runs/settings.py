@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singlow.backend import start_backend
-from singlow.data.sources.layouts import BUILTIN, LAYOUTS, part_source, sources_of
+from singlow.data.sources.layouts import LAYOUTS, NAMED, part_source, sources_of
 from singlow.errors import DataError, UsageError
 from singlow.names import shown, suggest
 
@@ -71,7 +71,7 @@ class _Setting:
 
 
 TRAINING = {
-    "window_size": _Setting(float, 1e-6, 600),  # seconds
+    "window_size": _Setting(float, 1e-6, 600, optional=True),  # seconds; None for images
     "batch_size": _Setting(int, 1, 2**16),
     "learning_rate": _Setting(float, 1e-12, 100),
     "warmup_steps": _Setting(int, 1, _COUNT),
@@ -97,7 +97,8 @@ class Request:
     Args:
         model: name of the model.
         preset: name of the preset.
-        dataset: `"builtin"`, a source, or several sources. Paths are stored as absolute paths.
+        dataset: a dataset with a name, as `"builtin"`, a source, or several sources. Paths are
+            stored as absolute paths.
         layout: where the singers' names come from; see `singlow.prepare`.
         arguments: arguments of the model's constructor, by name.
         training: training settings by name, as in `TRAINING`.
@@ -155,12 +156,18 @@ class Request:
     def name(self) -> str:
         """The default name of a run, which is the name of its preset.
 
+        Without a model, the preset of a dataset with a name is one that is made for it.
+
         Raises:
             UsageError: the model is unknown.
         """
-        from singlow.models.registry import default_preset
+        from singlow.models.registry import default_preset, preset_of_dataset
 
-        return self.preset or default_preset(self.model or DEFAULT_MODEL)
+        if self.preset is not None:
+            return self.preset
+        if self.model is None and self.dataset in NAMED[1:]:
+            return preset_of_dataset(self.dataset) or default_preset(DEFAULT_MODEL)
+        return default_preset(self.model or DEFAULT_MODEL)
 
 
 def _plain(value: Any) -> Any:
@@ -182,11 +189,11 @@ def absolute_sources(dataset: Sequence[str]) -> str | list[str]:
 
 
 def absolute_source(source: str) -> str:
-    """Return a source with an absolute path: `builtin`, a path, or `LABEL=PATH`.
+    """Return a source with an absolute path: a name in `NAMED`, a path, or `LABEL=PATH`.
 
     The path need not exist, because a run that has its records does not need the recordings.
     """
-    if source == BUILTIN:
+    if source in NAMED:
         return source
     try:
         label, path = part_source(source)
@@ -246,7 +253,7 @@ def _new(request: Request) -> dict[str, Any]:
         "model": chosen.model,
         "preset": request.name,
         "arguments": {**chosen.arguments, **request.arguments},
-        "data": {"dataset": request.dataset or BUILTIN, "layout": request.layout or "auto"},
+        "data": {"dataset": request.dataset or chosen.dataset, "layout": request.layout or "auto"},
         "training": training,
         "versions": versions(),
     }

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
 
 ADAPT_BATCHES = 4
+_LABELS = {
+    "speaker": "speakers",
+    "label": "classes",
+}  # inputs of ids, and their constructor argument
 
 
 def train(
@@ -131,37 +135,44 @@ def locate_run(
 
 
 def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[str, Any], "Flow"]:
-    """Return the settings with all arguments of the flow, and the flow for the singers of the data.
+    """Return the settings with all arguments of the flow, and the flow for the labels of the data.
 
-    A flow with the input `speaker` needs an id for each singer of the data. If the numbers differ,
-    and the constructor of the flow has the argument `speakers`, the flow is built again.
+    A flow with the input `speaker` or `label` needs an id for each singer, or each class, of the
+    data. If the numbers differ, and the constructor of the flow has the argument `speakers` or
+    `classes`, the flow is built again. For pictures of a single class, `classes` is 0.
 
     Raises:
         DataError: the data has a single singer, or a singer has no training clip or no held-out
             clip.
-        UsageError: the flow has too few ids and no argument `speakers`.
+        UsageError: the flow has too few ids and no such argument.
     """
     from singlow.data.sources.layouts import sources_of
     from singlow.data.sources.splits import require_all_singers
     from singlow.data.store.dataset import read_info
 
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
-    if "speaker" in flow.inputs:
-        singers, ids = config["data"]["singers"], flow.inputs["speaker"].size
+    for name, argument in _LABELS.items():
+        if name not in flow.inputs:
+            continue
+        labels, ids = config["data"]["singers"], flow.inputs[name].size
         source = " ".join(map(shown, sources_of(config["data"]["dataset"])))
-        if len(singers) < 2:
-            raise DataError(
-                f"{source}: Expected recordings of at least two speakers, a folder each. "
-                f"Received: those of {shown(singers[0])} alone."
-            )
-        require_all_singers(read_info(config["data"]["directory"]), source, flow.multiple)
-        if ids != len(singers) and "speakers" in arguments:
-            arguments["speakers"] = len(singers)
+        count = len(labels)
+        if argument == "speakers":
+            if count < 2:
+                raise DataError(
+                    f"{source}: Expected recordings of at least two speakers, a folder each. "
+                    f"Received: those of {shown(labels[0])} alone."
+                )
+            require_all_singers(read_info(config["data"]["directory"]), source, flow.multiple)
+        elif count < 2:
+            count = 0
+        if ids != count and argument in arguments:
+            arguments[argument] = count
             flow = build_flow({**config, "arguments": arguments})
-        elif ids < len(singers):
+        elif ids < count:
             raise UsageError(
-                f"Expected {config['model']} with at least {len(singers)} ids of speakers, as many "
-                f"as {source} has. Received: {ids}."
+                f"Expected {config['model']} with at least {count} ids of {argument}, as many as "
+                f"{source} has. Received: {ids}."
             )
     return {**config, "arguments": arguments}, flow
 

@@ -26,15 +26,23 @@ def introduce(
 ) -> None:
     """Print the size of a model, the length of its training, and the data that it is trained on."""
     data, training = config["data"], config["training"]
-    singers = f"{len(data['singers'])} singer{'s' if len(data['singers']) != 1 else ''}"
+    count = len(data["singers"])
+    if "height" in data:
+        kind = "pictures"
+        facts = (
+            f"{count} class{'es' if count != 1 else ''}, {data['width']} x {data['height']} pixels"
+        )
+    else:
+        kind = "clips"
+        facts = f"{count} singer{'s' if count != 1 else ''}, {data['sample_rate']} Hz"
     print(
         f"{shown(run.name)}: {escape(config['preset'])}, {_weights(flow):,} weights, "
         f"{training['epochs']} epochs of {training['steps_per_epoch']} batches of "
         f"{training['batch_size']}."
     )
     print(
-        f"{' '.join(map(shown, sources_of(data['dataset'])))}: {train.clips} clips to train on and "
-        f"{held_out.clips} held out, {singers}, {data['sample_rate']} Hz; records in "
+        f"{' '.join(map(shown, sources_of(data['dataset'])))}: {train.clips} {kind} to train on "
+        f"and {held_out.clips} held out, {facts}; records in "
         f"{escape(os.path.relpath(data['directory']))}."
     )
 

@@ -1,4 +1,7 @@
-"""Write samples of a flow during training: draws, a reconstruction, and other speakers."""
+"""Write samples of a flow during training: draws, a reconstruction, and other speakers.
+
+For images these are a grid of draws, interpolations between two images, and reconstructions.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -8,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from singlow.errors import warn
-from singlow.pictures import write_picture
+from singlow.pictures import grid, write_picture
 from singlow.runs.data import positions_per_second
 from singlow.runs.events import EventLog
+from singlow.signals import Image
 
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 COUNT = 3
 SECONDS = 2.0
+COLUMNS, ROWS = 10, 4  # of the grids of images
+_SIDE = 32  # smallest side of an image in a grid, in pixels
 
 
 class SampleWriter:
@@ -25,7 +31,8 @@ class SampleWriter:
 
     The noise is the same after every epoch, so that samples of two epochs differ only because of
     the flow. A flow with inputs draws samples for the inputs of held-out clips. If `speaker` is an
-    input, it draws them for the first speakers, and decodes a clip for these speakers too.
+    input, it draws them for the first speakers, and decodes a clip for these speakers too. A flow
+    of images with classes draws a column of images for each of the first classes.
 
     Args:
         folder: folder of the files.
@@ -55,8 +62,12 @@ class SampleWriter:
         """
         written = []
         try:
-            for name, x in self._examples(flow):
-                written.append(self._write(flow, name, x, epoch, step))
+            if isinstance(flow.signal, Image):
+                for name, images in self._images(flow):
+                    written.append(self._write_grid(flow, name, images, epoch, step))
+            else:
+                for name, x in self._examples(flow):
+                    written.append(self._write(flow, name, x, epoch, step))
         except Exception as error:  # no failure of a sample ends training
             if not self._warned:
                 self._warned = True
@@ -79,6 +90,43 @@ class SampleWriter:
                 if speaker != own:
                     other = {**inputs, "speaker": np.array([speaker], np.int32)}
                     yield f"to-{speaker}", _numpy(flow.decode(z, other))[0]
+
+    def _images(self, flow: "Flow") -> Iterator[tuple[str, np.ndarray]]:
+        """Yield a name and several images for each grid, `COLUMNS` in a row."""
+        columns, count = COLUMNS, COLUMNS * ROWS
+        given = {}
+        if "label" in flow.inputs:
+            given = {
+                "label": np.arange(count, dtype=np.int32) % columns % flow.inputs["label"].size
+            }
+        fixed = {"temperature": self.temperature, "seed": self.seed}
+        yield f"t{self.temperature:g}", _numpy(flow.sample(given, count, **fixed)[0])
+        clips = [index % self.held_out.clips for index in range(columns)]
+        x = np.stack([flow.signal.dequantize(self.held_out.clip(clip)[1], 0.5) for clip in clips])
+        rows = [self.held_out.example_inputs(clip) for clip in clips] if flow.inputs else []
+        inputs = {name: np.concatenate([row[name] for row in rows]) for name in flow.inputs}
+        z = [_numpy(latent) for latent in flow.encode({"x": x, **inputs})]
+        yield "reconstruction", np.concatenate([x, _numpy(flow.decode(z, inputs))])
+        shares = np.linspace(0.0, 1.0, columns)[:, None, None, None]
+        half = columns // 2
+        lines = []
+        for row in range(min(ROWS, half)):
+            between = [(1 - shares) * latent[row] + shares * latent[row + half] for latent in z]
+            own = {name: np.repeat(value[row : row + 1], columns) for name, value in inputs.items()}
+            lines.append(_numpy(flow.decode([b.astype(np.float32) for b in between], own)))
+        yield "interpolation", np.concatenate(lines)
+
+    def _write_grid(
+        self, flow: "Flow", name: str, images: np.ndarray, epoch: int, step: int
+    ) -> Path:
+        if not np.isfinite(images).all():
+            raise ValueError(f"{name} of epoch {epoch} is not finite")
+        scale = max(1, -(-_SIDE // images.shape[1]))
+        picture = grid([flow.signal.picture(x) for x in images], COLUMNS, scale)
+        path = self.folder / f"epoch-{epoch:04d}-{name}.png"
+        write_picture(path, picture)
+        self.log.image(f"sample_{name}" if name.startswith("t") else name, picture, step)
+        return path
 
     def _draw(self, flow: "Flow") -> Iterator[np.ndarray]:
         fixed = {"temperature": self.temperature}

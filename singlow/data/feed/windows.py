@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from singlow.data.feed.augmentations import augmented
-from singlow.data.store.dataset import SPLITS, Clips, read_info, singer_names
+from singlow.data.store.dataset import SPLITS, Clips, clip_form, read_info, singer_names
 from singlow.errors import UsageError
 from singlow.inputs import MASK, Input
-from singlow.signals import Audio
+from singlow.signals import Audio, Image, Signal
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,7 @@ class ClipFacts:
 
     Attributes:
         id: id of the clip, unique in the dataset.
-        singer: index of the singer in the dataset's list of singers.
+        singer: index of the singer in the dataset's list of singers, or of a picture's class.
         style: style of singing, for instance "human" or "virtual"; "" when unknown.
         text: text that is sung or spoken; "" when unknown.
     """
@@ -65,6 +65,8 @@ class Windows:
     there is a single pass, in which every clip is cut into consecutive windows; the noise is always
     the same.
 
+    A picture is a clip of `height * width` frames that is one window.
+
     A clip that is shorter than the window, and the last window of a clip, are padded with zeros at
     the end. `frame_mask` `(batch, window)` is 1 where samples are valid; their number is rounded
     down to a multiple of `multiple`. In training all batches have the mask if any clip needs
@@ -73,11 +75,11 @@ class Windows:
     Args:
         directory: folder with `dataset_info.json`.
         split: "train" or "validation".
-        window: number of samples in a window.
+        window: number of samples in a window, or of pixels in a picture.
         batch_size: number of windows in a batch.
         seed: random seed of the order, the offsets and the noise.
         multiple: `window` and every valid length are multiples of this.
-        signal: the signal that `x` represents; audio at the dataset's rate when `None`.
+        signal: the signal that `x` represents; that of the dataset when `None`.
         inputs: inputs of the model besides `x`, by name.
         inputs_of: computes these inputs from a clip and its window.
         training: whether windows are shuffled and have random offsets.
@@ -88,9 +90,9 @@ class Windows:
             mean square is below this, in units of full scale.
 
     Attributes:
-        sample_rate: sample rate, in Hz.
+        sample_rate: sample rate, in Hz; `None` for pictures.
         channels: number of channels of `x`.
-        singers: names of the singers, by index.
+        singers: names of the singers, or of the pictures' classes, by index.
         clips: number of clips that are used.
         samples: number of valid samples per channel in one pass.
         windows: number of windows in one pass.
@@ -111,7 +113,7 @@ class Windows:
         batch_size: int,
         seed: int = 0,
         multiple: int = 1,
-        signal: Audio | None = None,
+        signal: Signal | None = None,
         inputs: Mapping[str, Input] | None = None,
         inputs_of: InputsOf = singer_alone,
         training: bool = True,
@@ -131,9 +133,12 @@ class Windows:
         self.window, self.batch_size = window, batch_size
         self.seed, self.multiple, self.training = seed, multiple, training
         self.augment, self.min_rms = augment and training, min_rms
-        self.sample_rate: int = info["sample_rate"]
+        form = clip_form(info)
+        self.sample_rate: int | None = info.get("sample_rate")
         self.channels: int = info["channels"]
-        self.signal = signal or Audio(self.sample_rate, self.channels)
+        self.signal = signal or (Image(**form) if "height" in form else Audio(**form))
+        if self.augment and isinstance(self.signal, Image):
+            raise UsageError("Expected augment=false for pictures. Received: true.")
         self.inputs, self._inputs_of = dict(inputs or {}), inputs_of
         self.singers = singer_names(info)
         self.fault: Exception | None = None
@@ -148,7 +153,7 @@ class Windows:
             valid = np.where(frames < window, rest // multiple * multiple, counts * window)
         else:
             counts = frames // window + (rest >= multiple)
-            self._masked = True
+            self._masked = self.signal.maskable
             valid = frames // window * window + rest // multiple * multiple
         self._bounds = np.concatenate([[0], np.cumsum(counts)])
         self.clips, self.samples = len(frames), int(valid.sum())
@@ -201,11 +206,14 @@ class Windows:
             rng = np.random.default_rng([self.seed, position])
             start = self._drawn(rng, clip) if self.training else part * self.window
             valid = min(self.window, entry.frames - start) // self.multiple * self.multiple
-            noise = rng.random((valid, self.channels), np.float32)
-            window = self.signal.dequantize(self._clips.samples(clip, start, valid), noise)
-            x[row, :valid] = augmented(window, rng) if self.augment else window
+            stored = self._clips.samples(clip, start, valid)
+            noise = rng.random((valid, self.channels), np.float32).reshape(stored.shape)
+            window = self.signal.dequantize(stored, noise)
+            window = augmented(window, rng) if self.augment else window
+            x[row, :valid] = window.reshape(valid, self.channels)
             mask[row, :valid] = 1
             rows.append(self._inputs_of_clip(clip, x[row]))
+        x = x.reshape(self.signal.shape(len(x), self.window))
         batch = {"x": x, "frame_mask": mask, **self._stacked(rows)}
         return {name: batch[name] for name in self.batch_form()}
 
@@ -291,7 +299,7 @@ class Windows:
         return [self._entries[self._locate(p)[0]].id for p in self._positions(step)]
 
     def clip(self, index: int) -> tuple[str, np.ndarray]:
-        """Return the id and all samples of a clip, int16 `(time, channels)`."""
+        """Return the id and all samples of a clip, int16 `(time, channels)`, or its pixels."""
         entry = self._entries[index]
         return entry.id, self._clips.samples(index, 0, entry.frames).copy()
 
@@ -323,7 +331,7 @@ class Windows:
         """Return the shape and the type of each array in a batch; None is a varying dimension."""
         size = self.batch_size if self.training else None
         form: dict[str, tuple[tuple[int | None, ...], type]] = {
-            "x": ((size, self.window, self.channels), np.float32)
+            "x": (self.signal.shape(size, self.window), np.float32)
         }
         if self._masked:
             form["frame_mask"] = ((size, self.window), np.float32)

@@ -1,4 +1,4 @@
-"""Write decoded clips as the shards of a dataset, with their description."""
+"""Write decoded clips or pictures as the shards of a dataset, with their description."""
 
 import dataclasses
 import os
@@ -42,10 +42,12 @@ def write_dataset(
         out: folder of the dataset. Only shards of an earlier build are replaced in it.
         scratch: a temporary folder on the same file system.
         clips: the accepted clips, in order.
-        frames: number of samples of each clip, per channel, at the dataset's rate.
-        read: returns the samples of a clip's whole file, int16 `(time, channels)`.
-        settings: settings of the build. `sampling_rate`, `channel_size`, `seed` and
-            `validation_share` are used; all are stored in the description.
+        frames: number of samples of each clip, per channel, at the dataset's rate, or of pixels.
+        read: returns the samples of a clip's whole file, int16 `(time, channels)`, or the pixels
+            of a picture, uint8 `(height, width, channels)`.
+        settings: settings of the build. `sampling_rate` or, for pictures, `img_size`, and
+            `channel_size`, `seed` and `validation_share` are used; all are stored in the
+            description.
         about: further entries of the description: `layout`, `sources`, `fingerprint`, `rejected`.
         advance: called after every record.
 
@@ -56,30 +58,32 @@ def write_dataset(
         DataError: the training clips or the held-out clips are empty.
         UsageError: `out` holds records that singlow did not write.
     """
-    rate = settings["sampling_rate"]
+    rate = settings.get("sampling_rate")
     clips = [
         dataclasses.replace(clip, stop=length) for clip, length in zip(clips, frames, strict=True)
     ]
     parts = split(clips, frames, rate, settings["validation_share"], settings["seed"])
     if not all(parts):
+        kind = "pictures" if rate is None else "audio"
+        amount = "picture(s)" if rate is None else f"clip(s) of {sum(frames) / rate:.2f} s in all"
         raise DataError(
-            f"Expected audio to train on and to hold out. Received: {len(clips)} clip(s) of "
-            f"{sum(frames) / rate:.2f} s in all. Add more recordings."
+            f"Expected {kind} to train on and to hold out. Received: {len(clips)} {amount}. "
+            f"Add more {'pictures' if rate is None else 'recordings'}."
         )
-    singers = {name: id for id, name in enumerate(sorted({clip.singer for clip in clips}))}
+    labels = {name: id for id, name in enumerate(sorted({clip.singer for clip in clips}))}
     fresh = scratch / "shards"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     splits = {}
     for name, part in zip(("train", "validation"), parts, strict=True):
-        splits[name] = _write_split(fresh, name, part, read, settings, singers, advance)
+        splits[name] = _write_split(fresh, name, part, read, settings, labels, advance)
     copies = _copies(clips)
     info = {
         "format": FORMAT,
         "version": VERSION,
-        "sample_rate": rate,
+        **({"image": [settings["img_size"]] * 2} if rate is None else {"sample_rate": rate}),
         "channels": settings["channel_size"],
-        "singers": singers,
+        "classes" if rate is None else "singers": labels,
         **about,
         **({"copies": copies} if copies else {}),
         "settings": settings,
@@ -109,10 +113,11 @@ def _write_split(
     clips: list[Clip],
     read: Reader,
     settings: dict[str, Any],
-    singers: dict[str, int],
+    labels: dict[str, int],
     advance: Callable[[], None],
 ) -> dict[str, Any]:
-    size = sum(clip.stop - clip.start for clip in clips) * 2 * settings["channel_size"]
+    width = 1 if "img_size" in settings else 2
+    size = sum(clip.stop - clip.start for clip in clips) * width * settings["channel_size"]
     count = min(len(clips), max(SHARDS, -(-size // SHARD_BYTES)))
     rows: list[list[int]] = [[] for _ in clips]
     shards = []
@@ -120,9 +125,10 @@ def _write_split(
     def payloads(number: int) -> Iterator[bytes]:
         for index in range(number, len(clips), count):
             clip = clips[index]
-            payload, begin = _write_clip(clip, read(clip), settings, singers[clip.singer])
+            write = _write_picture if "img_size" in settings else _write_clip
+            payload, begin = write(clip, read(clip), settings, labels[clip.singer])
             frames = clip.stop - clip.start
-            rows[index] = [singers[clip.singer], number, 0, len(payload), begin, frames]
+            rows[index] = [labels[clip.singer], number, 0, len(payload), begin, frames]
             yield payload
             advance()
 
@@ -171,13 +177,47 @@ def _write_clip(
             "path": clip.path.name,
         }
     )
-    # Features are sorted by name. "audio" is therefore the first, and its value follows its name.
-    return payload, payload.index(samples, payload.index(b"audio") + len(b"audio"))
+    return payload, _place(payload, b"audio", samples)
+
+
+def _write_picture(
+    clip: Clip, pixels: np.ndarray, settings: dict[str, Any], label: int
+) -> tuple[bytes, int]:
+    """Return the serialized Example of a picture, and the offset of its pixels in it, in bytes."""
+    content = pixels.astype(np.uint8, copy=False).tobytes()
+    payload = write_example(
+        {
+            "bitmap": content,
+            "channels": settings["channel_size"],
+            "class": clip.singer,
+            "height": settings["img_size"],
+            "id": clip.id,
+            "label": label,
+            "path": clip.path.name,
+            "width": settings["img_size"],
+        }
+    )
+    return payload, _place(payload, b"bitmap", content)
+
+
+def _place(payload: bytes, name: bytes, content: bytes) -> int:
+    """Return the offset of the first feature's value, which follows its name.
+
+    Features are sorted by name, and `audio` and `bitmap` are the first of theirs.
+    """
+    return payload.index(content, payload.index(name) + len(name))
 
 
 def summary(info: dict[str, Any]) -> str:
     """Return a line with the singers, clips, durations, rate and channels of a dataset."""
-    rate, train, held = info["sample_rate"], *(info["splits"][s] for s in ("train", "validation"))
+    train, held = (info["splits"][s] for s in ("train", "validation"))
+    if "image" in info:
+        height, width = info["image"]
+        return (
+            f"{len(info['classes'])} class(es), {train['clips']} pictures to train on, "
+            f"{held['clips']} held out, {width} x {height} pixels, {info['channels']} channel(s)"
+        )
+    rate = info["sample_rate"]
     minutes = [part["samples"] / rate / 60 for part in (train, held)]
     return (
         f"{len(info['singers'])} singer(s), {train['clips']} clips to train on "

@@ -15,6 +15,7 @@ from singlow.data.prepare.builtin import build_builtin, builtin_fingerprint
 from singlow.data.prepare.decoders import decode_clips, read_staged
 from singlow.data.prepare.folder import (
     STAGING,
+    cache_folder,
     check_settings,
     fingerprint,
     own_folder,
@@ -29,7 +30,6 @@ from singlow.data.sources.layouts import (
     LAYOUTS,
     find_clips,
     needs_conversion,
-    part_source,
     sources_of,
 )
 from singlow.data.sources.splits import describe_copies, describe_segmented, origin
@@ -225,7 +225,7 @@ def prepare(
     if out is not None:
         build_dataset(sources, out, **common)
         return Path(out).expanduser()
-    cache = folder or _cache(sources[0])
+    cache = folder or cache_folder(sources[0])
     out = cache / fingerprint(clips, settings, chosen)
     try:
         build_dataset(sources, out, **common)
@@ -294,18 +294,6 @@ def _changed_after(path: Path, time: float) -> bool:
 def _listed(ids: Sequence[str], most: int = 5) -> str:
     listed = ", ".join(map(shown, ids[:most]))
     return f"{listed} and {len(ids) - most} more" if len(ids) > most else listed
-
-
-def _cache(source: str) -> Path:
-    folder = part_source(source)[1]
-    beside = (folder if folder.is_dir() else folder.parent) / CACHE
-    try:
-        beside.mkdir(exist_ok=True)
-        if os.access(beside, os.W_OK):
-            return beside
-    except OSError:
-        pass
-    return Path("data")
 
 
 def _check_fit(directory: Path, sample_rate: int, channels: int) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 from singlow.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from singlow.data.sources.clips import Clip
-from singlow.data.sources.layouts import LAYOUTS
-from singlow.data.store.dataset import ASIDE, INFO, SHARD, describes_ours, read_info
+from singlow.data.sources.layouts import LAYOUTS, part_source
+from singlow.data.store.dataset import ASIDE, CACHE, INFO, SHARD, describes_ours, read_info
 from singlow.data.store.records import PREPARE, check_record, map_shard, read_example
 from singlow.errors import DataError, EnvironmentFault, UsageError
 from singlow.files import lock_folder, require_writable
@@ -20,7 +21,7 @@ from singlow.streams import escape
 
 STAGING = ".building"
 _EDITION = 2  # version of the rules that choose the held-out clips
-_FEATURES = {"audio", "id", "singer", "speaker"}
+_FEATURES = ({"audio", "id", "singer", "speaker"}, {"bitmap", "class", "id", "label"})
 
 
 def printable(report: Report) -> Report:
@@ -87,11 +88,24 @@ def rebuild_advice(info: dict[str, Any], directory: Path, sources: Sequence[str]
     words = [*PREPARE.split(), *sources, "--out", str(directory)]
     if info["layout"] in LAYOUTS:
         words += ["--layout", info["layout"]]
-    for name in ("sampling_rate", "channel_size", "seed", "level"):
+    for name in ("sampling_rate", "img_size", "channel_size", "seed", "level"):
         value = info["settings"].get(name)
         if value is not None:
             words += [f"--{name}", str(value)]
     return f"Build it again: {shlex.join(words)}"
+
+
+def cache_folder(source: str) -> Path:
+    """Return the folder of cached records beside a source, or "data" if it cannot be written."""
+    folder = part_source(source)[1]
+    beside = (folder if folder.is_dir() else folder.parent) / CACHE
+    try:
+        beside.mkdir(exist_ok=True)
+        if os.access(beside, os.W_OK):
+            return beside
+    except OSError:
+        pass
+    return Path("data")
 
 
 @contextlib.contextmanager
@@ -198,7 +212,7 @@ def _is_ours(path: Path) -> bool:
         features = read_example(data[record.start : record.start + record.length].tobytes())
     except DataError:
         return False
-    return features.keys() >= _FEATURES
+    return any(features.keys() >= names for names in _FEATURES)
 
 
 def _foreign(path: Path) -> UsageError:

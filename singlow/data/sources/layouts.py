@@ -21,6 +21,8 @@ from singlow.progress import Report
 
 LAYOUTS = ("auto", "folders", "blow", "fsdd", "ljspeech", "manifest")
 BUILTIN = "builtin"
+NAMED = (BUILTIN, "digits", "mnist", "cifar10", "cifar100")
+"""Datasets with a name: the built-in corpus, and datasets of pictures."""
 
 
 def _suffixes(names: str) -> frozenset[str]:
@@ -149,13 +151,13 @@ def require_sources(dataset: str | os.PathLike | Sequence[str | os.PathLike]) ->
     """Check that all sources of a dataset exist, before the dataset is prepared.
 
     Args:
-        dataset: "builtin", one source or several.
+        dataset: a name in `NAMED`, one source or several.
 
     Raises:
         UsageError: a file or folder is missing.
     """
     for source in sources_of(dataset):
-        if source != BUILTIN:
+        if source not in NAMED:
             part_source(source)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from singlow.data.sources.clips import Clip
-from singlow.data.store.dataset import SPLITS, entries
+from singlow.data.store.dataset import SPLITS, entries, labels_of
 from singlow.errors import DataError
 from singlow.names import shown
 
@@ -19,7 +19,7 @@ _PURPOSE = {"train": "train on", "validation": "hold out"}
 def split(
     clips: Sequence[Clip],
     frames: Sequence[int],
-    sample_rate: int,
+    sample_rate: int | None,
     share: float = 0.1,
     seed: int = 0,
 ) -> tuple[list[Clip], list[Clip]]:
@@ -35,7 +35,7 @@ def split(
     Args:
         clips: all clips of the corpus.
         frames: number of samples of each clip, per channel.
-        sample_rate: rate of the clips, in Hz.
+        sample_rate: rate of the clips, in Hz; `None` for pictures, which are not divided.
         share: fraction of every singer's recordings to hold out.
         seed: random seed for choosing the held-out clips.
 
@@ -56,7 +56,10 @@ def split(
     owners = Counter(key for own in singers.values() for key in own)
     sides = {key: side for key, side in stated.items() if side}
     segmented = {
-        key for own in singers.values() for key in own if len(own) == 1 and key not in sides
+        key
+        for own in singers.values()
+        for key in own
+        if len(own) == 1 and key not in sides and sample_rate
     }
     for own in sorted(singers.values(), key=len):
         free = [key for key in own if key not in sides and key not in segmented]
@@ -142,7 +145,7 @@ def describe_segmented(info: Mapping[str, Any]) -> str:
 
 
 def describe_copies(info: Mapping[str, Any]) -> str:
-    """Return a line that lists recordings with identical samples, or "" if there are none.
+    """Return a line that lists recordings or pictures that are equal, or "" if there are none.
 
     Args:
         info: content of a `dataset_info.json`.
@@ -155,14 +158,17 @@ def describe_copies(info: Mapping[str, Any]) -> str:
         for entry in entries(info, part):
             singers[origin(entry.id)].add(entry.singer)
     mixed = [group for group in groups if len(set().union(*(singers[id] for id in group))) > 1]
+    words = (
+        ("picture", "pixel", "classes") if "image" in info else ("recording", "sample", "singers")
+    )
+    kind, unit, labels = words
     line = (
-        f"{sum(len(group) - 1 for group in groups)} recording(s) are copies of others, sample for "
-        "sample; copies are trained on or held out together: "
-        f"{_listed(map(_equal, groups))}."
+        f"{sum(len(group) - 1 for group in groups)} {kind}(s) are copies of others, {unit} for "
+        f"{unit}; copies are trained on or held out together: {_listed(map(_equal, groups))}."
     )
     if mixed:
         line += (
-            " The same recording has several singers; correct the labels: "
+            f" The same {kind} has several {labels}; correct the labels: "
             f"{_listed(map(_equal, mixed))}."
         )
     return line
@@ -186,7 +192,7 @@ def require_all_singers(info: Mapping[str, Any], source: str, shortest: int) -> 
     """
     for part in SPLITS:
         present = {entry.singer for entry in entries(info, part) if entry.frames >= shortest}
-        missing = [name for name, number in info["singers"].items() if number not in present]
+        missing = [name for name, number in labels_of(info).items() if number not in present]
         if missing:
             raise DataError(
                 f"{source}: Expected at least {shortest} samples of every speaker to "

@@ -1,4 +1,9 @@
-"""Datasets: a folder of shards, its description `dataset_info.json`, and access to its clips."""
+"""Datasets: a folder of shards, its description `dataset_info.json`, and access to its clips.
+
+A clip is a recording or a picture. A recording has samples, int16 `(time, channels)`, and a singer;
+a picture has pixels, uint8 `(height, width, channels)`, and a class in the place of the singer. The
+description of a dataset of pictures has the entry `image`, their height and width.
+"""
 
 import dataclasses
 import hashlib
@@ -33,6 +38,7 @@ CACHE = ".singlow"
 SHARD = re.compile(r"(train|validation)\.tfrecord-[0-9]{5}-of-[0-9]{5}")
 ASIDE = re.compile(rf"{SHARD.pattern}\.damaged(-[0-9]+)?")
 LARGEST, MEMORY = 256 << 20, 1 << 30
+MOST_PIXELS = 1 << 12  # largest height and width of the pictures of a dataset
 _COUNTS = ("records", "bytes")
 # Upper bounds of the memory that each mark in the JSON needs, in bytes.
 _SIZES = ((b"{", 240), (b"[", 96), (b",", 40), (b'"', 30))
@@ -44,12 +50,12 @@ class Entry:
 
     Attributes:
         id: id of the clip, unique in the dataset.
-        singer: index of the singer in the dataset.
+        singer: index of the singer, or of the class of a picture, in the dataset.
         shard: index of the shard in the split's list of shards.
         start: offset of the record's payload in the shard, in bytes.
         length: length of the payload, in bytes.
-        audio: offset of the samples in the shard, in bytes.
-        frames: number of samples per channel.
+        audio: offset of the samples or pixels in the shard, in bytes.
+        frames: number of samples per channel, or of pixels.
     """
 
     id: str
@@ -133,13 +139,21 @@ def _check(info: dict[str, Any]) -> None:
 
     Raises:
         ValueError: a value cannot be used; the message says which value is expected."""
-    for key, low, high in (("sample_rate", MIN_RATE, MAX_RATE), ("channels", 1, MAX_CHANNELS)):
+    ranges = {"channels": (1, MAX_CHANNELS)}
+    if "image" in info:
+        size = info["image"]
+        fits = _is_list(size, int) and len(size) == 2 and all(1 <= n <= MOST_PIXELS for n in size)
+        _expect(fits, f"image as height and width from 1 to {MOST_PIXELS}", size)
+    else:
+        ranges["sample_rate"] = (MIN_RATE, MAX_RATE)
+    for key, (low, high) in ranges.items():
         value = info.get(key)
         _expect(_is_count(value) and low <= value <= high, f"{key} from {low} to {high}", value)
-    singers, splits, settings = (info.get(key) for key in ("singers", "splits", "settings"))
-    fits = isinstance(singers, dict) and all(map(_is_count, singers.values()))
-    fits = fits and sorted(singers.values()) == list(range(len(singers)))
-    _expect(fits and len(singers) > 0, "singers with the ids 0, 1, ...", singers)
+    kind = _labels(info)
+    labels, splits, settings = (info.get(key) for key in (kind, "splits", "settings"))
+    fits = isinstance(labels, dict) and all(map(_is_count, labels.values()))
+    fits = fits and sorted(labels.values()) == list(range(len(labels)))
+    _expect(fits and len(labels) > 0, f"{kind} with the ids 0, 1, ...", labels)
     for key in ("fingerprint", "layout"):
         _expect(isinstance(info.get(key), str), f"{key} as text", info.get(key))
     for key, kind in (("sources", str), ("rejected", dict), ("lost", str)):
@@ -155,10 +169,11 @@ def _check(info: dict[str, Any]) -> None:
     fits = isinstance(splits, dict) and set(splits) == set(SPLITS)
     _expect(fits, f"the splits {' and '.join(SPLITS)}", splits)
     for name, part in splits.items():
-        _check_split(name, part, len(singers), 2 * info["channels"])
+        pixels = info["image"][0] * info["image"][1] if "image" in info else None
+        _check_split(name, part, len(labels), frame_bytes(info), pixels)
 
 
-def _check_split(name: str, part: Any, singers: int, width: int) -> None:
+def _check_split(name: str, part: Any, singers: int, width: int, pixels: int | None) -> None:
     _expect(isinstance(part, dict), f"{name} as a table", part)
     shards, ids, index = (part.get(key) for key in ("shards", "ids", "index"))
     _expect(_is_list(shards, dict) and bool(shards), f"a list of {name} shards", shards)
@@ -181,6 +196,8 @@ def _check_split(name: str, part: Any, singers: int, width: int) -> None:
         fits = len(row) == 6 and all(map(_is_count, row))
         fits = fits and _lies_within(Entry(id, *row), shards, singers, width)
         _expect(fits, f"a row of the {name} index that lies within its shard", row)
+        fits = pixels is None or row[5] == pixels
+        _expect(fits, f"{pixels} pixels of every {name} picture", row)
     samples = sum(row[5] for row in index)
     _expect(part.get("samples") == samples, f"{samples} {name} samples", part.get("samples"))
 
@@ -220,9 +237,35 @@ def entries(info: dict[str, Any], split: str) -> list[Entry]:
     return [Entry(id, *row) for id, row in zip(part["ids"], part["index"], strict=True)]
 
 
+def labels_of(info: Mapping[str, Any]) -> dict[str, int]:
+    """Return the index of each singer of a dataset, or of each class of its pictures, by name."""
+    return info[_labels(info)]
+
+
+def _labels(info: Mapping[str, Any]) -> str:
+    return "classes" if "image" in info else "singers"
+
+
 def singer_names(info: Mapping[str, Any]) -> list[str]:
-    """Return the names of a dataset's singers, ordered by their index."""
-    return sorted(info["singers"], key=info["singers"].get)
+    """Return the names of a dataset's singers, or of its pictures' classes, by their index."""
+    labels = labels_of(info)
+    return sorted(labels, key=labels.get)
+
+
+def frame_bytes(info: Mapping[str, Any]) -> int:
+    """Return the number of bytes of a frame of all channels: 16-bit samples, or 8-bit pixels."""
+    return info["channels"] * (1 if "image" in info else 2)
+
+
+def clip_form(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is stored for every clip: `channels`, with `sample_rate`, or `height`, `width`.
+
+    These are the arguments that `Audio`, or `Image`, takes.
+    """
+    if "image" in info:
+        height, width = info["image"]
+        return {"height": height, "width": width, "channels": info["channels"]}
+    return {"sample_rate": info["sample_rate"], "channels": info["channels"]}
 
 
 def content_hash(info: Mapping[str, Any]) -> str:
@@ -285,6 +328,8 @@ class Clips:
         if not self.entries:
             raise DataError(f"{directory}: holds no {split} clip of {shortest} samples or more.")
         self.channels: int = info["channels"]
+        self._image: list[int] | None = info.get("image")
+        self._frame_bytes = frame_bytes(info)
         shards = info["splits"][split]["shards"]
         self._paths = [self.directory / shard["name"] for shard in shards]
         self._shards = [self._open(shard) for shard in shards]
@@ -306,14 +351,17 @@ class Clips:
     def samples(self, clip: int, start: int = 0, count: int | None = None) -> np.ndarray:
         """Return samples of a clip, int16 `(count, channels)`; by default all samples.
 
+        For a picture, return its pixels, uint8 `(height, width, channels)`.
+
         Raises:
             DataError: the record is damaged. The message names the shard, the record and the byte.
         """
         entry = self.entries[clip]
         count = entry.frames if count is None else count
-        width = 2 * self.channels
-        begin = entry.audio + start * width
-        raw = self._shard(clip)[begin : begin + count * width].tobytes()
+        begin = entry.audio + start * self._frame_bytes
+        raw = self._shard(clip)[begin : begin + count * self._frame_bytes].tobytes()
+        if self._image is not None:
+            return np.frombuffer(raw, np.uint8).reshape(*self._image, self.channels)
         return np.frombuffer(raw, "<i2").reshape(count, self.channels)
 
     def features(self, clip: int) -> dict[str, bytes | int | float]:
