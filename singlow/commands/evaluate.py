@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from singlow.commands.places import Epoch, RunName, check_place
+from singlow.commands.places import Epoch, RunName, check_place, is_of_images
 from singlow.errors import UsageError
 from singlow.names import shown
 from singlow.runs.opening import CHECKPOINTS, TrainedRun, open_run
@@ -38,7 +38,7 @@ def evaluate(
     hop: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
 ) -> None:
-    """Compare the held-out likelihood with codecs, or measure and play migrations or conversions.
+    """Compare the held-out likelihood with codecs, or measure and show migrations or conversions.
 
     Args:
         run: Name under checkpoints/, or a path.
@@ -48,7 +48,7 @@ def evaluate(
         migration: Measure what migration moves, and write a page with players and spectrograms.
         source: With --migration: singer or style of the songs (virtual, on the built-in corpus).
         target: With --migration: singer or style that the songs take on (human, on the built-in
-            corpus).
+            corpus). For a run of images, --from and --to are classes (all).
         strength: With --migration: strength of the migrations that the page plays (1).
         method: With --migration: method, as for the verb migrate (transport).
         conversion: Measure voice conversions of held-out clips, and write a page that plays them
@@ -71,7 +71,7 @@ def evaluate(
         if pairs is not None and pairs < 1:
             raise UsageError(f"Expected --pairs of at least 1. Received: {pairs}.")
 
-    from singlow.evaluation import conversion_report
+    from singlow.evaluation import conversion_report, pictures
     from singlow.evaluation import evaluate as library
     from singlow.evaluation.migration_report import tables
     from singlow.tables import print_tables
@@ -94,7 +94,7 @@ def evaluate(
     if subject == "likelihood":
         _print_likelihood(opened, report, dataset)
     elif subject == "migration":
-        print_tables(*tables(report))
+        print_tables(*([pictures.table(report)] if is_of_images(run) else tables(report)))
         print(escape(str(place)))
     else:
         pairs = len(report.unconverted.conversions)
@@ -143,7 +143,7 @@ def _print_likelihood(
 ) -> None:
     from singlow.data.sources.layouts import sources_of
     from singlow.evaluation.likelihood import NO_WAVPACK, WAVPACK, table
-    from singlow.signals import Audio
+    from singlow.signals import Audio, Image
     from singlow.tables import print_tables
 
     everything, signal = measured[""], run.flow.signal
@@ -151,9 +151,10 @@ def _print_likelihood(
     if isinstance(signal, Audio) and WAVPACK not in everything.others:
         print(NO_WAVPACK)
     source = " ".join(sources_of(dataset or run.config["data"]["dataset"]))
-    print(f"Epoch {run.checkpoint.epoch} on the held-out clips of {shown(source)}.")
+    kind = "pictures" if isinstance(signal, Image) else "clips"
+    print(f"Epoch {run.checkpoint.epoch} on the held-out {kind} of {shown(source)}.")
     nats = signal.log_prob(everything.flow.value)
     print(f"{nats:.3f} nat/dim: log p(x) / D, as papers report it.")
-    if run.flow.inputs:
+    if "speaker" in run.flow.inputs:
         command = f"python3 -m singlow evaluate {shlex.quote(run.run.argument)} --conversion"
         print(f"Likelihood does not measure conversion. For that, run: {command}")

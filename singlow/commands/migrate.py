@@ -1,4 +1,4 @@
-"""The verb `migrate`: give songs the features of other singers."""
+"""The verb `migrate`: give songs the features of other singers, or pictures those of a class."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,10 +13,12 @@ from singlow.commands.places import (
     check_place,
     each,
     inputs,
+    is_of_images,
     one_file,
     outputs,
 )
 from singlow.data.sources.layouts import SUFFIXES
+from singlow.data.sources.pictures import SUFFIXES as PICTURE_SUFFIXES
 from singlow.runs.opening import open_run
 
 
@@ -24,14 +26,14 @@ def migrate(
     run: RunName,
     files: Files,
     output: Output,
-    source: Annotated[str | None, arg(name="from", metavar="SINGER|STYLE")] = None,
-    target: Annotated[str | None, arg(name="to", metavar="SINGER|STYLE")] = None,
+    source: Annotated[str | None, arg(name="from", metavar="SINGER|STYLE|CLASS")] = None,
+    target: Annotated[str | None, arg(name="to", metavar="SINGER|STYLE|CLASS")] = None,
     reference: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = (),
     strength: Annotated[float, arg(metavar="FLOAT")] = 1.0,
     method: Annotated[
-        Literal["transport", "moments", "difference", "midpoint", "slerp"],
+        Literal["transport", "moments", "difference", "midpoint", "slerp"] | None,
         arg(metavar="transport|moments|difference|midpoint|slerp"),
-    ] = "transport",
+    ] = None,
     levels: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None,
     epoch: Epoch = "newest",
@@ -39,12 +41,12 @@ def migrate(
     """Replace features of one singer or style in songs by those of another.
 
     The result has the song's sample rate, length, channels and loudness. Strength 0 returns the
-    song itself.
+    song itself. A run of images moves pictures from one class to another.
 
     Args:
         run: Name under checkpoints/, or a path.
-        files: Songs, or folders of them.
-        output: A wav file for one song, otherwise a folder.
+        files: Songs, or pictures for a run of images, or folders of them.
+        output: A wav or png file for one song or picture, otherwise a folder.
         source: Singer or style that the songs sound like (with --reference: the song itself).
         target: Singer or style that the songs take on.
         reference: Recordings from which features are taken in place of --to.
@@ -52,13 +54,31 @@ def migrate(
             and values up to 10 move it further.
         method: transport gives the latents the spectra of the target, moments its means and
             variances, and difference its means; midpoint is the method of the original SinGlow
-            and moves half-way to a mean; slerp moves towards the latents of one --reference.
+            and moves half-way to a mean; slerp moves towards the latents of one --reference
+            (transport; difference for pictures).
         levels: Levels whose latents move; 0 is the finest (all).
         data_dir: Folder for the records of the run's data (beside the recordings).
         epoch: Checkpoint to use.
     """
-    from singlow.latents.migrate import Migration, check_migration
+    from singlow.latents import pictures
+    from singlow.latents.migrate import Migration, check_migration, check_strength
 
+    if is_of_images(run):
+        check_strength(strength)
+        chosen = method or pictures.METHODS[0]
+        pictures.check_migration(source, target, chosen, [*reference, *levels])
+        found = inputs(files, PICTURE_SUFFIXES)
+        results = outputs(found, output, ".png", one_file(files))
+        trained = open_run(run, epoch)
+        means = pictures.class_means(trained, data_dir)
+
+        def work(picture: Path, result: Path) -> None:
+            moved = pictures.migrate(trained, [picture], means, source, target, strength)
+            trained.flow.signal.write(result, moved[0])
+
+        each([(picture, out) for (picture, _), out in zip(found, results, strict=True)], work)
+        return
+    method = method or "transport"
     check_migration(source, target, reference, strength, method)
     songs = inputs(files, SUFFIXES)
     results = outputs(songs, output, ".wav", one_file(files))

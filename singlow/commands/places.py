@@ -13,6 +13,7 @@ from singlow.files import require_writable
 from singlow.names import shown
 from singlow.progress import progress
 from singlow.runs.opening import CHECKPOINTS
+from singlow.runs.run import find
 from singlow.streams import escape, one_line
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -35,6 +36,16 @@ def only_run(run: str | None, checkpoints: Path = CHECKPOINTS) -> str:
         return names[0]
     known = ", ".join(map(shown, names)) or "none; python3 -m singlow train creates one"
     raise UsageError(f"Expected RUN, the name of a run. Received: none. Known runs: {known}.")
+
+
+def is_of_images(run: str) -> bool:
+    """Return whether a run is of images, from its settings alone.
+
+    Raises:
+        UsageError: there is no such run.
+        DataError: the settings are damaged.
+    """
+    return "height" in find(run, CHECKPOINTS).config["data"]
 
 
 def inputs(paths: tuple[Path, ...], suffixes: Collection[str]) -> list[tuple[Path, Path]]:

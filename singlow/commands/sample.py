@@ -1,4 +1,4 @@
-"""The verb `sample`: draw new sound from a run."""
+"""The verb `sample`: draw new sound or images from a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,11 @@ from singlow.commands.places import Epoch, OnlyRun, Output, check_place, only_ru
 from singlow.errors import UsageError
 from singlow.names import escape
 from singlow.runs.opening import open_run
+from singlow.signals import Image
 from singlow.voices.speakers import part_of_file_name
 
 Speaker = Annotated[str | None, arg(metavar="SPEAKER")]
+Label = Annotated[str | None, arg(metavar="CLASS")]
 
 
 def sample(
@@ -24,14 +26,15 @@ def sample(
     seed: Annotated[int, arg(metavar="INT")] = 0,
     around: Annotated[Path | None, arg(metavar="SONG")] = None,
     speaker: Speaker = None,
+    label: Label = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Draw clips from a run, or variations of a recording.
+    """Draw clips or images from a run, or variations of a recording.
 
     Args:
         run: name under checkpoints/, or a path; by default the only run there.
         output: a file for one clip, otherwise a folder.
-        count: number of clips.
+        count: number of clips or images.
         seconds: length of each clip (2; with --around, the length of the recording).
         temperature: scale of the noise. 1 draws from the model itself, and lower values give
             calmer results. With --around, 0 returns the recording, and 1 keeps only its loudness.
@@ -39,8 +42,10 @@ def sample(
         around: recording to draw variations of.
         speaker: speaker of the clips, for a run with speakers; with --around, the speaker of the
             recording.
+        label: class of the images, for a run of images with classes (each class in turn).
         epoch: checkpoint to use.
     """
+    from singlow.latents import pictures
     from singlow.latents.sample import sample as draw
     from singlow.latents.sample import sample_around
 
@@ -65,7 +70,18 @@ def sample(
         raise UsageError(f"Expected -o FOLDER, or a name with {signal.suffix}. Received: {output}.")
 
     drawn = {"count": count, "seconds": seconds, "temperature": temperature, "seed": seed}
-    if around is None:
+    if isinstance(signal, Image):
+        if around is not None or speaker is not None or seconds is not None:
+            raise UsageError(
+                f"Expected --label alone for {trained.name}, a run of images. "
+                "Received: --around, --speaker or --seconds."
+            )
+        del drawn["seconds"]
+        clips, stem = pictures.sample(trained, label=label, **drawn), trained.name
+        speaker = label
+    elif label is not None:
+        raise UsageError(f"Expected --label for a run of images. Received: {trained.name}.")
+    elif around is None:
         clips, stem = draw(trained, speaker=speaker, **drawn), trained.name
     else:
         clips = sample_around(trained, around, speaker=speaker, **drawn)

@@ -9,6 +9,8 @@ from singlow.errors import DataError, UsageError
 from singlow.evaluation.conversion_report import ConversionReport
 from singlow.evaluation.likelihood import Likelihood, measure
 from singlow.evaluation.migration_report import MigrationReport
+from singlow.evaluation.pictures import PictureReport, evaluate_pictures
+from singlow.latents.pictures import is_of_images
 from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data
 from singlow.runs.opening import open_run, require_input, require_no_inputs
@@ -36,8 +38,8 @@ def evaluate(
     pairs: int = PAIRS,
     hops: Sequence[int] = (),
     output: PathLike | None = None,
-) -> dict[str, Likelihood] | MigrationReport | ConversionReport:
-    """Evaluate a trained run on recordings that it was not trained on.
+) -> dict[str, Likelihood] | MigrationReport | PictureReport | ConversionReport:
+    """Evaluate a trained run on recordings or pictures that it was not trained on.
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
@@ -48,9 +50,9 @@ def evaluate(
         dataset: data to use in place of the run's own: "builtin", or folders of audio or records.
         data_dir: folder for the records of a folder of audio; beside that folder when None.
         source: for "migration", the singer or style of the original songs; "virtual" on the
-            built-in corpus when None.
+            built-in corpus when None. For pictures, their class; every class when None.
         target: for "migration", the singer or style to move to; "human" on the built-in corpus
-            when None.
+            when None. For pictures, a class; every other class when None.
         strength: for "migration", the strength of the migrations that are measured in full and
             that can be played on the page.
         method: for "migration", a name in `singlow.latents.methods.METHODS`.
@@ -79,7 +81,12 @@ def evaluate(
     if pairs < 1:
         raise UsageError(f"Expected pairs of at least 1. Received: {pairs}.")
     opened = open_run(run)
-    if subject == "migration":
+    images = is_of_images(opened)
+    if images and subject == "conversion":
+        raise UsageError(
+            f"Expected migration for a run of images, {opened.name}. Received: conversion."
+        )
+    if subject == "migration" and not images:
         require_no_inputs(opened, "use --conversion")
     elif subject == "conversion":
         require_input(opened, SPEAKER, "use --migration")
@@ -103,6 +110,8 @@ def evaluate(
         from singlow.latents.migrate import check_strength
 
         check_strength(strength)
+        if images:
+            return evaluate_pictures(opened, config, source, target, strength, place)
         return evaluate_migration(opened, config, source, target, strength, method, place)
     return measure(opened.flow, *open_windows(config, opened.flow))
 

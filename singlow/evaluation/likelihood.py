@@ -1,8 +1,9 @@
-"""Compare held-out likelihoods with lossless codecs and an independent Gaussian.
+"""Compare held-out likelihoods with lossless codecs and baselines without a network.
 
 For quantised audio the cost of a flow is an upper bound of the size that a lossless codec built on
 it reaches, so the two are comparable; see `singlow.signals`. The cost of a codec is the size of its
 coded frames alone, without containers, tags and file headers, because a flow has none of these.
+Small pictures are compressed by PNG as one tall picture, for the same reason.
 """
 
 import functools
@@ -24,7 +25,7 @@ import soundfile
 from singlow.errors import DataError
 from singlow.evaluation.figures import Estimate, ratio_difference, ratio_estimate
 from singlow.names import shown
-from singlow.signals import Audio, Signal
+from singlow.signals import Audio, Image, Signal
 from singlow.tables import table as text_table
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
     from singlow.models.flow import Flow
 
-Codec = Callable[[np.ndarray], int]
-"""A function from an int16 clip `(time, channels)` to its size in bits."""
+Codec = Callable[[np.ndarray], float]
+"""A function from a stored clip, int16 `(time, channels)`, to its size in bits."""
 
-FLAC, WAVPACK, GAUSSIAN = "FLAC -8", "WavPack -hh -x6", "Gaussian"
+FLAC, WAVPACK, PNG = "FLAC -8", "WavPack -hh -x6", "PNG"
+GAUSSIAN, PIXELS = "Gaussian", "independent pixels"
 NO_WAVPACK = "WavPack's best mode is left out: the program wavpack is not in PATH."
 _OPTIONAL, _LARGE = 0x20, 0x80  # flags in the ids of WavPack's sub-blocks
 
@@ -73,6 +75,64 @@ class Gaussian:
         spread = float(np.square(x - self.mean).sum()) + x.size * _noise(self.signal)
         log_prob = -0.5 * (x.size * math.log(2 * math.pi * self.variance) + spread / self.variance)
         return float(self.signal.cost(log_prob, x.size))
+
+
+@dataclass(frozen=True)
+class IndependentPixels:
+    """A histogram for each value of an image, independent of all others.
+
+    Attributes:
+        signal: the signal.
+        bits: `-log2` of the probability of each stored value, `(height, width, channels, 2**bits)`.
+    """
+
+    signal: Image
+    bits: np.ndarray
+
+    @classmethod
+    def fitted(cls, signal: Image, clips: Iterable[np.ndarray]) -> "IndependentPixels":
+        """Fit to stored pictures, with one further count of every value."""
+        counts = np.ones((*signal.shape(1)[1:], 2**signal.bits))
+        for clip in clips:
+            index = cls._index(signal, clip)
+            known = np.take_along_axis(counts, index, axis=-1)
+            np.put_along_axis(counts, index, known + 1.0, axis=-1)
+        return cls(signal, -np.log2(counts / counts.sum(axis=-1, keepdims=True)))
+
+    def cost(self, clip: np.ndarray) -> float:
+        """Return the cost of a stored picture in bits."""
+        return float(np.take_along_axis(self.bits, self._index(self.signal, clip), axis=-1).sum())
+
+    @staticmethod
+    def _index(signal: Image, clip: np.ndarray) -> np.ndarray:
+        return np.right_shift(clip, 8 - signal.bits).astype(np.int64)[..., None]
+
+
+def png_bits(pictures: np.ndarray, bits: int) -> int:
+    """Return the size in bits of pictures below each other in one PNG file, without its header.
+
+    Args:
+        pictures: uint8 `(pictures, height, width, channels)`.
+        bits: number of bits of a value; the highest are kept.
+    """
+    from PIL import Image as Pillow
+
+    kept = np.right_shift(pictures, 8 - bits).reshape(-1, *pictures.shape[2:])
+    file = io.BytesIO()
+    if kept.shape[-1] == 1 and bits <= 4:
+        picture = Pillow.fromarray(kept[..., 0], "P")
+        picture.putpalette([0] * 3 * 2**bits)
+        picture.save(file, "png", optimize=True, bits=bits if bits != 3 else 4)
+    else:
+        Pillow.fromarray(kept[..., 0] if kept.shape[-1] == 1 else kept).save(
+            file, "png", optimize=True
+        )
+    content, position, size = file.getvalue(), 8, 0
+    while position < len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        size += length if kind == b"IDAT" else 0
+        position += 12 + length
+    return 8 * size
 
 
 def _centres(signal: Signal, clip: np.ndarray) -> np.ndarray:
@@ -159,8 +219,8 @@ class Likelihood:
         values: number of values; for audio, samples of all channels.
         unit: name of the unit of the costs.
         flow: cost under the flow.
-        others: costs under codecs and under an independent Gaussian that is fitted to the training
-            clips, by name.
+        others: costs under codecs and under a baseline that is fitted to the training clips, by
+            name: an independent Gaussian, or for images an independent histogram of each pixel.
         differences: the flow's cost minus that of each codec, by name.
     """
 
@@ -188,7 +248,7 @@ def measure(
 
     Args:
         flow: the flow with its averaged weights.
-        train: windows of the clips that the Gaussian is fitted to.
+        train: windows of the clips that the baseline is fitted to.
         held_out: windows with `training=False`.
         wavpack: whether WavPack encodes the clips; if None, it does where it is installed.
 
@@ -196,12 +256,19 @@ def measure(
         The likelihood of all clips under the key `""`, then that of each singer's clips by name.
     """
     signal = flow.signal
-    gaussian = Gaussian.fitted(signal, (train.clip(i)[1] for i in range(train.clips)))
+    clips = (train.clip(i)[1] for i in range(train.clips))
     costs = flow_costs(flow, held_out)
     indices = [i for i in range(held_out.clips) if held_out.clip(i)[0] in costs]
-    codecs = _codecs(signal, wavpack)
+    if isinstance(signal, Image):
+        baseline = PIXELS, IndependentPixels.fitted(signal, clips).cost
+        stored = np.stack([held_out.clip(i)[1] for i in indices])
+        share = png_bits(stored, signal.bits) / len(stored)
+        codecs: dict[str, Codec] = {PNG: lambda clip: share}
+    else:
+        baseline = GAUSSIAN, Gaussian.fitted(signal, clips).cost
+        codecs = _codecs(signal, wavpack)
     with ThreadPoolExecutor() as pool:  # WavPack runs in processes of its own
-        rows = pool.map(lambda i: _row(held_out.clip(i), costs, gaussian, codecs), indices)
+        rows = pool.map(lambda i: _row(held_out.clip(i), costs, baseline, codecs), indices)
         groups: dict[str, list[_Row]] = {}
         for index, row in zip(indices, rows, strict=True):
             for group in ("", held_out.singers[held_out.singer(index)]):
@@ -227,12 +294,13 @@ def has_wavpack() -> bool:
 def _row(
     clip: tuple[str, np.ndarray],
     costs: Mapping[str, tuple[float, int]],
-    gaussian: Gaussian,
+    baseline: tuple[str, Codec],
     codecs: Mapping[str, Codec],
 ) -> _Row:
     name, stored = clip
     others = {codec: float(bits(stored)) for codec, bits in codecs.items()}
-    return _Row(*costs[name], stored.size, {**others, GAUSSIAN: gaussian.cost(stored)})
+    title, cost = baseline
+    return _Row(*costs[name], stored.size, {**others, title: cost(stored)})
 
 
 def _summed(rows: list[_Row], unit: str) -> Likelihood:
@@ -247,7 +315,7 @@ def _summed(rows: list[_Row], unit: str) -> Likelihood:
         differences={
             name: ratio_difference(flow, valid, costs, values)
             for name, costs in others.items()
-            if name != GAUSSIAN
+            if name not in (GAUSSIAN, PIXELS)
         },
     )
 
@@ -290,8 +358,13 @@ def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
         cells = [cost.shown("{:.3f}") for cost in costs]
         cells += [difference.shown("{:+.3f}") for difference in row.differences.values()]
         rows.append([shown(group) or "all", str(row.clips), *cells])
+    compressed = (
+        "Only the coded frames of a codec count. "
+        if PNG not in everything.others
+        else "PNG compresses all pictures below each other in one file. "
+    )
     caption = (
-        "± is half of a 95 % interval over clips. Only the coded frames of a codec count. "
+        f"± is half of a 95 % interval over clips. {compressed}"
         f"Columns with less hold the cost of {name} minus that of the codec on the same clips."
     )
     return text_table(f"Held-out {everything.unit}", head, rows, caption)

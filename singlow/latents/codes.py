@@ -1,9 +1,7 @@
 """Encoding of recordings of any length as latents, and npz files of latents."""
 
 import dataclasses
-import io
 import math
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from singlow.errors import DataError, UsageError
-from singlow.files import NPZ_ERRORS, atomic_write
+from singlow.files import NPZ_ERRORS, atomic_write, read_arrays
 from singlow.runs.opening import TrainedRun, open_run
 from singlow.voices.convert import limit_bursts
 from singlow.voices.identify import Identity, identify
@@ -279,7 +277,7 @@ def read_song(path: Path) -> Song:
         DataError: the file is damaged or does not contain latents; the message gives the reason.
     """
     try:
-        content = _arrays(path)
+        content = read_arrays(path)
     except NPZ_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
@@ -342,18 +340,6 @@ def _speaker_facts(path: Path, content: Mapping[str, np.ndarray]) -> dict[str, A
         )
     speaker, gain = str(content["speaker"]), float(content["gain"])
     return {"speaker": speaker, "embedding": content["embedding"], "gain": gain}
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    data = path.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        infos = archive.infolist()
-        if sum(info.file_size for info in infos) > max(1 << 26, 4 * len(data)):
-            raise ValueError("it expands to far more than its size")
-        if len({info.filename for info in infos}) != len(infos):
-            raise ValueError("it holds two arrays of one name")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 def _check_fit(flow: "Flow", song: Song) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from singlow.audio import load_audio, write_audio
 from singlow.errors import UsageError
+from singlow.latents import pictures
 from singlow.latents.approach import approach
 from singlow.latents.codes import encode_song
 from singlow.latents.contour import smooth_power
@@ -34,12 +35,14 @@ def interpolate(
 ) -> list[Path]:
     """Write recordings that interpolate between two recordings, including both, in a run's latents.
 
+    For a run of images, they are pictures.
+
     Args:
         run: a trained run, its name under checkpoints/ or its path.
-        first: path of the first recording.
-        second: path of the second recording.
-        steps: number of recordings to write, from 2 to 1000.
-        output: folder for the recordings.
+        first: path of the first recording or picture.
+        second: path of the second.
+        steps: number of files to write, from 2 to 1000.
+        output: folder for the files.
 
     Returns:
         Paths of the files, in order.
@@ -50,6 +53,13 @@ def interpolate(
     """
     check_steps(steps)
     opened = open_run(run)
+    if pictures.is_of_images(opened):
+        names = step_names(first, second, steps, ".png")
+        paths = [Path(output) / name for name in names]
+        images = pictures.interpolate(opened, first, second, steps)
+        for path, x in zip(paths, images, strict=True):
+            opened.flow.signal.write(path, x)
+        return paths
     require_no_inputs(opened, "use convert")
     rate, channels = opened.flow.signal.sample_rate, opened.flow.signal.channels
     ends = [load_audio(path, rate, channels)[0] for path in (first, second)]
@@ -71,9 +81,9 @@ def check_steps(steps: int) -> None:
         raise UsageError(f"Expected steps from 2 to {MOST_STEPS}. Received: {steps}.")
 
 
-def step_names(first: PathLike, second: PathLike, steps: int) -> list[str]:
+def step_names(first: PathLike, second: PathLike, steps: int, suffix: str = ".wav") -> list[str]:
     """Return the names of the files that `interpolate` writes."""
-    return [f"{i:03d}-{Path(first).stem}-{Path(second).stem}.wav" for i in range(steps)]
+    return [f"{i:03d}-{Path(first).stem}-{Path(second).stem}{suffix}" for i in range(steps)]
 
 
 def towards(

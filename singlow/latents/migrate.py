@@ -23,6 +23,7 @@ from singlow.audio import (
     write_blocks,
 )
 from singlow.errors import DataError, UsageError, naming, warn
+from singlow.latents import pictures
 from singlow.latents.approach import approach, match_loudness
 from singlow.latents.codes import encode_song
 from singlow.latents.contour import smooth_power
@@ -50,14 +51,15 @@ def migrate(
     target: str | None = None,
     reference: Sequence[PathLike] = (),
     strength: float = 1.0,
-    method: str = "transport",
+    method: str | None = None,
     levels: Collection[int] | None = None,
     output: PathLike = "migrated",
     data_dir: PathLike | None = None,
 ) -> list[Path]:
     """Replace features of one singer or style in songs by those of another, and write the songs.
 
-    Each result has the sample rate, length, channels and loudness of its song.
+    Each result has the sample rate, length, channels and loudness of its song. For a run of images,
+    the songs are pictures, source and target are classes, and results are png files.
 
     Args:
         run: a trained run, its name under checkpoints/ or its path.
@@ -67,10 +69,11 @@ def migrate(
         target: singer or style whose features the results have.
         reference: recordings that replace `target`: the target's features are measured from them.
         strength: 0 returns the song itself, 1 moves all the way and larger values move beyond.
-        method: a name in `methods.METHODS`, or `"slerp"`, which moves towards the latents of one
-            reference and needs neither source nor target.
+        method: a name in `methods.METHODS`, `"transport"` when None, or `"slerp"`, which moves
+            towards the latents of one reference and needs neither source nor target. For pictures
+            it is `"difference"`.
         levels: indices of the levels to move, where 0 is the finest; all when None.
-        output: path of a wav file for one song, otherwise of a folder.
+        output: path of a wav or png file for one song, otherwise of a folder.
         data_dir: folder for the records of the run's data; beside the recordings when None.
 
     Returns:
@@ -87,11 +90,19 @@ def migrate(
         ... )
     """
     paths = [Path(p) for p in ([songs] if isinstance(songs, PathLike) else songs)]
-    output = Path(output)
-    single = len(paths) == 1 and output.suffix.lower() == ".wav"
-    results = [output] if single else [output / f"{path.stem}.wav" for path in paths]
+    output, run = Path(output), open_run(run)
+    suffix = run.flow.signal.suffix
+    single = len(paths) == 1 and output.suffix.lower() == suffix
+    results = [output] if single else [output / f"{path.stem}{suffix}" for path in paths]
     if len(set(results)) != len(results):
         raise UsageError(f"{output}: Expected songs of different names. Received: equal ones.")
+    if pictures.is_of_images(run):
+        check_strength(strength)
+        others = [*reference, *(levels or ())]
+        pictures.check_migration(source, target, method or pictures.METHODS[0], others)
+        pictures.migrate_files(run, paths, results, source, target, strength, data_dir)
+        return results
+    method = method or "transport"
     migration = Migration(run, source, target, reference, strength, method, levels, data_dir)
     for path, result in zip(paths, results, strict=True):
         migration.write(path, result)

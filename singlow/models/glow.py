@@ -259,6 +259,7 @@ Glow.presets = MappingProxyType(
                 "scale": "bounded",
                 "weight_norm": True,
                 "act_norm": False,
+                "dropout": 0.1,
             },
             training=_training(warmup_steps=100, decay_steps=1000, epochs=12, steps_per_epoch=250),
             dataset="digits",
