@@ -24,6 +24,7 @@ _HOMES = {
     "Flow": "models",
     "SinGlow": "models",
     "Blow": "models",
+    "FloWaveNet": "models",
     "PRESETS": "models",
     "register_model": "models",
     # What `x` is, and what a model is given beside it.

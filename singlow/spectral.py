@@ -1,11 +1,14 @@
 """Mel spectrograms as pure functions of a recipe."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+_TOGETHER = 1024  # frames that are transformed at a time
 
 
 @dataclass(frozen=True)
@@ -84,47 +87,67 @@ RECIPES: Mapping[str, MelRecipe] = MappingProxyType(
 """Recipes by name: `tacotron` is that of Tacotron 2, WaveGlow, Glow-TTS and Flowtron."""
 
 
-def mel_spectrogram(audio: np.ndarray, recipe: MelRecipe) -> np.ndarray:
+def mel_spectrogram(audio: np.ndarray, recipe: MelRecipe, centred: bool = True) -> np.ndarray:
     """The mel spectrogram of audio.
 
     Args:
         audio: `(time,)` float in [-1, 1] at `recipe.sample_rate`.
         recipe: how to compute it.
+        centred: whether frame `i` is centred on sample `hop_length * i`, with the audio reflected
+            at both ends; otherwise it starts there, and frames end with the audio.
 
     Returns:
-        `(1 + time // hop_length, n_mels)` float32.
+        `(1 + time // hop_length, n_mels)` float32, or `(1 + (time - n_fft) // hop_length, n_mels)`
+        if the frames are not centred.
 
     Raises:
-        ValueError: the audio is not one channel, or shorter than half of a transform.
+        ValueError: the audio is not one channel, or too short.
 
     References:
         Shen et al., Natural TTS Synthesis by Conditioning WaveNet on Mel Spectrogram Predictions,
         2018, https://arxiv.org/abs/1712.05884; Kim, Lee, Song, Kim and Yoon, FloWaveNet, 2019,
         https://arxiv.org/abs/1811.02155
     """
-    import librosa
+    import scipy.fft
 
     audio = np.asarray(audio, np.float32)
-    if audio.ndim != 1 or len(audio) <= recipe.n_fft // 2:
+    shortest = recipe.n_fft // 2 + 1 if centred else recipe.n_fft
+    if audio.ndim != 1 or len(audio) < shortest:
         raise ValueError(
-            f"Expected audio of shape (time,) with more than {recipe.n_fft // 2} samples. "
+            f"Expected audio of shape (time,) with at least {shortest} samples. "
             f"Received: shape {audio.shape}."
         )
-    mel = librosa.feature.melspectrogram(
-        y=audio,
-        sr=recipe.sample_rate,
-        n_fft=recipe.n_fft,
-        hop_length=recipe.hop_length,
-        power=recipe.power,
-        n_mels=recipe.n_mels,
-        fmin=recipe.low,
-        fmax=recipe.high,
-        pad_mode="reflect",
+    if centred:
+        audio = np.pad(audio, recipe.n_fft // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(audio, recipe.n_fft)[:: recipe.hop_length]
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(recipe.n_fft) / recipe.n_fft)).astype(
+        np.float32
     )
-    mel = np.maximum(mel.T, recipe.floor)
+    mel = np.empty((len(frames), recipe.n_mels), np.float32)
+    for start in range(0, len(frames), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        magnitude = np.abs(scipy.fft.rfft(frames[part] * window))
+        powers = magnitude if recipe.power == 1 else magnitude**recipe.power
+        np.matmul(powers, _filters(recipe), out=mel[part])
+    np.maximum(mel, recipe.floor, out=mel)
     if recipe.scale == "log":
         return np.log(mel)
     return np.clip((20.0 * np.log10(mel) - 20.0 + 100.0) / 100.0, 0.0, 1.0)
+
+
+@functools.lru_cache(maxsize=16)
+def _filters(recipe: MelRecipe) -> np.ndarray:
+    """The mel filters as a matrix `(n_fft / 2 + 1, n_mels)` float32."""
+    import librosa
+
+    filters = librosa.filters.mel(
+        sr=recipe.sample_rate,
+        n_fft=recipe.n_fft,
+        n_mels=recipe.n_mels,
+        fmin=recipe.low,
+        fmax=recipe.high,
+    )
+    return np.ascontiguousarray(filters.T, np.float32)
 
 
 def audio_from_mel(mel: np.ndarray, recipe: MelRecipe, iterations: int = 32) -> np.ndarray:

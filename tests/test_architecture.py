@@ -19,6 +19,7 @@ LAYERS = (  # from the top; a module imports only from the layers below its own
     {"voices"},
     {"runs"},
     {"data"},
+    {"originals"},
     {"models"},
     {"testing"},
     {"networks"},

@@ -4,7 +4,7 @@ from singlow.bijections.actnorm import ActNorm, PositionalAffine
 from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.compose import Chain
 from singlow.bijections.coupling import AffineCoupling
-from singlow.bijections.linear import Flip, FoldedLinear, InvertibleConv, Permutation
+from singlow.bijections.linear import Flip, FoldedLinear, InvertibleConv, Permutation, Swap
 from singlow.bijections.multiscale import MultiScale
 from singlow.bijections.repeat import Repeat
 from singlow.bijections.shift import ConditionalShift
@@ -26,6 +26,7 @@ __all__ = [
     "PositionalAffine",
     "Repeat",
     "Squeezed",
+    "Swap",
     "WithCondition",
     "WithoutCondition",
 ]

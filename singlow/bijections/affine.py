@@ -7,7 +7,8 @@ from keras import ops
 from singlow.ops.masks import masked, sum_frames
 from singlow.ops.tensors import Tensor
 
-SCALES = ("bounded", "sigmoid", "exp", "additive")
+SCALES = ("bounded", "sigmoid", "floored_sigmoid", "exp", "additive")
+_FLOOR = 1e-7  # least scale of "floored_sigmoid"
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,14 @@ class AffineMap:
         move   y = x * exp(s) + t       log |det dy/dx| =  sum s
         undo   x = (y - t) * exp(-s)    log |det dx/dy| = -sum s
 
+    With `shift_first` the map is `y = (x + t) * exp(s)`, with the same log-determinants.
+
     Args:
         scale: `"bounded"`, `s = limit * tanh(h / limit)`, so that the inverse cannot explode;
-            `"sigmoid"`, `s = log sigmoid(h + 2)`; `"exp"`, `s = h`; `"additive"`, `s = 0`.
+            `"sigmoid"`, `s = log sigmoid(h + 2)`; `"floored_sigmoid"`, the same with `1e-7` added
+            to the sigmoid; `"exp"`, `s = h`; `"additive"`, `s = 0`.
         limit: bound of a `"bounded"` log-scale, above zero.
+        shift_first: whether `x` is shifted before it is scaled.
 
     Raises:
         ValueError: `scale` is unknown, or `limit` is not above zero.
@@ -28,6 +33,7 @@ class AffineMap:
 
     scale: str = "bounded"
     limit: float = 2.0
+    shift_first: bool = False
 
     def __post_init__(self) -> None:
         if not self.limit > 0:
@@ -55,6 +61,8 @@ class AffineMap:
         log_scale, shift = self._scale_and_shift(parameters, frame_mask, x.dtype)
         if log_scale is None:
             return x + shift, 0.0 * sum_frames(shift)
+        if self.shift_first:
+            return (x + shift) * ops.exp(log_scale), sum_frames(log_scale)
         return x * ops.exp(log_scale) + shift, sum_frames(log_scale)
 
     def undo(
@@ -64,6 +72,8 @@ class AffineMap:
         log_scale, shift = self._scale_and_shift(parameters, frame_mask, y.dtype)
         if log_scale is None:
             return y - shift, 0.0 * sum_frames(shift)
+        if self.shift_first:
+            return y * ops.exp(-log_scale) - shift, -sum_frames(log_scale)
         return (y - shift) * ops.exp(-log_scale), -sum_frames(log_scale)
 
     def _scale_and_shift(
@@ -78,6 +88,8 @@ class AffineMap:
             log_scale = bound(log_scale, self.limit)
         elif self.scale == "sigmoid":
             log_scale = masked(ops.log_sigmoid(log_scale + 2.0), frame_mask)
+        elif self.scale == "floored_sigmoid":
+            log_scale = masked(ops.log(ops.sigmoid(log_scale + 2.0) + _FLOOR), frame_mask)
         return log_scale, shift
 
 

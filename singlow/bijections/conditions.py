@@ -5,12 +5,14 @@ A condition is one of
 - an item condition `(batch, features)`, the same at every position of `x`;
 - a frames condition of the rank of `x`, `(batch, time, features)` or
   `(batch, height, width, features)`, with one entry for every position of `x`;
+- a coarse condition `{"coarse": (batch, frames, features)}`, with one entry for every few positions
+  of `x`, the same number of positions for each; networks repeat what they compute from it;
 - a sequence `{"values": (batch, length, features), "mask": (batch, length)}`;
 - a mapping of these by name, where networks read several.
 
 The kind of a tensor follows from its rank, never from its length. Layers that change the resolution
-of `x` change that of frames conditions too, and pass other conditions on. Shapes of conditions have
-the same form, with tuples in place of tensors.
+of `x` change that of frames conditions too, and pass other conditions on, also coarse ones, which
+keep their own resolution. Shapes of conditions have the same form, with tuples in place of tensors.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +30,11 @@ def is_sequence(entry: Any) -> bool:
     return isinstance(entry, Mapping) and set(entry) == {"values", "mask"}
 
 
+def is_coarse(entry: Any) -> bool:
+    """Whether this entry of a condition, or of its shape, is coarse."""
+    return isinstance(entry, Mapping) and set(entry) == {"coarse"}
+
+
 def is_item(entry: Any) -> bool:
     """Whether this entry of a condition, or of its shape, is the same at every position."""
     return not isinstance(entry, Mapping) and len(_shape(entry)) == 2
@@ -37,7 +44,7 @@ def entries(condition: Any) -> dict[str, Any]:
     """The entries of a condition, or of its shape, by name; a single one has the name `""`."""
     if condition is None:
         return {}
-    if isinstance(condition, Mapping) and not is_sequence(condition):
+    if isinstance(condition, Mapping) and not is_sequence(condition) and not is_coarse(condition):
         return dict(condition)
     return {"": condition}
 
@@ -55,11 +62,25 @@ def map_tensors(function: Callable[..., Any], condition: Any, *others: Any) -> A
 
 def map_frames(function: Callable[[Any], Any], condition: Any) -> Any:
     """The condition, or its shape, with `function` applied to every frames entry."""
-    if condition is None or is_sequence(condition) or is_item(condition):
+    if condition is None or is_sequence(condition) or is_coarse(condition) or is_item(condition):
         return condition
     if isinstance(condition, Mapping):
         return {name: map_frames(function, entry) for name, entry in condition.items()}
     return function(condition)
+
+
+def map_coarse(function: Callable[[Any], Any], condition: Any) -> Any:
+    """The condition, or its shape, with `function` applied to every coarse entry's tensor."""
+    if is_coarse(condition):
+        return {"coarse": function(condition["coarse"])}
+    if isinstance(condition, Mapping) and not is_sequence(condition):
+        return {name: map_coarse(function, entry) for name, entry in condition.items()}
+    return condition
+
+
+def coarse_entries(condition: Any) -> list[Any]:
+    """The tensors, or shapes, of the coarse entries of a condition."""
+    return [entry["coarse"] for entry in entries(condition).values() if is_coarse(entry)]
 
 
 def at_positions(entry: Any, rank: int) -> Any:
@@ -98,9 +119,13 @@ def check_condition(name: str, x_shape: Shape, condition: Any) -> None:
         condition: to check; its sizes may be `None`.
 
     Raises:
-        ValueError: the rank or a length differs from that of `x`; the message names both shapes.
+        ValueError: the rank or a length differs from that of `x`, or the length of `x` is no
+            multiple of that of a coarse entry; the message names both shapes.
     """
     for key, entry in entries(condition).items():
+        if is_coarse(entry):
+            _check_coarse(name, x_shape, _shape(entry["coarse"]))
+            continue
         if is_sequence(entry) or is_item(entry):
             continue
         shape, label = _shape(entry), f"condition {key!r}" if key else "condition"
@@ -111,6 +136,17 @@ def check_condition(name: str, x_shape: Shape, condition: Any) -> None:
                 f"Expected {label} of {name} with shape (batch, features), or ({expected}, "
                 f"features) aligned with x. Received: {shape}."
             )
+
+
+def _check_coarse(name: str, x_shape: Shape, shape: Shape) -> None:
+    fits = len(shape) == len(x_shape) == 3
+    if fits and None not in (shape[1], x_shape[1]):
+        fits = shape[1] > 0 and x_shape[1] % shape[1] == 0
+    if not fits or (None not in (shape[0], x_shape[0]) and shape[0] != x_shape[0]):
+        raise ValueError(
+            f"Expected a coarse condition of {name} with shape (batch, frames, features), whose "
+            f"frames divide those of x. Received: {shape} with x {x_shape}."
+        )
 
 
 def _shape(entry: Any) -> tuple[int | None, ...]:

@@ -36,11 +36,12 @@ class AffineCoupling(InvertibleLayer):
         network: from `(..., channels of a)` to `(..., 2 * channels of b)` (`channels of b` when
             additive), called as `network(a, condition, frame_mask, training=training)`. The
             coupling sets its `channels` if they are `None`.
-        scale: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
+        scale: `"bounded"`, `"sigmoid"`, `"floored_sigmoid"`, `"exp"` or `"additive"`.
         tile: number of frames that the network processes at a time, plus its receptive field; all
             frames when `None`. The result is the same, and memory does not grow with the length.
             Images are never tiled.
         limit: bound of a `"bounded"` log-scale, above zero.
+        shift_first: whether `b` is shifted before it is scaled, `b' = (b + t) * exp(s)`.
 
     Raises:
         ValueError: `scale` is unknown, `tile` is below 1, `limit` is not above zero, or there is a
@@ -57,16 +58,18 @@ class AffineCoupling(InvertibleLayer):
         scale: str = "bounded",
         tile: int | None = None,
         limit: float = 2.0,
+        shift_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if tile is not None and tile < 1:
             raise ValueError(f"Expected tile of at least 1. Received: tile={tile}.")
-        self.affine_map = AffineMap(scale, limit)
+        self.affine_map = AffineMap(scale, limit, shift_first)
         self.network = network
         self.scale = scale
         self.tile = tile
         self.limit = limit
+        self.shift_first = shift_first
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         moved = x_shape[-1] // 2
@@ -105,14 +108,15 @@ class AffineCoupling(InvertibleLayer):
         if self.tile is None or len(a.shape) != 3:
             parameters = self.network(a, condition, frame_mask, training=training)
             return affine(b, parameters, frame_mask)
-        before, after = self.network.receptive_field
 
-        def run_tile(a: Tensor, b: Tensor, condition: Condition, mask: Tensor) -> tuple:
+        def run_tile(
+            a: Tensor, b: Tensor, condition: Condition, mask: Tensor, inner: slice
+        ) -> tuple[Tensor, Tensor]:
             parameters = self.network(a, condition, mask, training=training)
-            inner = slice(before, -after if after else None)
             return affine(b, parameters[:, inner], mask[:, inner])
 
-        return in_tiles(run_tile, a, b, condition, frame_mask, self.tile, (before, after))
+        field = self.network.receptive_field
+        return in_tiles(run_tile, a, b, condition, frame_mask, self.tile, field)
 
     def folded(
         self, tile: int | None = None, precision: str | None = None
@@ -157,6 +161,7 @@ class AffineCoupling(InvertibleLayer):
 
     def get_config(self) -> dict[str, Any]:
         own = {"scale": self.scale, "tile": self.tile, "limit": self.limit}
+        own |= {"shift_first": self.shift_first}
         return {**super().get_config(), "network": serialize(self.network), **own}
 
     @classmethod

@@ -12,7 +12,7 @@ from keras import ops
 
 from singlow.bijections.base import Fold, InvertibleLayer
 from singlow.bijections.conditions import Condition
-from singlow.ops.masks import count_frames
+from singlow.ops.masks import count_frames, halves
 from singlow.ops.stateless import Bindings, read
 from singlow.ops.tensors import Shape, Tensor, identity, product
 
@@ -185,6 +185,29 @@ class Flip(InvertibleLayer):
         self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         return ops.flip(x, axis=-1), 0.0 * count_frames(x)
+
+    _inverse = _forward
+
+
+@keras.saving.register_keras_serializable("singlow")
+class Swap(InvertibleLayer):
+    """`[a, b] -> [b, a]` for the two halves of the channels; `log |det| = 0`.
+
+    Raises:
+        ValueError: on `build`, when the number of channels is odd.
+    """
+
+    def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
+        if x_shape[-1] % 2:
+            raise ValueError(
+                f"Expected an even number of channels for {self.name}. Received: {x_shape[-1]}."
+            )
+
+    def _forward(
+        self, x: Tensor, condition: Condition, frame_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        a, b = halves(x)
+        return ops.concatenate([b, a], axis=-1), 0.0 * count_frames(x)
 
     _inverse = _forward
 

@@ -13,6 +13,7 @@ _HOMES = {
     "SinGlow": "singlow",
     "Blow": "blow",
     "Glow": "glow",
+    "FloWaveNet": "flowavenet",
     "Preset": "presets",
     "preset": "registry",
     "model_class": "registry",

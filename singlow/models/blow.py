@@ -39,9 +39,8 @@ class Blow(Leveled):
     Inputs beside `x` `(batch, time, 1)`: `speaker` `(batch,)`, whole numbers below `speakers`, or
     `speaker_embedding` `(batch, embedding_size)` in its place.
 
-    The preset `blow_original` is the published model. Its code shifts before it scales,
-    `s (x + m)`; this one scales first, `s x + t`, which gives the same maps. Its scale
-    `sigmoid(h + 2)` may approach zero, where the inverse explodes; the other presets bound it.
+    The preset `blow_original` is the published model. Its scale `sigmoid(h + 2) + 1e-7` may
+    approach zero, where the inverse explodes; the other presets bound it.
 
     Args:
         speakers: number of speakers.
@@ -60,10 +59,12 @@ class Blow(Leveled):
         multi_scale: whether half of the channels become latents after each block, another
             ablation.
         weight_norm: whether to normalise the convolutions of the networks.
-        scale: the scale of the couplings: `"bounded"`, `"sigmoid"`, `"exp"` or `"additive"`.
+        scale: the scale of the couplings: `"bounded"`, `"sigmoid"`, `"floored_sigmoid"`, `"exp"`
+            or `"additive"`.
         scale_limit: bound of a `"bounded"` log-scale. Conversion encodes and inverts with different
             speakers, so the log-scale of a step may be wrong by twice this bound, and with large
             bounds conversions contain bursts of noise.
+        shift_first: whether couplings shift before they scale, `s (x + t)` and not `s x + t`.
         sample_rate: Hz of the audio.
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
@@ -90,6 +91,7 @@ class Blow(Leveled):
         weight_norm: bool = True,
         scale: str = "bounded",
         scale_limit: float = 2.0,
+        shift_first: bool = False,
         sample_rate: int = 16000,
         precision: str = "float32",
         backprop: str = "stored",
@@ -113,7 +115,11 @@ class Blow(Leveled):
     def _step(self) -> Chain:
         settings = self._settings
         coupling = AffineCoupling(
-            self._network(), settings["scale"], limit=settings["scale_limit"], name="coupling"
+            self._network(),
+            settings["scale"],
+            limit=settings["scale_limit"],
+            shift_first=settings["shift_first"],
+            name="coupling",
         )
         parts = [InvertibleConv(name="mixing"), ActNorm(name="act_norm"), coupling]
         if settings["conditioning"] == "additive_before_act_norm":
@@ -132,6 +138,7 @@ class Blow(Leveled):
 _CHOICES = {
     "conditioning": ("hyper", "additive", "additive_before_act_norm"),
     "multi_scale": (False, True),
+    "shift_first": (False, True),
 }
 
 
@@ -217,7 +224,8 @@ Blow.presets = MappingProxyType(
                 "level_squeeze": 2,
                 "width": 512,
                 "weight_norm": False,
-                "scale": "sigmoid",
+                "scale": "floored_sigmoid",
+                "shift_first": True,
                 "sample_rate": 16000,
             },
             training=_AS_PUBLISHED,

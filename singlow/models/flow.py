@@ -66,6 +66,8 @@ class Flow(keras.Model):
     Attributes:
         context: numbers of samples before and after its own on which a latent depends, and vice
             versa. If it is `None`, because it is not known, long audio is processed at once.
+        margin: number of samples before and after an example that `inputs_of` receives with it, for
+            inputs such as spectra, which depend on the samples around it.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
@@ -73,6 +75,7 @@ class Flow(keras.Model):
     """
 
     context: tuple[int, int] | None = None
+    margin: int = 0
 
     def __init__(
         self,
@@ -245,7 +248,7 @@ class Flow(keras.Model):
 
         Args:
             clip: has `id`, `singer` (an int), `style` and `text`.
-            x: the example, `(time, channels)`.
+            x: the example, `(time, channels)`, with `margin` more samples before and after it.
 
         Raises:
             NotImplementedError: an input is of another kind.

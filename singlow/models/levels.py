@@ -84,13 +84,20 @@ def glow_level(
     return Squeezed(Chain(parts, name="chain"), factor, name=f"level_{index}")
 
 
-def leveled_settings(model: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def leveled_settings(
+    model: type, arguments: Mapping[str, Any], limits: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """`settings_of` a model with levels, whose squeezes together must not be too large.
+
+    Args:
+        model: the class of the model.
+        arguments: `locals()` of its constructor.
+        limits: largest values by name, beside those that models with levels share.
 
     Raises:
         ValueError: an argument is out of its range.
     """
-    settings = settings_of(model, arguments, _LIMITS)
+    settings = settings_of(model, arguments, {**_LIMITS, **(limits or {})})
     if positions_of_frame(settings) > MOST_POSITIONS:
         raise ValueError(
             f"Expected squeeze * level_squeeze ** (l_glow - 1) of at most {MOST_POSITIONS}. "

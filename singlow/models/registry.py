@@ -13,7 +13,7 @@ from singlow.backend import start_backend
 from singlow.errors import UsageError
 from singlow.models.presets import Preset
 
-_HOMES = {"singlow": "SinGlow", "blow": "Blow", "glow": "Glow"}
+_HOMES = {"singlow": "SinGlow", "blow": "Blow", "glow": "Glow", "flowavenet": "FloWaveNet"}
 _REGISTERED: dict[str, type] = {}
 
 

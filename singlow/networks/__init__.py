@@ -2,8 +2,19 @@
 
 from singlow.networks.base import Network
 from singlow.networks.convnet import ConvNet
+from singlow.networks.gated import GatedConvNet
 from singlow.networks.hypernet import HyperNet
+from singlow.networks.upsample import FrameEncoder, Upsample
 from singlow.networks.wavenet import WaveNet
 from singlow.networks.weightnorm import Convolution
 
-__all__ = ["ConvNet", "Convolution", "HyperNet", "Network", "WaveNet"]
+__all__ = [
+    "ConvNet",
+    "Convolution",
+    "FrameEncoder",
+    "GatedConvNet",
+    "HyperNet",
+    "Network",
+    "Upsample",
+    "WaveNet",
+]

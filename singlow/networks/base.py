@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import keras
+from keras import ops
 
 from singlow.bijections.base import Fold, rebuilt
-from singlow.bijections.conditions import Condition, at_positions, entries, is_sequence
+from singlow.bijections.conditions import Condition, at_positions, entries, is_coarse, is_sequence
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.stateless import Bindings
 from singlow.ops.tensors import Shape, Tensor, full_precision
@@ -78,8 +79,8 @@ class Network(keras.layers.Layer):
             for layer, other in pairs:
                 if isinstance(layer, Convolution):
                     made += zip(other.weights, layer.effective_weights(value), strict=True)
-                elif not layer._layers:
-                    made += zip(other.weights, map(value, layer.weights), strict=True)
+                else:
+                    made += zip(_own_weights(other), map(value, _own_weights(layer)), strict=True)
             return made
 
         return again, fold
@@ -91,15 +92,22 @@ class Network(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels}
 
 
+def _own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The weights of a layer without those of the layers inside."""
+    inner = {id(weight) for each in layer._layers for weight in each.weights}
+    return [weight for weight in layer.weights if id(weight) not in inner]
+
+
 def condition_convolutions(
-    condition_shape: Any, filters: int, name: str, **settings: Any
+    condition_shape: Any, filters: int, name: str, use_bias: bool = False, **settings: Any
 ) -> dict[str, Convolution]:
-    """Built 1x1 convolutions without bias, one for each entry of a condition, by name.
+    """Built 1x1 convolutions, one for each entry of a condition, by name.
 
     Args:
         condition_shape: of the condition; `None` without one.
         filters: output channels.
         name: of the convolution of a single condition; that of an entry `key` is `name_key`.
+        use_bias: whether they have a bias.
         settings: other arguments of `Convolution`.
 
     Raises:
@@ -113,25 +121,36 @@ def condition_convolutions(
                 f"Received: a sequence{f' {key!r}' if key else ''}."
             )
         label = f"{name}_{key}" if key else name
-        convolutions[key] = Convolution(filters, use_bias=False, name=label, **settings)
-        convolutions[key].build(tuple(shape))
+        convolutions[key] = Convolution(filters, use_bias=use_bias, name=label, **settings)
+        convolutions[key].build(tuple(shape["coarse"] if is_coarse(shape) else shape))
     return convolutions
 
 
-def embed_condition(
-    convolutions: Mapping[str, Convolution], condition: Condition, rank: int
+def add_condition(
+    hidden: Tensor, convolutions: Mapping[str, Convolution], condition: Condition
 ) -> Tensor:
-    """`sum_i W_i c_i` over the entries of a condition, broadcast to the positions of `x`.
+    """`hidden + sum_i W_i c_i` over the entries of a condition, at the positions of `hidden`.
+
+    The product of a coarse entry is computed at its own resolution and repeated.
 
     Args:
+        hidden: `(batch, time, filters)` or `(batch, height, width, filters)`.
         convolutions: what `condition_convolutions` returned.
         condition: entries of the same names.
-        rank: of `x`.
     """
-    embedded = [
-        at_positions(convolutions[key](entry), rank) for key, entry in entries(condition).items()
-    ]
-    return sum(embedded[1:], embedded[0])
+    for key, entry in entries(condition).items():
+        if is_coarse(entry):
+            hidden = _add_repeated(hidden, convolutions[key](entry["coarse"]))
+        else:
+            hidden = hidden + at_positions(convolutions[key](entry), len(hidden.shape))
+    return hidden
+
+
+def _add_repeated(x: Tensor, coarse: Tensor) -> Tensor:
+    """`x + coarse`, with each entry of `coarse` at all of its positions of `x`."""
+    shape, channels = ops.shape(x), x.shape[-1]
+    rows = ops.reshape(x, (shape[0], ops.shape(coarse)[1], -1, channels)) + coarse[:, :, None]
+    return ops.reshape(rows, (shape[0], shape[1], channels))
 
 
 def reach(fields: list[tuple[int, int]]) -> tuple[int, int]:

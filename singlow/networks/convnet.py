@@ -8,7 +8,7 @@ from keras import ops
 
 from singlow.bijections.actnorm import ActNorm
 from singlow.bijections.conditions import Condition
-from singlow.networks.base import Network, condition_convolutions, embed_condition, reach
+from singlow.networks.base import Network, add_condition, condition_convolutions, reach
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Shape, Tensor, relu
@@ -134,13 +134,13 @@ class ConvNet(Network):
             hidden = masked(hidden, frame_mask)
         y = self.last(hidden)
         if self.conditioned and not self.convolutions:
-            y = y + embed_condition(self.embeddings, condition, len(x.shape))
+            y = add_condition(y, self.embeddings, condition)
         return y
 
     def _activated(self, index: int, hidden: Tensor, condition: Condition) -> Tensor:
         hidden = self.convolutions[index](hidden)
         if index == 0 and self.conditioned:
-            hidden = hidden + embed_condition(self.embeddings, condition, len(hidden.shape))
+            hidden = add_condition(hidden, self.embeddings, condition)
         if self.activation == "relu":
             return relu(hidden)
         return keras.activations.get(self.activation)(hidden)

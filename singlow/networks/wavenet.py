@@ -6,12 +6,7 @@ import keras
 from keras import ops
 
 from singlow.bijections.conditions import Condition
-from singlow.networks.base import (
-    Network,
-    condition_convolutions,
-    embed_condition,
-    reach,
-)
+from singlow.networks.base import Network, add_condition, condition_convolutions, reach
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Shape, Tensor, require_frames
@@ -125,7 +120,7 @@ class WaveNet(Network):
         for index in range(self.layers):
             gated = self.dilated[index](hidden)
             if self.conditioned:
-                gated = gated + embed_condition(self.embeddings[index], condition, len(x.shape))
+                gated = add_condition(gated, self.embeddings[index], condition)
             signal, gate = ops.split(gated, 2, axis=-1)
             gated = (2.0 * ops.sigmoid(2.0 * signal) - 1.0) * ops.sigmoid(gate)
             if self.dropout:

@@ -22,11 +22,16 @@ def _stretched(shape, multiple: int):
 def _stretched_case(case: Case) -> Case:
     if case.condition is None:
         return dataclasses.replace(case, x=_stretched(case.x, case.multiple))
+    x = _stretched(case.x, case.multiple)
+    if isinstance(case.condition, dict) and "coarse" in case.condition:
+        batch, frames, features = case.condition["coarse"]
+        longer = {"coarse": (batch + 1, x[1] * frames // case.x[1], features)}
+        return dataclasses.replace(case, x=x, condition=longer)
     longer = _stretched(case.condition, case.multiple)
     if isinstance(case.condition, dict) and "text" in case.condition:
         values = longer["text"]["values"]
         longer = {"text": {"values": values, "mask": values[:2]}}
-    return dataclasses.replace(case, x=_stretched(case.x, case.multiple), condition=longer)
+    return dataclasses.replace(case, x=x, condition=longer)
 
 
 def test_other_lengths_and_batch_sizes_invert(sampled_case: Case):
@@ -69,5 +74,5 @@ def test_a_length_that_does_not_fit_is_refused(name: str):
     case = CASES[name]
     layer = ready(case)
     wrong = (case.x[0], case.x[1] + 1, *case.x[2:])
-    with pytest.raises(ValueError, match=r"multiples of|aligned with x"):
+    with pytest.raises(ValueError, match=r"multiples of|aligned with x|divide those of x"):
         layer(data(wrong), given(case)[1])

@@ -1,0 +1,176 @@
+"""Networks that map a mel spectrogram to a condition: upsampled, or at its own frame rate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from singlow.networks.weightnorm import Convolution
+from singlow.ops.masks import masked
+from singlow.ops.tensors import Shape, Tensor, full_precision, relu
+
+_BINS = 3  # taps over mel bins
+
+
+@keras.saving.register_keras_serializable("singlow")
+class Upsample(keras.layers.Layer):
+    """Transposed convolutions over time and mel bins, each after the other with a leaky ReLU.
+
+    Stage `i` has one filter of `2 * scales[i]` taps over time and 3 over bins, with weight norm,
+    and multiplies the number of frames by `scales[i]`.
+
+    Args:
+        scales: factors of the stages.
+        slope: of the leaky ReLU below zero.
+
+    Call arguments:
+        x: see below.
+        frame_mask: `(batch, frames)`, 1 for valid frames; others are treated as the zeros beyond
+            the ends.
+
+    Input shape: `(batch, frames, bins)`.
+    Output shape: `(batch, frames * product of scales, bins)`.
+
+    Raises:
+        ValueError: a scale is below 2 or odd, which has no symmetric filter.
+
+    References:
+        Kim, Lee, Song, Kim and Yoon, FloWaveNet: A Generative Flow for Raw Audio, 2019,
+        https://arxiv.org/abs/1811.02155
+    """
+
+    def __init__(self, scales: Sequence[int] = (16, 16), slope: float = 0.4, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
+        if not scales or any(scale < 2 or scale % 2 for scale in scales):
+            raise ValueError(f"Expected even scales of at least 2. Received: {list(scales)}.")
+        self.scales = list(scales)
+        self.slope = slope
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Frames before and after its own that an output depends on."""
+        return len(self.scales), len(self.scales)
+
+    def build(self, x_shape: Shape) -> None:
+        self.kernels, self.gains, self.biases = [], [], []
+        for index, scale in enumerate(self.scales):
+            bound = (2 * _BINS * scale) ** -0.5
+            kernel = self.add_weight(
+                name=f"kernel_{index}",
+                shape=(2 * scale, _BINS),
+                initializer=keras.initializers.RandomUniform(-bound, bound),
+            )
+            norm = _norm(kernel.value)
+            gain = self.add_weight(
+                name=f"gain_{index}",
+                shape=(),
+                initializer=lambda shape, dtype=None, norm=norm: ops.cast(norm, dtype),
+            )
+            self.kernels.append(kernel)
+            self.gains.append(gain)
+            self.biases.append(self.add_weight(name=f"bias_{index}", shape=(), initializer="zeros"))
+
+    def call(self, x: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        y = ops.cast(x, self.compute_dtype)[..., None]
+        for scale, kernel, gain, bias in zip(
+            self.scales, self.kernels, self.gains, self.biases, strict=True
+        ):
+            if frame_mask is not None:
+                y = y * ops.cast(frame_mask, y.dtype)[..., None, None]
+                frame_mask = ops.repeat(frame_mask, scale, axis=1)
+            weight = (gain * kernel / _norm(kernel))[..., None, None]
+            y = ops.conv_transpose(
+                y, weight, (scale, 1), padding="same", data_format="channels_last"
+            )
+            y = y + bias
+            y = ops.maximum(y, self.slope * y)
+        return y[..., 0]
+
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
+        frames = x_shape[1]
+        for scale in self.scales:
+            frames = None if frames is None else frames * scale
+        return (x_shape[0], frames, x_shape[2])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scales": self.scales, "slope": self.slope}
+
+
+@keras.saving.register_keras_serializable("singlow")
+class FrameEncoder(keras.layers.Layer):
+    """Convolutions over the frames of a mel spectrogram, whose number of frames stays the same.
+
+        h = relu(conv(x))        y = relu(conv(h))
+
+    Args:
+        width: channels of both layers.
+        kernel_size: taps of both convolutions, an odd number.
+        causal: whether to read only present and past frames.
+        weight_norm: whether to normalise the weights.
+
+    Call arguments:
+        x: see below.
+        frame_mask: `(batch, frames)`, 1 for valid frames; others are treated as the zeros beyond
+            the ends.
+
+    Input shape: `(batch, frames, bins)`.
+    Output shape: `(batch, frames, width)`.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        kernel_size: int = 3,
+        causal: bool = False,
+        weight_norm: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
+        self.width = width
+        self.kernel_size = kernel_size
+        self.causal = causal
+        self.weight_norm = weight_norm
+        self.convolutions = [
+            Convolution(
+                width,
+                kernel_size,
+                causal=causal,
+                weight_norm=weight_norm,
+                name=f"conv_{index}",
+                dtype=self.dtype_policy,
+            )
+            for index in range(2)
+        ]
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Frames before and after its own that an output depends on."""
+        before, after = self.convolutions[0].receptive_field
+        return 2 * before, 2 * after
+
+    def build(self, x_shape: Shape) -> None:
+        self.convolutions[0].build(tuple(x_shape))
+        self.convolutions[1].build((*x_shape[:-1], self.width))
+
+    def call(self, x: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        y = ops.cast(x, self.compute_dtype)
+        for convolution in self.convolutions:
+            y = relu(convolution(masked(y, frame_mask)))
+        return y
+
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
+        return (*x_shape[:-1], self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "kernel_size": self.kernel_size,
+            "causal": self.causal,
+            "weight_norm": self.weight_norm,
+        }
+
+
+def _norm(kernel: Tensor) -> Tensor:
+    return ops.sqrt(ops.sum(ops.square(kernel)))
