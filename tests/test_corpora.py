@@ -74,6 +74,7 @@ def test_ljspeech_table(tmp_path):
         ("L2", "b\u2028c", tmp_path / "wavs" / "L2.flac"),
         ("L3", "no file", tmp_path / "wavs" / "L3.wav"),
     ]
+    assert [c.split for c in clips] == ["train", "train", "validation"]
     assert lines == [f"{tmp_path}/metadata.csv does not list 2 of 4 file(s); they are left out."]
 
 

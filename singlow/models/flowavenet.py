@@ -324,6 +324,8 @@ _AS_PUBLISHED = {
     "batch_size": 8,
     "learning_rate": 0.001,
     "warmup_steps": 1,
+    "halve_steps": 200_000,
+    "clip_norm": 1.0,
     "epochs": 700,
     "steps_per_epoch": 1000,
 }

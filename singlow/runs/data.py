@@ -227,6 +227,7 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
             signal=flow.signal,
             inputs=flow.inputs,
             inputs_of=flow.inputs_of,
+            margin=flow.margin,
             training=split == "train",
             **{key: training[key] for key in ("augment", "balanced", "min_rms")},
         )

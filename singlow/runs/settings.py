@@ -76,6 +76,8 @@ TRAINING = {
     "learning_rate": _Setting(float, 1e-12, 100),
     "warmup_steps": _Setting(int, 1, _COUNT),
     "decay_steps": _Setting(int, 1, _COUNT, optional=True),
+    "halve_steps": _Setting(int, 1, _COUNT, optional=True, later=True),
+    "clip_norm": _Setting(float, 1e-9, 1e9, 10.0, later=True),
     "epochs": _Setting(int, 1, _COUNT),
     "steps_per_epoch": _Setting(int, 1, _COUNT),
     "temperature": _Setting(float, 0, 100, 0.7),
@@ -135,7 +137,8 @@ class Request:
     def of(cls, **settings: Any) -> "Request":
         """Create a request from keyword arguments.
 
-        Settings that are `None` are ignored, except `decay_steps`, for which `None` means no decay.
+        Settings that are `None` are ignored, except `decay_steps` and `halve_steps`, for which
+        `None` means no decay.
 
         Args:
             **settings: `model`, `preset`, `dataset`, `layout`, `arguments` and training settings.

@@ -65,8 +65,8 @@ def train(
         checkpoints: folder with one folder for each run.
         logs: folder with the TensorBoard events and the samples of each run.
         **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
-            `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` (`None` for no
-            decay), `temperature`, `seed`, `patience`, `plateau`, `restarts`, `augment`,
+            `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` and `halve_steps`
+            (`None` for no decay), `clip_norm`, `temperature`, `seed`, `patience`, `plateau`, `restarts`, `augment`,
             `balanced`, `min_rms`.
 
     Returns:

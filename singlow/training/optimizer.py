@@ -21,9 +21,10 @@ GRADIENT_NORM = 10.0
 
 @keras.saving.register_keras_serializable("singlow")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate schedule with a linear warm-up and a slow decay.
+    """A learning rate schedule with a linear warm-up and a slow decay, or a decay by halves.
 
         rate(t) = peak * min((t + 1) / warmup_steps, 1) / sqrt(1 + t / decay_steps)
+                  * 2^-floor(t / halve_steps)
 
     The schedule does not depend on the number of epochs. A run that is continued for more epochs
     therefore equals a run that had this number of epochs from the start.
@@ -32,27 +33,36 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         peak: learning rate at the end of the warm-up.
         warmup_steps: number of steps of the warm-up.
         decay_steps: number of steps after which the rate is `peak / sqrt(2)`; `None` for no decay.
+        halve_steps: number of steps after which the rate is halved, each time; `None` for never.
 
     Raises:
         ValueError: a number is not positive.
     """
 
     def __init__(
-        self, peak: float, warmup_steps: int = 100, decay_steps: int | None = None
+        self,
+        peak: float,
+        warmup_steps: int = 100,
+        decay_steps: int | None = None,
+        halve_steps: int | None = None,
     ) -> None:
         super().__init__()
-        if peak <= 0 or warmup_steps < 1 or (decay_steps is not None and decay_steps < 1):
+        if peak <= 0 or min(warmup_steps, decay_steps or 1, halve_steps or 1) < 1:
             raise ValueError(
-                "Expected peak > 0, warmup_steps >= 1 and decay_steps >= 1. "
-                f"Received: peak={peak}, warmup_steps={warmup_steps}, decay_steps={decay_steps}."
+                "Expected peak > 0, warmup_steps >= 1, decay_steps >= 1 and halve_steps >= 1. "
+                f"Received: peak={peak}, warmup_steps={warmup_steps}, decay_steps={decay_steps}, "
+                f"halve_steps={halve_steps}."
             )
         self.peak = peak
         self.warmup_steps = warmup_steps
         self.decay_steps = decay_steps
+        self.halve_steps = halve_steps
 
     def __call__(self, step: Tensor) -> Tensor:
         t = ops.cast(step, "float32")
         rate = self.peak * ops.minimum((t + 1.0) / self.warmup_steps, 1.0)
+        if self.halve_steps is not None:
+            rate = rate * 0.5 ** ops.floor(t / self.halve_steps)
         return rate if self.decay_steps is None else rate / ops.sqrt(1.0 + t / self.decay_steps)
 
     def get_config(self) -> dict[str, Any]:
@@ -60,6 +70,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
             "peak": self.peak,
             "warmup_steps": self.warmup_steps,
             "decay_steps": self.decay_steps,
+            "halve_steps": self.halve_steps,
         }
 
 
@@ -305,12 +316,17 @@ def compile_flow(flow: "Flow", training: Mapping[str, Any]) -> None:
     Args:
         flow: the flow.
         training: training settings: `learning_rate`, `warmup_steps`, `decay_steps`, and optionally
-            `plateau`.
+            `halve_steps`, `clip_norm` and `plateau`.
     """
-    schedule = WarmUp(training["learning_rate"], training["warmup_steps"], training["decay_steps"])
+    schedule = WarmUp(
+        training["learning_rate"],
+        training["warmup_steps"],
+        training["decay_steps"],
+        training.get("halve_steps"),
+    )
     optimizer = GuardedAdam(
         schedule,
-        global_clipnorm=GRADIENT_NORM,
+        global_clipnorm=training.get("clip_norm", GRADIENT_NORM),
         use_ema=True,
         ema_momentum=EMA_MOMENTUM,
         anneals=bool(training.get("plateau")),

@@ -29,6 +29,9 @@ _SIDE = 32  # smallest side of an image in a grid, in pixels
 class SampleWriter:
     """Writes samples to files and to TensorBoard. A failure causes a warning, not an error.
 
+    A flow whose inputs are aligned with `x`, such as a mel, draws the start of held-out clips, and
+    the recordings are written beside the samples.
+
     The noise is the same after every epoch, so that samples of two epochs differ only because of
     the flow. A flow with inputs draws samples for the inputs of held-out clips. If `speaker` is an
     input, it draws them for the first speakers, and decodes a clip for these speakers too. A flow
@@ -80,7 +83,10 @@ class SampleWriter:
         """Yield a name and an example of `x`, without the batch axis, for each sample."""
         for index, x in enumerate(self._draw(flow)):
             yield f"t{self.temperature:g}-{index + 1}", x
-        x = self._first_clip(flow)
+            if any(entry.kind == "frames" for entry in flow.inputs.values()):
+                recording = self._start_of_clip(flow, index % self.held_out.clips)
+                yield f"recording-{index + 1}", recording
+        x = self._start_of_clip(flow, 0)
         inputs = self.held_out.example_inputs(0, len(x)) if flow.inputs else {}
         z = flow.encode({"x": x[None], **inputs})
         yield "reconstruction", _numpy(flow.decode(z, inputs))[0]
@@ -145,12 +151,12 @@ class SampleWriter:
             x, lengths = flow.sample(inputs, seed=[self.seed, index], **fixed)
             yield _numpy(x)[0, : int(lengths[0])]
 
-    def _first_clip(self, flow: "Flow") -> np.ndarray:
-        """Return at most two seconds of the first held-out clip, as `x` without the batch axis.
+    def _start_of_clip(self, flow: "Flow", index: int) -> np.ndarray:
+        """Return at most two seconds of a held-out clip, as `x` without the batch axis.
 
         The length is a multiple of the flow's `multiple`. If the signal has no time axis, the whole
         clip is returned."""
-        x = flow.signal.dequantize(self.held_out.clip(0)[1])
+        x = flow.signal.dequantize(self.held_out.clip(index)[1])
         if not flow.signal.maskable:
             return x
         most = round(SECONDS * positions_per_second(flow.signal))

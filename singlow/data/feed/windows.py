@@ -82,6 +82,8 @@ class Windows:
         signal: the signal that `x` represents; that of the dataset when `None`.
         inputs: inputs of the model besides `x`, by name.
         inputs_of: computes these inputs from a clip and its window.
+        margin: number of samples before and after its window that `inputs_of` receives with it. At
+            the ends of a clip they are reflected.
         training: whether windows are shuffled and have random offsets.
         augment: whether training windows are augmented with `augmented`.
         balanced: whether a training pass has the same number of windows of every singer; windows of
@@ -116,6 +118,7 @@ class Windows:
         signal: Signal | None = None,
         inputs: Mapping[str, Input] | None = None,
         inputs_of: InputsOf = singer_alone,
+        margin: int = 0,
         training: bool = True,
         augment: bool = False,
         balanced: bool = False,
@@ -140,6 +143,7 @@ class Windows:
         if self.augment and isinstance(self.signal, Image):
             raise UsageError("Expected augment=false for pictures. Received: true.")
         self.inputs, self._inputs_of = dict(inputs or {}), inputs_of
+        self.margin = margin
         self.singers = singer_names(info)
         self.fault: Exception | None = None
         self._known: dict[int, ClipFacts] = {}
@@ -209,28 +213,51 @@ class Windows:
             stored = self._clips.samples(clip, start, valid)
             noise = rng.random((valid, self.channels), np.float32).reshape(stored.shape)
             window = self.signal.dequantize(stored, noise)
+            if self.margin:
+                window = self._with_margins(clip, start, self.window, window)
             window = augmented(window, rng) if self.augment else window
-            x[row, :valid] = window.reshape(valid, self.channels)
+            own = window[self.margin : self.margin + valid] if self.margin else window
+            x[row, :valid] = own.reshape(valid, self.channels)
             mask[row, :valid] = 1
-            rows.append(self._inputs_of_clip(clip, x[row]))
+            rows.append(self._inputs_of_clip(clip, window if self.margin else x[row]))
         x = x.reshape(self.signal.shape(len(x), self.window))
         batch = {"x": x, "frame_mask": mask, **self._stacked(rows)}
         return {name: batch[name] for name in self.batch_form()}
 
+    def _with_margins(self, clip: int, start: int, length: int, x: np.ndarray) -> np.ndarray:
+        """Return `x` with the samples of its clip around it, and zeros beyond the clip's margin.
+
+        Args:
+            clip: index of the clip.
+            start: offset of `x` in the clip.
+            length: number of samples of the result between its margins; at least that of `x`.
+            x: dequantized samples, `(time, channels)`.
+        """
+        frames, margin = self._entries[clip].frames, self.margin
+        first, last = max(0, start - margin), min(frames, start + length + margin)
+        stored = self._clips.samples(clip, first, last - first)
+        around = self.signal.dequantize(stored, 0.5)
+        around[start - first : start - first + len(x)] = x
+        before, after = margin - (start - first), start + length + margin - last
+        reflected = min(after, margin)
+        around = np.pad(around, ((before, reflected), (0, 0)), mode="reflect")
+        return np.pad(around, ((0, after - reflected), (0, 0)))
+
     def _inputs_of_clip(self, clip: int, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the declared inputs of a clip for its window `x`, `(time, channels)`.
+        """Return the declared inputs of a clip for its window `x`, `(time, channels)`, with margins.
 
         Raises:
             UsageError: `inputs_of` returned no value for an input, or a value of another shape.
         """
         values = self._inputs_of(self._facts(clip), x) if self.inputs else {}
+        positions = len(x) - 2 * self.margin
         for name, wanted in self.inputs.items():
             received = np.shape(values[name]) if name in values else None
             length = received[0] if received else None
-            expected = wanted.shape(None, len(x), length)[1:]
+            expected = wanted.shape(None, positions, length)[1:]
             if received != expected:
                 raise UsageError(
-                    f"Expected inputs_of to return {name} of shape {expected} for {len(x)} "
+                    f"Expected inputs_of to return {name} of shape {expected} for {positions} "
                     f"samples of x. Received: {'no value' if received is None else received}."
                 )
         return values
@@ -266,7 +293,7 @@ class Windows:
     def _longest(self) -> dict[str, int]:
         """The length of the longest sequence in the split for each input that is a sequence."""
         names = [name for name, wanted in self.inputs.items() if wanted.kind == "sequence"]
-        window = np.zeros((self.window, self.channels), np.float32)
+        window = np.zeros((self.window + 2 * self.margin, self.channels), np.float32)
         rows = [self._inputs_of_clip(clip, window) for clip in range(self.clips)]
         return {name: max(1, *(len(row[name]) for row in rows)) for name in names}
 
@@ -280,6 +307,8 @@ class Windows:
         """
         stored = self.clip(index)[1][:samples]
         x = self.signal.dequantize(stored[: len(stored) // self.multiple * self.multiple], 0.5)
+        if self.margin:
+            x = self._with_margins(index, 0, len(x), x)
         return self._stacked([self._inputs_of_clip(index, x)])
 
     def _drawn(self, rng: np.random.Generator, clip: int) -> int:

@@ -1,6 +1,7 @@
 """Tables that label recordings: `manifest.csv`, or the `metadata.csv` of LJSpeech."""
 
 import csv
+import dataclasses
 import io
 import os
 import shlex
@@ -35,6 +36,8 @@ def has_bars(table: Path) -> bool:
 def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> list[Clip]:
     """Return the clips listed in `metadata.csv`, in lines of `id|text` or `id|text|spoken text`.
 
+    The last tenth of the lines is held out, as in the published code of FloWaveNet.
+
     Args:
         root: folder of the table.
         paths: paths of the recordings in the folder. An id without a recording gets a path in
@@ -60,7 +63,13 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
     unlisted = len(set(paths) - {clip.path for clip in clips})
     if unlisted:
         report(f"{table} does not list {unlisted} of {len(paths)} file(s); they are left out.")
-    return clips
+    held_out = max(1, round(0.1 * len(clips)))
+    return [
+        dataclasses.replace(
+            clip, split="validation" if number >= len(clips) - held_out else "train"
+        )
+        for number, clip in enumerate(clips)
+    ]
 
 
 def read_manifest(root: Path) -> list[Clip]:
