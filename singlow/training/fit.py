@@ -66,8 +66,8 @@ def train(
         logs: folder with the TensorBoard events and the samples of each run.
         **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
             `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` and `halve_steps`
-            (`None` for no decay), `clip_norm`, `temperature`, `seed`, `patience`, `plateau`, `restarts`, `augment`,
-            `balanced`, `min_rms`.
+            (`None` for no decay), `clip_norm`, `temperature`, `seed`, `patience`, `plateau`,
+            `restarts`, `augment`, `balanced`, `min_rms`.
 
     Returns:
         The run with its newest checkpoint.

@@ -244,7 +244,7 @@ class Windows:
         return np.pad(around, ((0, after - reflected), (0, 0)))
 
     def _inputs_of_clip(self, clip: int, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the declared inputs of a clip for its window `x`, `(time, channels)`, with margins.
+        """Return the declared inputs of a clip for its window `x` with margins, `(time, channels)`.
 
         Raises:
             UsageError: `inputs_of` returned no value for an input, or a value of another shape.
