@@ -30,7 +30,8 @@ def points(by_singer=0.0, by_style=0.0, singers=6, styles=3, stretches=1, featur
 def points_of(values, singers, styles, origins):
     half = values.shape[1] // 2
     blocks = [(0, "mean")] * half + [(0, "log variance")] * (values.shape[1] - half)
-    return Points(values, blocks, values[:, :1], values[:, :4], origins, origins, singers, styles)
+    plain = {"loudness": values[:, :1], "spectrum": values[:, :4]}
+    return Points(values, blocks, plain, origins, origins, singers, styles)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_a_mel_spectrogram_is_read_written_shown_and_played(tmp_path):
 
 def test_audio_too_short_for_a_mel_spectrogram_is_refused(tmp_path):
     soundfile.write(tmp_path / "short.wav", np.full(100, 0.1), 16000)
-    with pytest.raises(DataError, match=r"short.wav: .*more than 128 samples"):
+    with pytest.raises(DataError, match=r"short.wav: .*at least 129 samples"):
         LogMel(SMALL).read(tmp_path / "short.wav")
 
 

@@ -168,7 +168,8 @@ def _batch(opened: "TrainedRun") -> tuple[Batch, str]:
     if (directory / "dataset_info.json").is_file():
         held_out = open_windows(config, flow)[1]
         batch = {name: value[:_ITEMS] for name, value in held_out.batch(0).items()}
-        return batch, f"held-out clips of {' '.join(sources_of(config['data']['dataset']))}"
+        kind = "clips" if flow.signal.maskable else "pictures"
+        return batch, f"held-out {kind} of {' '.join(sources_of(config['data']['dataset']))}"
     window = window_length(config, flow)
     batch = flow.dummy_inputs(_ITEMS, window)
     if not hasattr(flow.signal, "sample_rate"):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Clips = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[CLIPS ...]")]
 _LISTED = 12
 _CAPTION = (
-    "Figures before and after each singer's mean is subtracted, which removes all linear "
-    "information on singers. The probe is linear; whole recordings are held out for singers, whole "
-    "singers for styles. In brackets: the figure that 95 % of shuffled labels do not exceed."
+    "Figures before and after each {label}'s mean is subtracted, which removes all linear "
+    "information on {labels}. The probe is linear; whole {points} are held out{styles}. In "
+    "brackets: the figure that 95 % of shuffled labels do not exceed."
 )
 
 
@@ -41,7 +41,7 @@ def project(
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     epoch: Epoch = "newest",
 ) -> None:
-    """Measure whether latents separate singers or styles, and plot them, also for TensorBoard.
+    """Measure whether latents separate singers, styles or classes, and plot them.
 
     Args:
         run: Name under checkpoints/, or a path.
@@ -66,12 +66,15 @@ def project(
         opened, clips, folder, labels, split, limit, seconds, seed, data_dir
     )
 
+    from singlow.latents.separation import plural
     from singlow.tables import print_tables
 
     print(f"{escape(projected.title)}.")
     points = projected.points
-    for name, known in (("Singers", points.singers), ("Styles", points.styles)):
-        print(f"{name}: {_listed(known)}.")
+    label, point = points.words
+    print(f"{plural(label).capitalize()}: {_listed(points.singers)}.")
+    if point == "recording":
+        print(f"Styles: {_listed(points.styles)}.")
     print_tables(*_tables(projected.separation))
     print(projected.separation.answer())
     for path in (projected.picture, projected.figures):
@@ -86,9 +89,17 @@ def _listed(labels: "np.ndarray") -> str:
 
 
 def _tables(separation: "Separation") -> "list[Table]":
+    from singlow.latents.separation import plural
     from singlow.tables import table
 
-    kinds = {"singer": separation.singer, "style": separation.style}
+    label, point = separation.words
+    caption = _CAPTION.format(
+        label=label,
+        labels=plural(label),
+        points=f"{point}s",
+        styles=" for singers, whole singers for styles" if point == "recording" else "",
+    )
+    kinds = {label: separation.singer, "style": separation.style}
     kinds = {name: kind for name, kind in kinds.items() if kind is not None}
     rows = []
     for name, kind in kinds.items():
@@ -105,7 +116,7 @@ def _tables(separation: "Separation") -> "list[Table]":
     ]
     parts_head = ("", *(f"{n} (chance {_share(1 / k.labels)})" for n, k in kinds.items()))
     return [
-        table("Separation", head, rows, _CAPTION),
+        table("Separation", head, rows, caption),
         table("Accuracy of the probe on some features alone", parts_head, parts),
     ]
 

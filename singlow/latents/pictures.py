@@ -11,6 +11,7 @@ import numpy as np
 from singlow.data.store.dataset import Clips, read_info
 from singlow.errors import DataError, UsageError, warn
 from singlow.files import NPZ_ERRORS, atomic_write, read_arrays
+from singlow.latents.pool import Points
 from singlow.names import find_name, shown
 from singlow.pictures import decode_picture, squared
 from singlow.runs.data import prepare_data
@@ -24,6 +25,7 @@ LABEL = "label"
 FORMAT, VERSION = "singlow-picture-latents", 1
 BATCH = 64
 METHODS = ("difference",)
+MOST_FEATURES = 256  # values of a level that a point has
 _TEXTS = ("format", "run", "fingerprint", "label")
 _NUMBERS = ("version", "epoch", "levels")
 _MOST_LEVELS = 64
@@ -380,6 +382,49 @@ def _decoded(run: TrainedRun, z: Sequence[np.ndarray], labels: Sequence[int]) ->
 
 def _batches(count: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
+
+
+def pool_pictures(
+    run: "TrainedRun | PathLike", pixels: np.ndarray, names: Sequence[str], ids: Sequence[str]
+) -> Points:
+    """Return the latents of pictures as points, one for each picture.
+
+    Latents of a level with more than `MOST_FEATURES` values are averaged over squares of positions.
+
+    Args:
+        run: a run of images, or its name.
+        pixels: uint8 `(pictures, height, width, channels)`.
+        names: name of the class of each picture.
+        ids: id of each picture.
+    """
+    run = open_run(run)
+    known, signal = class_names(run), run.flow.signal
+    parts: list[list[np.ndarray]] = []
+    for indices in _batches(len(pixels)):
+        x = signal.dequantize(pixels[indices], 0.5)
+        labels = [known.index(names[index]) if names[index] in known else 0 for index in indices]
+        z = run.coder.encode({"x": x, **inputs_for(run, labels)})
+        parts.append([_flat(_numpy(latent)) for latent in z])
+    levels = [np.concatenate(level) for level in zip(*parts, strict=True)]
+    blocks = [(level, "latents") for level, x in enumerate(levels) for _ in range(x.shape[1])]
+    bright = pixels.reshape(len(pixels), -1).astype(np.float64)
+    plain = {
+        "the picture's brightness alone": bright.mean(axis=1, keepdims=True),
+        "the picture's pixels": _flat(pixels.astype(np.float64)),
+    }
+    ids, styles = np.array([shown(id) for id in ids]), np.array([""] * len(ids))
+    labels = np.array([shown(name) for name in names])
+    values = np.concatenate(levels, axis=1).astype(np.float64)
+    return Points(values, blocks, plain, ids, ids, labels, styles, ("class", "picture"))
+
+
+def _flat(latent: np.ndarray) -> np.ndarray:
+    """Return latents `(batch, height, width, channels)` as at most `MOST_FEATURES` each."""
+    count, height, width, channels = latent.shape
+    while height * width * channels > MOST_FEATURES and not (height % 2 or width % 2):
+        latent = latent.reshape(count, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+        height, width = latent.shape[1:3]
+    return latent.reshape(count, -1)
 
 
 def write_code(path: Path, code: Code) -> None:

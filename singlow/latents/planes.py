@@ -39,7 +39,7 @@ class Plane:
         axes: names of the two axes.
         unseen: mask of the points that the projection was not fitted to, `(points,)` bool; None for
             a method that uses no labels.
-        groups: what is split between fitting and testing: "recordings" or "singers".
+        groups: what is split between fitting and testing: "recordings", "pictures" or "singers".
     """
 
     name: str
@@ -106,7 +106,7 @@ def _discriminants(
     if kind == "style" and probe.testable(points.styles, points.singers):
         unseen, groups = _half_of_singers(points, seed), "singers"
     else:
-        unseen, groups = _half_of_recordings(points, seed), "recordings"
+        unseen, groups = _half_of_recordings(points, seed), f"{points.words[1]}s"
     xy = probe.Discriminant(x[~unseen], labels[~unseen]).project(x)
     if xy.shape[1] > 1:
         axes = "discriminant 1", "discriminant 2"
@@ -161,7 +161,7 @@ def draw_planes(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = [("by singer", points.singers, "singer", projection)]
+    rows = [(f"by {points.words[0]}", points.singers, "singer", projection)]
     if points.styled:
         rows.append(("by style", points.styles, "style", projection))
         if centred is not None:

@@ -34,22 +34,24 @@ class Points:
     Attributes:
         values: mean and log variance of every channel over time, `(points, features)`.
         blocks: `(level, statistic)` of every feature; level 0 is the finest.
-        loudness: rms of the sound in dBFS, `(points, 1)`.
-        spectrum: mean power spectrum of the sound in dB, `(points, bands)`.
+        plain: features of the sounds or pictures themselves, for comparison, by name: the rms in
+            dBFS, `(points, 1)`, and the mean power spectrum in dB, `(points, bands)`; or pixels.
         ids: name of each point's recording, as it is printed, `(points,)`.
         origins: name of the original recording that this recording is a segment of, `(points,)`.
         singers: name of each point's singer, `(points,)`.
         styles: name of each point's style, `(points,)`; "" if the style is unknown.
+        words: what a label and a point are called: "singer" and "recording", or "class" and
+            "picture".
     """
 
     values: np.ndarray
     blocks: list[tuple[int, str]]
-    loudness: np.ndarray
-    spectrum: np.ndarray
+    plain: dict[str, np.ndarray]
     ids: np.ndarray
     origins: np.ndarray
     singers: np.ndarray
     styles: np.ndarray
+    words: tuple[str, str] = ("singer", "recording")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -63,6 +65,11 @@ class Points:
     def styled(self) -> bool:
         """Whether every point has a style, and there are at least two styles."""
         return bool((self.styles != "").all()) and len(np.unique(self.styles)) > 1
+
+    @property
+    def statistics(self) -> list[str]:
+        """Names of the statistics in `blocks`."""
+        return list(dict.fromkeys(statistic for _, statistic in self.blocks))
 
     @property
     def num_levels(self) -> int:
@@ -141,7 +148,8 @@ def pool_recordings(
     ]
     loudness = np.array([[stretch.loudness] for stretch in stretches])
     spectra = np.stack([stretch.spectrum for stretch in stretches])
-    return Points(values, blocks, loudness, spectra, **names)
+    plain = {"the sound's loudness alone": loudness, "the sound's mean spectrum": spectra}
+    return Points(values, blocks, plain, **names)
 
 
 def _stretches(flow: "Flow", recording: Recording, seconds: float) -> list[_Stretch]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,17 @@ from singlow.data.feed.recordings import (
     spread,
     texts_as_styles,
 )
-from singlow.data.store.dataset import INFO, SPLITS
-from singlow.errors import UsageError, warn
+from singlow.data.sources.pictures import find_pictures
+from singlow.data.store.dataset import INFO, SPLITS, Clips, read_info, singer_names
+from singlow.errors import DataError, UsageError, warn
 from singlow.files import write_text
+from singlow.latents.pictures import is_of_images, pool_pictures
 from singlow.latents.planes import draw_planes, project_points
-from singlow.latents.pool import Points, pool_recordings
+from singlow.latents.pool import LEAST_RECORDINGS, LEAST_SINGERS, Points, pool_recordings
 from singlow.latents.probe import centre
-from singlow.latents.separation import Separation, separate, standardised
-from singlow.pictures import write_picture
+from singlow.latents.separation import Separation, plural, separate, standardised
+from singlow.names import shown
+from singlow.pictures import decode_picture, squared, write_picture
 from singlow.progress import Report, progress
 from singlow.runs.data import prepare_data
 from singlow.runs.events import EventLog
@@ -78,7 +82,8 @@ def project(
     Args:
         run: a trained run, its name under checkpoints/ or its path.
         clips: recordings or folders, with the layouts of training data and `LABEL=SRC`; or one
-            folder with `dataset_info.json`. When empty, the run's own data is used.
+            folder with `dataset_info.json`. When empty, the run's own data is used. For a run of
+            images, pictures or folders of them.
         output: folder for the results; `latents` in the run's folder of logs when None.
         labels: pattern that extracts labels from file names, such as `"{style}_{singer}_{take}"`.
         split: part of the run's own data to use: "all", "train" or "validation".
@@ -94,8 +99,11 @@ def project(
     """
     check_options(clips, split, limit, seconds, seed)
     opened = open_run(run)
-    require_no_inputs(opened, "use a run without inputs")
     folder = Path(output) if output is not None else default_folder(opened.run.logs)
+    if is_of_images(opened):
+        points = _pictures(opened, clips, labels, split, limit, seed, data_dir)
+        return _write(opened, points, folder, seed)
+    require_no_inputs(opened, "use a run without inputs")
     if clips:
         recordings = _read_clips(opened, clips, report)
     else:
@@ -106,10 +114,17 @@ def project(
     chosen = spread(recordings, limit, seed)
     with progress("Encoding", len(chosen)) as advance:
         points = pool_recordings(opened.coder, chosen, seconds, report, advance)
+    return _write(opened, points, folder, seed)
+
+
+def _write(opened: "TrainedRun", points: Points, folder: Path, seed: int) -> Projected:
+    """Measure how well points are separated, and write the figures and the pictures."""
     separation = separate(points, seed)
+    label, point = points.words
     title = (
-        f"Pooled latents of {opened.name}, epoch {opened.checkpoint.epoch}: "
-        f"{len(set(points.ids))} recordings, {len(set(points.singers))} singers"
+        f"{'Pooled l' if point == 'recording' else 'L'}atents of {opened.name}, epoch "
+        f"{opened.checkpoint.epoch}: {len(set(points.ids))} {point}s, "
+        f"{len(set(points.singers))} {plural(label)}"
     )
     picture, figures = folder / PICTURE, folder / FIGURES
     image = _draw(points, separation, title, seed)
@@ -123,6 +138,48 @@ def project(
         log.image("latents", image, opened.checkpoint.epoch)
         log.text("answer", separation.answer(), opened.checkpoint.epoch)
     return Projected(title, points, separation, picture, figures)
+
+
+def _pictures(
+    run: "TrainedRun",
+    clips: Sequence[str],
+    labels: str | None,
+    split: str,
+    limit: int,
+    seed: int,
+    data_dir: PathLike | None,
+) -> Points:
+    """Return the latents of the run's own pictures, or of pictures in folders, as points.
+
+    Raises:
+        UsageError: `labels` is given.
+        DataError: there are fewer than two classes of at least four pictures.
+    """
+    if labels is not None:
+        raise UsageError("Expected no labels for pictures, whose classes are folders.")
+    if clips:
+        found, _ = find_pictures(clips)
+        signal = run.flow.signal
+        pixels = [squared(decode_picture(c.path, signal.channels), signal.height) for c in found]
+        facts = [(clip.singer, clip.id) for clip in found]
+    else:
+        config = prepare_data(run.config, data_dir and Path(data_dir), signal=run.flow.signal)
+        info = read_info(config["data"]["directory"])
+        names, pixels, facts = singer_names(info), [], []
+        for part in SPLITS if split == "all" else (split,):
+            stored = Clips(Path(config["data"]["directory"]), info, part)
+            pixels += [stored.samples(index) for index in range(len(stored.entries))]
+            facts += [(names[entry.singer], entry.id) for entry in stored.entries]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(facts))[:limit])
+    counts = Counter(facts[index][0] for index in chosen)
+    chosen = [index for index in chosen if counts[facts[index][0]] >= LEAST_RECORDINGS]
+    if len({facts[index][0] for index in chosen}) < LEAST_SINGERS:
+        raise DataError(
+            f"Expected at least {LEAST_SINGERS} classes of {LEAST_RECORDINGS} pictures each. "
+            f"Received: {', '.join(f'{shown(n)} {c}' for n, c in counts.items())[:200] or 'none'}."
+        )
+    labels, ids = zip(*(facts[index] for index in chosen), strict=True)
+    return pool_pictures(run, np.stack([pixels[index] for index in chosen]), labels, ids)
 
 
 def check_options(clips: Sequence[str], split: str, limit: int, seconds: float, seed: int) -> None:

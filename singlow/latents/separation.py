@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from singlow.latents import probe
-from singlow.latents.pool import STATISTICS, Points
+from singlow.latents.pool import Points
 
 SHUFFLES = 50
 FEW = 19  # with fewer shuffles, meaningless labels exceed the limit more often than once in 20
@@ -76,12 +76,14 @@ class Separation:
             of the features: the means or the log variances of one level; for comparison, the
             loudness and the mean spectrum of the sound. The second accuracy is None if styles
             cannot be tested.
+        words: see `Points`.
     """
 
     singer: Kind
     style: Kind | None
     nested: bool
     parts: dict[str, tuple[float, float | None]]
+    words: tuple[str, str] = ("singer", "recording")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer in words and all figures, ready for JSON."""
@@ -140,16 +142,16 @@ def separate(points: Points, seed: int = 0, shuffles: int = SHUFFLES) -> Separat
         )
         for name, x in _parts(points)
     }
-    return Separation(singer, style, points.styled and probe.nested(styles, singers), parts)
+    nested = points.styled and probe.nested(styles, singers)
+    return Separation(singer, style, nested, parts, points.words)
 
 
 def _parts(points: Points) -> Iterable[tuple[str, np.ndarray]]:
     for level in range(points.num_levels):
-        for statistic in STATISTICS:
+        for statistic in points.statistics:
             name = statistic if points.num_levels == 1 else f"level {level}: {statistic}"
             yield name, points.block(level, statistic)
-    yield "the sound's loudness alone", points.loudness
-    yield "the sound's mean spectrum", points.spectrum
+    yield from points.plain.items()
 
 
 def _kind(
@@ -202,10 +204,13 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 def _sentences(result: Separation) -> Iterable[str]:
     singer, style = result.singer.accuracy, result.style and result.style.accuracy
-    names_singer = f"predicts the singer of a held-out recording {_percent(singer)}"
+    label, point = result.words
+    names_singer = f"predicts the {label} of a held-out {point} {_percent(singer)}"
     if style is None:
         verb = "separates" if singer.significant else "does not separate"
-        yield f"This latent space {verb} singers: a linear probe {names_singer}."
+        yield f"This latent space {verb} {plural(label)}: a linear probe {names_singer}."
+        if label != "singer":
+            return
         if result.style is None:
             yield "Fewer than two styles are known, so styles were not tested."
         else:
@@ -251,6 +256,11 @@ def _without_singers(before: Figure, after: Figure) -> str:
         f"After each singer's mean is subtracted, the style is predicted "
         f"{100 * after.value:.0f} % of the time: {meaning}."
     )
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a word in `Points.words`."""
+    return f"{noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def _percent(figure: Figure) -> str:
