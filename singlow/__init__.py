@@ -16,6 +16,7 @@ _HOMES = {
     "open_run": "runs.opening",
     "convert": "voices.convert",
     "enroll": "voices.enroll",
+    "vocode": "voices.vocode",
     "migrate": "latents.migrate",
     "interpolate": "latents.interpolate",
     "project": "latents.project",

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
+
 from singlow.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -95,6 +97,24 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all; what UTF-8 cannot encode is escaped."""
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an npz file; nothing in the file is executed.
+
+    Raises:
+        Exception: the file is damaged, or would expand to far more than its size; one of
+            `NPZ_ERRORS`.
+    """
+    data = path.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        infos = archive.infolist()
+        if sum(info.file_size for info in infos) > max(1 << 26, 4 * len(data)):
+            raise ValueError("it expands to far more than its size")
+        if len({info.filename for info in infos}) != len(infos):
+            raise ValueError("it holds two arrays of one name")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def sync(descriptor: int) -> None:
@@ -240,22 +260,3 @@ def _acquire(folder: Path) -> tuple[FileLock | None, os.stat_result | None]:
             if os.path.samestat(opened[-1], os.stat(path)):
                 return lock, opened[-1]
         lock.release()  # the folder was set aside between opening and locking
-
-
-def read_arrays(path: Path) -> dict[str, "np.ndarray"]:
-    """Return the arrays of an npz file by name; nothing in the file is executed.
-
-    Raises:
-        Exception: one of `NPZ_ERRORS`, if the file is damaged or expands to far more than its size.
-    """
-    import numpy as np
-
-    data = path.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        infos = archive.infolist()
-        if sum(info.file_size for info in infos) > max(1 << 26, 4 * len(data)):
-            raise ValueError("it expands to far more than its size")
-        if len({info.filename for info in infos}) != len(infos):
-            raise ValueError("it holds two arrays of one name")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}

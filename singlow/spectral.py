@@ -1,12 +1,20 @@
-"""Mel spectrograms as pure functions of a recipe."""
+"""Mel spectrograms as pure functions of a recipe, and files of mels."""
 
 import functools
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+from singlow.errors import DataError
+from singlow.files import NPZ_ERRORS, atomic_write, read_npz
+
+MEL_SUFFIXES = frozenset({".npy", ".npz"})
 
 _TOGETHER = 1024  # frames that are transformed at a time
 
@@ -181,3 +189,87 @@ def audio_from_mel(mel: np.ndarray, recipe: MelRecipe, iterations: int = 32) -> 
         spectrogram, n_iter=iterations, hop_length=recipe.hop_length, random_state=0
     )
     return audio.astype(np.float32)
+
+
+def check_mel(mel: np.ndarray, recipe: MelRecipe, found: MelRecipe | None = None) -> None:
+    """Check that a mel is one of a recipe.
+
+    Args:
+        mel: what is given as a mel.
+        recipe: the recipe that it must have.
+        found: the recipe that it was computed by, if it is known.
+
+    Raises:
+        DataError: the recipe differs, which the message names; the shape is not `(frames, n_mels)`;
+            or a value is not finite or cannot be one of the recipe.
+    """
+    if found is not None and (differing := recipe.differences(found)):
+        raise DataError(
+            "Expected a mel of the run's recipe. Received: one that differs in "
+            f"{'; '.join(differing)} (the run's, the mel's)."
+        )
+    bins = recipe.n_mels
+    if mel.ndim == 2 and mel.shape[0] == bins and mel.shape[1] != bins:
+        raise DataError(
+            f"Expected a mel of shape (frames, {bins}). Received: a transposed one, {mel.shape}; "
+            "store mel.T."
+        )
+    if mel.ndim != 2 or mel.shape[1] != bins or not len(mel) or mel.dtype.kind != "f":
+        raise DataError(
+            f"Expected a mel of shape (frames, {bins}), floating point. Received: shape "
+            f"{mel.shape}, {mel.dtype}."
+        )
+    least, most = float(mel.min()), float(mel.max())
+    if not np.isfinite([least, most]).all():
+        raise DataError("Expected a mel of finite values. Received: NaN or infinite values.")
+    decibel = recipe.scale == "decibel"
+    if (decibel and (least < -0.5 or most > 1.5)) or (not decibel and least >= 0):
+        wanted = "from 0 to 1, decibels" if decibel else "below 0 where it is quiet, natural logs"
+        raise DataError(
+            f"Expected a mel with values {wanted}, as the run's recipe scales them. Received: "
+            f"values from {least:.3g} to {most:.3g}, probably of another recipe."
+        )
+
+
+def write_mel(path: str | os.PathLike, mel: np.ndarray, recipe: MelRecipe) -> None:
+    """Write a mel and its recipe to an npz file, atomically.
+
+    Args:
+        path: the file.
+        mel: `(frames, n_mels)`.
+        recipe: how it was computed.
+
+    Raises:
+        DataError: the mel does not fit the recipe, or is not finite.
+        OSError: the system refuses.
+    """
+    mel = np.asarray(mel, np.float32)
+    check_mel(mel, recipe)
+    with atomic_write(Path(path)) as file:
+        np.savez(file, mel=mel, recipe=np.array(json.dumps(asdict(recipe))))
+
+
+def read_mel(path: str | os.PathLike) -> tuple[np.ndarray, MelRecipe | None]:
+    """Read a mel from an npy file, or a mel and its recipe from an npz file.
+
+    The array of an npy file stays on the disk until it is used.
+
+    Returns:
+        The mel, `(frames, n_mels)` unless the file is wrong, and its recipe, `None` if the file
+        does not have it; see `check_mel`.
+
+    Raises:
+        DataError: the file is damaged or holds something else.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False), None
+        arrays = read_npz(path)
+        mel = arrays["mel"]
+        if "recipe" not in arrays:
+            return mel, None
+        return mel, MelRecipe.from_config(json.loads(str(arrays["recipe"])))
+    except (*NPZ_ERRORS, TypeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: not a mel that can be read ({reason}).") from None

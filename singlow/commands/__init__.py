@@ -13,6 +13,7 @@ VERBS = {
     "interpolate": f"{_HERE}.interpolate:interpolate",
     "convert": f"{_HERE}.convert:convert",
     "enroll": f"{_HERE}.enroll:enroll",
+    "vocode": f"{_HERE}.vocode:vocode",
     "evaluate": f"{_HERE}.evaluate:evaluate",
     "project": f"{_HERE}.project:project",
     "votes": f"{_HERE}.votes:votes",

@@ -10,9 +10,11 @@ from tyro.conf import arg
 from singlow.commands.places import Epoch, RunName, check_place, is_of_images
 from singlow.errors import UsageError
 from singlow.names import shown
-from singlow.runs.opening import CHECKPOINTS, TrainedRun, open_run
+from singlow.runs.opening import CHECKPOINTS, TrainedRun, open_run, require_input
 from singlow.runs.run import find
 from singlow.streams import escape
+from singlow.voices.speakers import SPEAKER
+from singlow.voices.vocode import MEL, TEMPERATURE
 
 if TYPE_CHECKING:
     from singlow.evaluation.likelihood import Likelihood
@@ -36,9 +38,12 @@ def evaluate(
     conversion: bool = False,
     pairs: Annotated[int | None, arg(metavar="INT")] = None,
     hop: Annotated[tuple[int, ...], arg(metavar="INT...")] = (),
+    temperature: Annotated[float | None, arg(metavar="FLOAT")] = None,
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
 ) -> None:
     """Compare the held-out likelihood with codecs, or measure and show migrations or conversions.
+
+    For a run with a mel, the distances of the synthesis to the recordings are measured too.
 
     Args:
         run: Name under checkpoints/, or a path.
@@ -56,6 +61,7 @@ def evaluate(
         pairs: With --conversion: number of pairs of a clip and another speaker (100).
         hop: With --conversion: hops of overlapping frames, in samples, to measure in addition to
             whole recordings.
+        temperature: For a run with a mel: scale of the noise of the synthesis (0.8).
         output: With --migration: file of the page (RUN-migration.html). With --conversion: a folder
             (RUN-conversion).
     """
@@ -77,6 +83,10 @@ def evaluate(
     from singlow.tables import print_tables
 
     opened = open_run(run, epoch)
+    if temperature is not None:
+        require_input(opened, MEL, "leave --temperature out")
+        if not 0 <= temperature <= 100:
+            raise UsageError(f"Expected --temperature from 0 to 100. Received: {temperature}.")
     place = output or library.default_output(opened.name, subject)
     report = library.evaluate(
         opened,
@@ -93,6 +103,8 @@ def evaluate(
     )
     if subject == "likelihood":
         _print_likelihood(opened, report, dataset)
+        if MEL in opened.flow.inputs:
+            _print_synthesis(opened, dataset, data_dir, temperature)
     elif subject == "migration":
         print_tables(*([pictures.table(report)] if is_of_images(run) else tables(report)))
         print(escape(str(place)))
@@ -138,6 +150,21 @@ def _check_output(run: str, subject: str, output: Path | None) -> None:
     check_place(place if subject == "migration" else place / "index.html")
 
 
+def _print_synthesis(
+    run: TrainedRun, dataset: Sequence[str], data_dir: Path | None, temperature: float | None
+) -> None:
+    from singlow.evaluation import evaluate as library
+    from singlow.evaluation.synthesis import describe, table
+    from singlow.tables import print_tables
+
+    chosen = TEMPERATURE if temperature is None else temperature
+    measured = library.evaluate(
+        run, "synthesis", dataset=dataset, data_dir=data_dir, temperature=chosen
+    )
+    print_tables(table(measured))
+    print(describe(measured))
+
+
 def _print_likelihood(
     run: TrainedRun, measured: "Mapping[str, Likelihood]", dataset: Sequence[str]
 ) -> None:
@@ -155,6 +182,6 @@ def _print_likelihood(
     print(f"Epoch {run.checkpoint.epoch} on the held-out {kind} of {shown(source)}.")
     nats = signal.log_prob(everything.flow.value)
     print(f"{nats:.3f} nat/dim: log p(x) / D, as papers report it.")
-    if "speaker" in run.flow.inputs:
+    if SPEAKER in run.flow.inputs:
         command = f"python3 -m singlow evaluate {shlex.quote(run.run.argument)} --conversion"
         print(f"Likelihood does not measure conversion. For that, run: {command}")

@@ -1,9 +1,9 @@
-"""Evaluate the likelihood, the migrations or the conversions of a trained run."""
+"""Evaluate the likelihood, the migrations, the conversions or the synthesis of a trained run."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from singlow.errors import DataError, UsageError
 from singlow.evaluation.conversion_report import ConversionReport
@@ -11,17 +11,19 @@ from singlow.evaluation.likelihood import Likelihood, measure
 from singlow.evaluation.migration_report import MigrationReport
 from singlow.evaluation.pictures import PictureReport, evaluate_pictures
 from singlow.latents.pictures import is_of_images
+from singlow.evaluation.synthesis import Synthesis, measure_synthesis
 from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data
 from singlow.runs.opening import open_run, require_input, require_no_inputs
 from singlow.runs.settings import absolute_sources
 from singlow.voices.speakers import SPEAKER, speakers_of
+from singlow.voices.vocode import MEL, TEMPERATURE
 
 if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
 
 PathLike = str | os.PathLike
-Subject = Literal["likelihood", "migration", "conversion"]
+Subject = Literal["likelihood", "migration", "conversion", "synthesis"]
 PAIRS = 100
 
 
@@ -37,8 +39,9 @@ def evaluate(
     method: str = "transport",
     pairs: int = PAIRS,
     hops: Sequence[int] = (),
+    temperature: float = TEMPERATURE,
     output: PathLike | None = None,
-) -> dict[str, Likelihood] | MigrationReport | PictureReport | ConversionReport:
+) -> dict[str, Likelihood] | MigrationReport | PictureReport | ConversionReport | Synthesis:
     """Evaluate a trained run on recordings or pictures that it was not trained on.
 
     Args:
@@ -46,7 +49,8 @@ def evaluate(
         subject: what to measure. "likelihood" measures the likelihood and compares it with
             lossless codecs. "migration" measures what a migration changes and what it preserves,
             and compares it with a baseline. "conversion" measures which speaker each conversion is
-            recognized as.
+            recognized as. "synthesis" measures how far synthesis from mels is from the recordings,
+            beside the Griffin-Lim algorithm.
         dataset: data to use in place of the run's own: "builtin", or folders of audio or records.
         data_dir: folder for the records of a folder of audio; beside that folder when None.
         source: for "migration", the singer or style of the original songs; "virtual" on the
@@ -60,6 +64,7 @@ def evaluate(
             another speaker.
         hops: for "conversion", hops in samples: overlapping frames with each hop are measured as
             well as whole recordings.
+        temperature: for "synthesis", the scale of the noise.
         output: for "migration", the page to write; for "conversion", the folder to write. See
             `default_output`.
 
@@ -76,8 +81,8 @@ def evaluate(
         >>> import singlow
         >>> singlow.evaluate("mine")[""].flow.value  # doctest: +SKIP
     """
-    if subject not in ("likelihood", "migration", "conversion"):
-        raise UsageError(f"Expected likelihood, migration or conversion. Received: {subject}.")
+    if subject not in get_args(Subject):
+        raise UsageError(f"Expected {', '.join(get_args(Subject))}. Received: {subject}.")
     if pairs < 1:
         raise UsageError(f"Expected pairs of at least 1. Received: {pairs}.")
     opened = open_run(run)
@@ -90,6 +95,8 @@ def evaluate(
         require_no_inputs(opened, "use --conversion")
     elif subject == "conversion":
         require_input(opened, SPEAKER, "use --migration")
+    elif subject == "synthesis":
+        require_input(opened, MEL, "use the likelihood")
     config = opened.config
     if dataset:
         config = {**config, "data": {"dataset": absolute_sources(dataset)}}
@@ -113,6 +120,8 @@ def evaluate(
         if images:
             return evaluate_pictures(opened, config, source, target, strength, place)
         return evaluate_migration(opened, config, source, target, strength, method, place)
+    if subject == "synthesis":
+        return measure_synthesis(opened, open_windows(config, opened.flow)[1], temperature)
     return measure(opened.flow, *open_windows(config, opened.flow))
 
 

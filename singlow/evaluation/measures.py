@@ -192,8 +192,17 @@ def loudness(audio: np.ndarray) -> float:
         return float(10 * np.log10(np.mean(np.square(audio, dtype=np.float64))))
 
 
-def mel_spectrum(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The mel spectrum of audio, `(frames, MELS)` in dB, at `HOP` frames per second."""
+def mel_spectrum(
+    audio: np.ndarray, sample_rate: int, low: float = 0.0, high: float | None = None
+) -> np.ndarray:
+    """The mel spectrum of audio, `(frames, MELS)` in dB, at `HOP` frames per second.
+
+    Args:
+        audio: `(time,)`.
+        sample_rate: Hz.
+        low: lowest frequency of the bands, Hz.
+        high: highest frequency of the bands, Hz; half of the sample rate when None.
+    """
     import librosa
 
     power = librosa.feature.melspectrogram(
@@ -202,6 +211,8 @@ def mel_spectrum(audio: np.ndarray, sample_rate: int) -> np.ndarray:
         n_fft=2 ** int(np.ceil(np.log2(0.03 * sample_rate))),
         hop_length=round(sample_rate / HOP),
         n_mels=MELS,
+        fmin=low,
+        fmax=high,
     )
     return 10 * np.log10(power.T + 1e-10)
 

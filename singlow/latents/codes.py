@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from singlow.errors import DataError, UsageError
-from singlow.files import NPZ_ERRORS, atomic_write, read_arrays
+from singlow.files import NPZ_ERRORS, atomic_write, read_npz
 from singlow.runs.opening import TrainedRun, open_run
 from singlow.voices.convert import limit_bursts
 from singlow.voices.identify import Identity, identify
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from singlow.models.flow import Flow
 
 FORMAT = "singlow-latents"
-VERSION, SPEAKER_VERSION = 2, 3
+VERSION, SPEAKER_VERSION, INPUTS_VERSION = 2, 3, 4
+_INPUT = "input_"  # prefix of the names of inputs in a file
 _TEXTS = ("format", "run", "fingerprint")
 _NUMBERS = ("version", "length", "sample_rate", "channels", "epoch", "levels")
 _OF_SPEAKER = ("speaker", "embedding", "gain")
@@ -59,6 +60,8 @@ class Song:
             speakers.
         embedding: embedding of the speaker, `(embedding_size,)`; `None` without speakers.
         gain: factor by which the recording was multiplied before it was encoded.
+        inputs: inputs of the flow that were computed from the recording, such as its mel, by name,
+            without the batch axis.
     """
 
     latents: list[np.ndarray]
@@ -71,6 +74,7 @@ class Song:
     speaker: str = ""
     embedding: np.ndarray | None = None
     gain: float = 1.0
+    inputs: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def encode(
@@ -101,7 +105,7 @@ def encode(
     """
     run = open_run(run)
     flow = run.coder
-    others = [name for name in flow.inputs if name != SPEAKER]
+    others = [name for name in flow.inputs if name not in (SPEAKER, *flow.derived)]
     if others:
         raise UsageError(
             f"Expected a run whose only input is {SPEAKER}. Received: {run.name}, which also needs "
@@ -109,6 +113,11 @@ def encode(
         )
     facts = {"run": run.name, "epoch": run.checkpoint.epoch, "fingerprint": run.fingerprint}
     audio = read_recording(recording, flow.signal.sample_rate, sample_rate, flow.signal.channels)
+    if flow.derived:
+        with naming_recording(recording):
+            own = inputs_of_recording(flow, audio)
+        song = encode_song(flow, audio, own, **facts)
+        return dataclasses.replace(song, inputs={n: value[0] for n, value in own.items()}), None
     if SPEAKER not in flow.inputs and speaker == AUTO:
         return encode_song(flow, audio, **facts), None
     speakers, identity = speakers_of(run, "leave --speaker out"), None
@@ -145,7 +154,7 @@ def decode(
     run = open_run(run)
     flow = run.coder
     if SPEAKER not in flow.inputs and speaker is None:
-        return decode_song(flow, song), 0.0
+        return decode_song(flow, song, _stored_inputs(flow, song)), 0.0
     speakers = speakers_of(run, "leave --speaker out")
     size = speakers.table.shape[1]
     if song.embedding is None or len(song.embedding) != size:
@@ -158,6 +167,39 @@ def decode(
     else:
         audio, burst = limit_bursts(decode_song(flow, song, speakers[speaker]))
     return audio / np.float32(song.gain), burst
+
+
+def inputs_of_recording(flow: "Flow", audio: np.ndarray) -> Inputs:
+    """Return the inputs of a flow that follow from a recording alone, such as its mel.
+
+    Args:
+        flow: the flow.
+        audio: `(time, channels)` at the flow's rate.
+
+    Raises:
+        DataError: the recording is too short.
+    """
+    try:
+        return flow.inputs_of_recording(audio)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def _stored_inputs(flow: "Flow", song: Song) -> Inputs:
+    """Return the inputs that are stored with latents, as a batch of 1.
+
+    Raises:
+        DataError: they are not those of the flow.
+    """
+    expected = {name: (entry.size, entry.hop) for name, entry in flow.inputs.items()}
+    padded = song.length + -song.length % flow.multiple
+    received = {n: (v.shape[1], padded / max(1, len(v))) for n, v in song.inputs.items()}
+    if expected != received:
+        raise DataError(
+            f"Expected latents with the inputs {', '.join(expected) or 'none'} of the run. "
+            f"Received: {', '.join(received) or 'none'}; they were encoded by another model."
+        )
+    return {name: value[None] for name, value in song.inputs.items()}
 
 
 def encode_song(
@@ -258,6 +300,7 @@ def write_song(path: Path, song: Song) -> None:
         )
     numbers = {key: getattr(song, key) for key in _NUMBERS if hasattr(song, key)}
     version = VERSION if song.embedding is None else SPEAKER_VERSION
+    version = INPUTS_VERSION if song.inputs else version
     numbers |= {"version": version, "levels": len(song.latents)}
     arrays = {key: np.array(number, np.int64) for key, number in numbers.items()}
     texts = {"format": FORMAT, "run": song.run, "fingerprint": song.fingerprint}
@@ -265,6 +308,7 @@ def write_song(path: Path, song: Song) -> None:
     if song.embedding is not None:
         arrays |= {"speaker": np.array(song.speaker), "gain": np.array(song.gain, np.float64)}
         arrays["embedding"] = np.asarray(song.embedding, np.float32)
+    arrays |= {f"{_INPUT}{n}": np.asarray(v, np.float32) for n, v in song.inputs.items()}
     arrays |= {f"z_{index}": latent for index, latent in enumerate(song.latents)}
     with atomic_write(path) as file:
         np.savez(file, **arrays)
@@ -277,11 +321,14 @@ def read_song(path: Path) -> Song:
         DataError: the file is damaged or does not contain latents; the message gives the reason.
     """
     try:
-        content = read_arrays(path)
+        content = read_npz(path)
     except NPZ_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a file of latents that can be read ({reason}).") from None
     of_speaker = {key: content.pop(key) for key in _OF_SPEAKER if key in content}
+    inputs = {
+        key.removeprefix(_INPUT): content.pop(key) for key in [*content] if key.startswith(_INPUT)
+    }
     texts = {key: content.get(key) for key in _TEXTS}
     texts |= {"speaker": of_speaker["speaker"]} if "speaker" in of_speaker else {}
     for key, array in texts.items():
@@ -293,7 +340,7 @@ def read_song(path: Path) -> Song:
             raise DataError(
                 f"{path}: Expected {key} to be a whole number. Received: another value."
             )
-    version = SPEAKER_VERSION if of_speaker else VERSION
+    version = INPUTS_VERSION if inputs else SPEAKER_VERSION if of_speaker else VERSION
     if str(content["format"]) != FORMAT or int(content["version"]) != version:
         raise DataError(
             f"{path}: Expected {FORMAT} of version {version}. Received: "
@@ -306,13 +353,13 @@ def read_song(path: Path) -> Song:
             f"{path}: Expected the latents {', '.join(names) or 'z_0'} and no other arrays. "
             f"Received: {', '.join(sorted(set(content) - {*_TEXTS, *_NUMBERS}))[:200] or 'none'}."
         )
-    for name in names:
-        if content[name].dtype != np.float32 or content[name].ndim != 2:
+    for name, array in {**{name: content[name] for name in names}, **inputs}.items():
+        if array.dtype != np.float32 or array.ndim != 2:
             raise DataError(
                 f"{path}: Expected {name} to be float32 of shape (time, channels). Received: "
-                f"{content[name].dtype} of shape {content[name].shape}."
+                f"{array.dtype} of shape {array.shape}."
             )
-        if not np.isfinite(content[name]).all():
+        if not np.isfinite(array).all():
             raise DataError(
                 f"{path}: Expected finite latents. Received: NaN or infinite values in {name}."
             )
@@ -324,7 +371,7 @@ def read_song(path: Path) -> Song:
     facts = {key: str(content[key]) for key in ("run", "fingerprint")}
     latents = [content[name] for name in names]
     facts |= _speaker_facts(path, of_speaker) if of_speaker else {}
-    return Song(latents, **own, epoch=numbers["epoch"], **facts)
+    return Song(latents, **own, epoch=numbers["epoch"], inputs=inputs, **facts)
 
 
 def _speaker_facts(path: Path, content: Mapping[str, np.ndarray]) -> dict[str, Any]:

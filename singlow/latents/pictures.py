@@ -10,7 +10,7 @@ import numpy as np
 
 from singlow.data.store.dataset import Clips, read_info
 from singlow.errors import DataError, UsageError, warn
-from singlow.files import NPZ_ERRORS, atomic_write, read_arrays
+from singlow.files import NPZ_ERRORS, atomic_write, read_npz
 from singlow.latents.pool import Points
 from singlow.names import find_name, shown
 from singlow.pictures import decode_picture, squared
@@ -454,7 +454,7 @@ def read_code(path: Path) -> Code:
         DataError: the file is damaged or does not contain such latents; the message says why.
     """
     try:
-        content = read_arrays(path)
+        content = read_npz(path)
         if any(content[key].dtype.kind != "U" or content[key].shape for key in _TEXTS):
             raise ValueError("a text is missing")
         if any(content[key].dtype != np.int64 or content[key].shape for key in _NUMBERS):

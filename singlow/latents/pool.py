@@ -11,7 +11,7 @@ import numpy as np
 from singlow.audio import root_mean_square, to_channels
 from singlow.data.feed.recordings import Recording
 from singlow.errors import DataError, warn
-from singlow.latents.codes import encode_song
+from singlow.latents.codes import encode_song, inputs_of_recording
 from singlow.latents.contour import smooth_power
 from singlow.latents.features import QUIET
 from singlow.names import shown
@@ -172,7 +172,7 @@ def _stretches(flow: "Flow", recording: Recording, seconds: float) -> list[_Stre
         raise DataError(f"{recording.id}: has no sound above {10 * np.log10(SILENCE):.0f} dBFS.")
     quiet = power.max() * 10 ** (-QUIET / 10)
     sounds, kept = power > quiet, []
-    latents = encode_song(flow, audio).latents
+    latents = encode_song(flow, audio, inputs_of_recording(flow, audio)).latents
     padded = -(-len(audio) // flow.multiple) * flow.multiple
     for start, stop in itertools.pairwise(bounds):
         sound = audio[start:stop]

@@ -94,7 +94,8 @@ def project(
         report: function that receives a message about each recording or singer that is left out.
 
     Raises:
-        UsageError: an argument is out of range, or the run has inputs.
+        UsageError: an argument is out of range, or the run has inputs that a recording does not
+            determine.
         DataError: there are too few recordings, or the recordings cannot be used.
     """
     check_options(clips, split, limit, seconds, seed)
@@ -103,7 +104,8 @@ def project(
     if is_of_images(opened):
         points = _pictures(opened, clips, labels, split, limit, seed, data_dir)
         return _write(opened, points, folder, seed)
-    require_no_inputs(opened, "use a run without inputs")
+    if set(opened.flow.inputs) - set(opened.flow.derived):
+        require_no_inputs(opened, "use a run without inputs")
     if clips:
         recordings = _read_clips(opened, clips, report)
     else:

@@ -112,7 +112,7 @@ def _speaker_inputs(run: TrainedRun, speaker: str | None) -> Inputs | None:
     if others:
         raise UsageError(
             f"Expected a run whose only input is {SPEAKER}. Received: {run.name}, which also needs "
-            f"{', '.join(others)}; use flow.sample(inputs) of the library."
+            f"{', '.join(others)}; use {_instead(others)}."
         )
     speakers = speakers_of(run, "leave --speaker out")
     if speaker is None:
@@ -120,6 +120,10 @@ def _speaker_inputs(run: TrainedRun, speaker: str | None) -> Inputs | None:
             f"Expected --speaker in {', '.join(map(shown, speakers.names))}. Received: none."
         )
     return speakers[speaker]
+
+
+def _instead(inputs: list[str]) -> str:
+    return "the verb vocode" if inputs == ["mel"] else "flow.sample(inputs) of the library"
 
 
 def _length(flow: "Flow", seconds: float | None) -> int | None:

@@ -68,6 +68,7 @@ class Flow(keras.Model):
             versa. If it is `None`, because it is not known, long audio is processed at once.
         margin: number of samples before and after an example that `inputs_of` receives with it, for
             inputs such as spectra, which depend on the samples around it.
+        derived: names of the inputs that `inputs_of_recording` computes.
 
     References:
         Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015,
@@ -76,6 +77,7 @@ class Flow(keras.Model):
 
     context: tuple[int, int] | None = None
     margin: int = 0
+    derived: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -264,6 +266,20 @@ class Flow(keras.Model):
                     f"{type(self).__name__} does not implement `inputs_of` for the input {name!r}."
                 )
         return values
+
+    def inputs_of_recording(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The inputs `derived`, which follow from a recording alone, as a batch of 1; here none.
+
+        Args:
+            x: a recording of any length at the rate of the signal, `(time, channels)`.
+
+        Returns:
+            The inputs by name; frames cover the length rounded up to `multiple`.
+
+        Raises:
+            ValueError: the recording is too short.
+        """
+        return {}
 
     # What Keras calls.
 

@@ -92,6 +92,8 @@ class FloWaveNet(Leveled):
         https://arxiv.org/abs/1811.02155
     """
 
+    derived = ("mel",)
+
     def __init__(
         self,
         k_glow: int = 6,
@@ -195,6 +197,9 @@ class FloWaveNet(Leveled):
         audio = audio[:, 0] if audio.ndim == 2 and audio.shape[1] == 1 else audio
         hop = self.recipe.hop_length
         return mel_spectrogram(audio, self.recipe)[: -(-len(audio) // hop)]
+
+    def inputs_of_recording(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mel": self.mel_of(x)[None]}
 
     def inputs_of(self, clip: Any, x: np.ndarray) -> dict[str, np.ndarray]:
         mel = mel_spectrogram(x[:, 0], self.recipe, centred=False)
