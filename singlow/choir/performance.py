@@ -47,6 +47,31 @@ def _phrases(notes: Sequence[Note]) -> Iterator[list[tuple[float, float, Note]]]
         yield phrase
 
 
+def closure_seconds(consonant: str, first: bool) -> float:
+    """Return the length of the silence before the burst of a consonant.
+
+    Args:
+        consonant: one of `source_filter.CONSONANTS`.
+        first: whether the consonant is the first sound of a phrase, which silence precedes.
+    """
+    return 0.035 if consonant in ("p", "t", "k") and not first else 0.0
+
+
+def consonant_seconds(consonant: str, seconds: float, first: bool) -> float:
+    """Return the length of the consonant of a syllable, with the silence before its burst.
+
+    Args:
+        consonant: one of `source_filter.CONSONANTS`.
+        seconds: length of the syllable.
+        first: whether the syllable is the first of a phrase.
+    """
+    if not consonant:
+        return 0.0
+    if consonant in source_filter.MURMURS:
+        return min(0.07, 0.4 * seconds)
+    return closure_seconds(consonant, first) + source_filter.NOISES[consonant][2]
+
+
 def _vibrato(
     singer: Singer, seconds: np.ndarray, length: float, rng: np.random.Generator
 ) -> np.ndarray:
@@ -101,16 +126,14 @@ def perform(
             loudness = 10 ** (singer.dynamics * (arc - 1) / 20)
             gain[part] = loudness
             formants[part] = source_filter.VOWELS[vowel]
+            begun = within < consonant_seconds(consonant, stop - start, start == begin)
             if consonant in source_filter.MURMURS:
-                closed = within < min(0.07, 0.4 * (stop - start))
-                formants[part][closed] = source_filter.MURMURS[consonant]
-                gain[part][closed] *= 0.4
+                formants[part][begun] = source_filter.MURMURS[consonant]
+                gain[part][begun] *= 0.4
             elif consonant:
-                closure = 0.035 if consonant in "ptk" and start > begin else 0.0
-                silent = within < closure + source_filter.NOISES[consonant][2]
-                gain[part][silent] = 0
-                place = round((start + closure) * SAMPLE_RATE)
-                noises.append((place, consonant, float(loudness[silent][-1])))
+                gain[part][begun] = 0
+                place = round((start + closure_seconds(consonant, start == begin)) * SAMPLE_RATE)
+                noises.append((place, consonant, float(loudness[begun][-1])))
         onset = begin + (0.03 if phrase[0][2].syllable[:-1] in source_filter.NOISES else 0.0)
         scoop = singer.scoop * rng.uniform(0.3, 1.0)
         part = (time >= begin) & (time < finish)
@@ -191,5 +214,7 @@ def phonate(
     pulses = source_filter.tilt(pulses * gain * shimmer[cycles], singer.tilt)
     opening = 1 + 0.7 * np.where(voiced, np.cos(2 * np.pi * (phase - 0.6)), 0)
     breath = aspiration * opening * rng.standard_normal(size)
-    sung = source_filter.vocal_tract(pulses + breath, *_formants(singer, performance))
+    formants, bandwidths = _formants(singer, performance)
+    order = slice(None) if singer.cascade == "rising" else slice(None, None, -1)
+    sung = source_filter.vocal_tract(pulses + breath, formants[:, order], bandwidths[:, order])
     return sung / np.sqrt(np.mean(sung[voiced] ** 2))

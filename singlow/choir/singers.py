@@ -42,6 +42,8 @@ class Singer:
         dynamics: difference in dB between the start of a phrase and its loudest note.
         attack: seconds in which the amplitude of a note rises and falls.
         articulation: duration of a transition between formants in seconds.
+        cascade: order of the resonators of the vocal tract. "rising" begins with the first formant.
+            "falling" ends with it, which removes the clicks of formants that move fast.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Singer:
     dynamics: float
     attack: float
     articulation: float
+    cascade: Literal["rising", "falling"] = "rising"
 
 
 _ALMA = Singer(

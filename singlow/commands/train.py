@@ -31,7 +31,7 @@ class Settings:
     default of blow), blow_fast, blow_original, blow_tiny, glow_small (the default of glow),
     glow_mnist, glow_cifar10, glow_cifar100, glow_original_tf2 or glow_tiny."""
     dataset: Annotated[
-        tuple[str, ...] | None, arg(metavar="builtin|digits|mnist|cifar10|cifar100|DIR...")
+        tuple[str, ...] | None, arg(metavar="builtin|spoken|digits|mnist|cifar10|cifar100|DIR...")
     ] = None
     """Folders of recordings, LABEL=DIR to name a singer or style, a folder from data_loader.py, or
     the built-in corpus (the default). For glow, folders of pictures with a folder for each class,

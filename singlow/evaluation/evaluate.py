@@ -10,8 +10,8 @@ from singlow.evaluation.conversion_report import ConversionReport
 from singlow.evaluation.likelihood import Likelihood, measure
 from singlow.evaluation.migration_report import MigrationReport
 from singlow.evaluation.pictures import PictureReport, evaluate_pictures
-from singlow.latents.pictures import is_of_images
 from singlow.evaluation.synthesis import Synthesis, measure_synthesis
+from singlow.latents.pictures import is_of_images
 from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data
 from singlow.runs.opening import open_run, require_input, require_no_inputs
@@ -51,7 +51,8 @@ def evaluate(
             and compares it with a baseline. "conversion" measures which speaker each conversion is
             recognized as. "synthesis" measures how far synthesis from mels is from the recordings,
             beside the Griffin-Lim algorithm.
-        dataset: data to use in place of the run's own: "builtin", or folders of audio or records.
+        dataset: data to use in place of the run's own: a name in `NAMED`, or folders of
+            recordings, pictures or records.
         data_dir: folder for the records of a folder of audio; beside that folder when None.
         source: for "migration", the singer or style of the original songs; "virtual" on the
             built-in corpus when None. For pictures, their class; every class when None.

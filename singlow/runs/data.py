@@ -122,8 +122,7 @@ def _build(
 ) -> Path:
     from singlow.data.prepare.build import prepare
     from singlow.data.prepare.pictures import prepare_pictures
-    from singlow.data.sources.layouts import NAMED, require_sources, sources_of
-    from singlow.data.sources.pictures import PICTURES
+    from singlow.data.sources.layouts import NAMED, PICTURES, require_sources, sources_of
 
     data, arguments = config["data"], config["arguments"]
     try:

@@ -187,7 +187,7 @@ def absolute_sources(dataset: Sequence[str]) -> str | list[str]:
     """
     sources = [absolute_source(source) for source in dataset]
     if not sources:
-        raise UsageError("Expected dataset builtin or DIR, one or several. Received: none.")
+        raise UsageError("Expected dataset builtin, spoken or DIR, one or several. Received: none.")
     return sources[0] if len(sources) == 1 else sources
 
 

@@ -79,8 +79,9 @@ class Gruut(FrontEnd):
             if not known:
                 symbols.append(part)
                 continue
-            for piece in _DASH.split(part):  # gruut leaves out dashes between words
-                symbols += piece if _DASH.fullmatch(piece) else self._phonemes(piece)
+            for place, piece in enumerate(_DASH.split(part)):
+                # gruut leaves out dashes between words, which are the pieces with odd places.
+                symbols += piece if place % 2 else self._phonemes(piece)
         return symbols
 
     def _phonemes(self, text: str) -> list[str]:

@@ -54,8 +54,8 @@ def train(
     Args:
         model: name of the model, `"singlow"` by default.
         preset: name of a preset, by default the first of the model.
-        dataset: `"builtin"` (the default), one or several folders of recordings, `LABEL=DIR` to
-            name a singer or a style, or a folder of records.
+        dataset: `"builtin"` (the default), `"spoken"` or another built-in corpus, one or several
+            folders of recordings, `LABEL=DIR` to name a singer or a style, or a folder of records.
         layout: where the singers' names come from; see `singlow.prepare`.
         data_dir: folder in which the records of a folder of recordings are stored; beside the
             recordings when `None`.

@@ -173,6 +173,7 @@ def _write_clip(
             "speaker": speaker,
             "style": clip.style,
             "text": clip.text,
+            **({"times": clip.times} if clip.times else {}),
             "id": clip.id,
             "path": clip.path.name,
         }

@@ -27,6 +27,7 @@ from singlow.data.prepare.folder import (
 from singlow.data.sources.clips import Clip, require_free_names
 from singlow.data.sources.layouts import (
     BUILTIN,
+    BUILTINS,
     LAYOUTS,
     find_clips,
     needs_conversion,
@@ -159,12 +160,12 @@ def prepare(
     """Return a folder of records for training, and build it first if it is missing or outdated.
 
     Args:
-        sources: "builtin", a folder with `dataset_info.json`, or one source or several as for
-            `build_dataset`.
+        sources: "builtin" or another of `BUILTINS`, a folder with `dataset_info.json`, or one
+            source or several as for `build_dataset`.
         out: the folder of the records. By default it is `<folder>/.singlow/<fingerprint>` beside
             the first source.
         data_dir: folder in which `<fingerprint>` is created instead of `<folder>/.singlow`. The
-            default for "builtin", and for a source that cannot be written, is "data".
+            default for a built-in corpus, and for a source that cannot be written, is "data".
         layout: where the singers' names come from; see `build_dataset`.
         sample_rate: sample rate of the records, in Hz.
         channels: number of channels of the records.
@@ -179,9 +180,10 @@ def prepare(
     Raises:
         DataError: there is no audio that can be used, or existing records have another rate or
             number of channels.
-        UsageError: a source does not exist, "builtin" or a folder of records is one of several
-            sources, or an argument cannot be used.
-        EnvironmentFault: the folder cannot be written, or another process builds in it.
+        UsageError: a source does not exist, a built-in corpus or a folder of records is one of
+            several sources, or an argument cannot be used.
+        EnvironmentFault: the folder cannot be written, another process builds in it, or a program
+            that a built-in corpus needs is missing.
 
     Example:
         >>> import singlow
@@ -189,10 +191,10 @@ def prepare(
     """
     sources = sources_of(sources)
     for source in sources:
-        ready = Path(source).expanduser()
-        if not (ready / INFO).is_file():
+        ready = None if source in BUILTINS else Path(source).expanduser()
+        if ready and not (ready / INFO).is_file():
             ready = None
-        if len(sources) > 1 and (ready or source == BUILTIN):
+        if len(sources) > 1 and (ready or source in BUILTINS):
             raise UsageError(
                 f"Expected folders of audio as one of several sources. Received: {source}, which "
                 "can only be used alone."
@@ -214,10 +216,12 @@ def prepare(
         "report": report,
     }
     folder = None if data_dir is None else Path(data_dir).expanduser()
-    if sources == [BUILTIN]:
-        name = f"{BUILTIN}-{builtin_fingerprint(settings)}"
+    if sources[0] in BUILTINS:
+        name = f"{sources[0]}-{builtin_fingerprint(settings, sources[0])}"
         out = Path(out).expanduser() if out is not None else (folder or Path("data")) / name
-        build_builtin(out, **common)
+        if os.path.isdir(sources[0]):
+            report(f"{sources[0]} is a built-in corpus; ./{sources[0]} is the folder.")
+        build_builtin(out, sources[0], **common)
         return out
     clips, chosen = find_clips(sources, layout)
     require_free_names(clips)
@@ -252,7 +256,7 @@ def describe_changes(
         DataError: the description of the dataset is missing or damaged.
     """
     info, sources = read_info(directory), sources_of(sources)
-    if info["layout"] == BUILTIN or any((Path(s).expanduser() / INFO).exists() for s in sources):
+    if info["layout"] in BUILTINS or any((Path(s).expanduser() / INFO).exists() for s in sources):
         return ""
     layout = info["layout"] if info["layout"] in LAYOUTS else "auto"
     try:

@@ -1,7 +1,9 @@
-"""Build a dataset from the built-in corpus."""
+"""Build a dataset from a built-in corpus, which needs no recordings."""
 
 import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,116 @@ from singlow.data.prepare.folder import (
     reusable,
 )
 from singlow.data.sources.clips import Clip
+from singlow.data.sources.layouts import BUILTIN, BUILTINS
 from singlow.errors import DataError
+from singlow.names import find_name
 from singlow.progress import Report, progress
+from singlow.text.times import write_times
 
 CLIPS_PER_SINGER = 12
+CLIPS_PER_SPEAKER = 150
+CLIPS_PER_STYLE = 50
+SENTENCES = 1200
 _EDITION = 1
 
+Sound = tuple[Clip, np.ndarray, int]
 
-def builtin_fingerprint(settings: dict[str, Any]) -> str:
-    """Return a hash that changes when the corpus or a setting changes."""
-    return hash_of({"builtin": _EDITION, **settings})
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that singlow makes itself.
+
+    Attributes:
+        name: name of the corpus, one of `BUILTINS`.
+        edition: changes when the sounds of the same seed change.
+        work: word for the progress bar.
+        total: number of clips.
+        origin: what makes the sounds, if it is another program.
+    """
+
+    name: str
+    edition: int | str
+    work: str
+    total: int
+    origin: str = ""
+
+    def clips(self, seed: int) -> Iterator[Sound]:
+        """Yield each clip with its samples, int16 `(time, channels)`, and their rate in Hz.
+
+        Raises:
+            EnvironmentFault: the program that speaks is missing or fails.
+        """
+        if self.name == BUILTIN:
+            from singlow.choir import corpus
+
+            for sung in corpus.clips(seed, CLIPS_PER_SINGER):
+                clip = Clip(Path(sung.id), sung.singer, sung.style, sung.text, sung.id)
+                yield clip, sung.audio, sung.sample_rate
+        elif self.name == "spoken-english":
+            from singlow.choir import english
+
+            for said in english.clips(seed, SENTENCES):
+                clip = Clip(Path(said.id), said.speaker, "", said.text, said.id)
+                yield clip, said.audio, said.sample_rate
+        else:
+            from singlow.choir import speech
+            from singlow.choir.speakers import STYLES
+
+            styled = self.name == "spoken-styles"
+            styles = tuple(STYLES) if styled else ("neutral",)
+            count = CLIPS_PER_STYLE if styled else CLIPS_PER_SPEAKER
+            for spoken in speech.clips(seed, count, styles):
+                clip = Clip(
+                    Path(spoken.id),
+                    spoken.speaker,
+                    spoken.style,
+                    spoken.text,
+                    spoken.id,
+                    times=write_times(spoken.times),
+                )
+                yield clip, spoken.audio, spoken.sample_rate
+
+
+def find_corpus(name: str) -> Corpus:
+    """Return a built-in corpus.
+
+    Raises:
+        UsageError: the name is unknown.
+        EnvironmentFault: the corpus needs a program that PATH does not have.
+    """
+    name = find_name(name, BUILTINS, "built-in corpus")
+    if name == BUILTIN:
+        from singlow.choir.singers import SINGERS
+
+        return Corpus(name, _EDITION, "Singing", CLIPS_PER_SINGER * len(SINGERS))
+    if name == "spoken-english":
+        from singlow.choir.english import synthesizer
+
+        origin = " ".join(synthesizer())
+        return Corpus(name, f"{_EDITION} {origin}", "Speaking", SENTENCES, origin)
+    from singlow.choir.speakers import SPEAKERS, STYLES
+
+    each = CLIPS_PER_STYLE * len(STYLES) if name == "spoken-styles" else CLIPS_PER_SPEAKER
+    return Corpus(name, _EDITION, "Speaking", each * len(SPEAKERS))
+
+
+def builtin_fingerprint(settings: dict[str, Any], name: str = BUILTIN) -> str:
+    """Return a hash that changes when a built-in corpus or a setting changes.
+
+    Raises:
+        UsageError: the name is unknown.
+        EnvironmentFault: the corpus needs a program that PATH does not have.
+    """
+    return _mark(find_corpus(name), settings)
+
+
+def _mark(corpus: Corpus, settings: dict[str, Any]) -> str:
+    return hash_of({corpus.name: corpus.edition, **settings})
 
 
 def build_builtin(
     out: str | os.PathLike,
+    name: str = BUILTIN,
     *,
     sample_rate: int = 16000,
     channels: int = 1,
@@ -41,31 +139,41 @@ def build_builtin(
     loudness: float | None = None,
     report: Report = print,
 ) -> dict[str, Any]:
-    """Synthesize the built-in corpus and write it as a dataset.
+    """Synthesize a built-in corpus and write it as a dataset.
 
-    The arguments, the return value and the errors are those of `build_dataset`.
+    The other arguments, the return value and the errors are those of `build_dataset`.
+
+    Args:
+        out: folder of the dataset.
+        name: name of the corpus, one of `BUILTINS`: "builtin" is sung, "spoken" consists of random
+            phrases of four voices, "spoken-styles" has three styles of each voice, and
+            "spoken-english" is spoken by `espeak-ng` or `flite`.
+        sample_rate: sample rate of the records, in Hz.
+        channels: number of channels of the records.
+        seed: random seed of the corpus and of the choice of held-out clips.
+        validation_share: fraction of every singer's clips to hold out.
+        loudness: rms in dBFS to which every clip is normalized; None leaves clips unchanged.
+        report: receives one line at a time for the user.
     """
-    from singlow.choir import corpus
-    from singlow.choir.singers import SINGERS
-
     settings = check_settings(sample_rate, channels, seed, validation_share, loudness)
-    mark, out, report = builtin_fingerprint(settings), Path(out).expanduser(), printable(report)
+    corpus, out, report = find_corpus(name), Path(out).expanduser(), printable(report)
+    mark = _mark(corpus, settings)
     with own_folder(out):
         info = reusable(out, mark, report)
         if info is not None:
             return info
         own_shards(out)
         clips, stored = [], {}
-        with progress("Singing", CLIPS_PER_SINGER * len(SINGERS)) as advance:
-            for sung in corpus.clips(seed, CLIPS_PER_SINGER):
-                clip = Clip(Path(sung.id), sung.singer, sung.style, sung.text, sung.id)
+        with progress(corpus.work, corpus.total) as advance:
+            for clip, audio, rate in corpus.clips(seed):
                 clips.append(clip)
-                stored[clip.path] = _fit(sung.audio, sung.sample_rate, settings)
+                stored[clip.path] = _fit(audio, rate, settings)
                 if not stored[clip.path].any():
                     raise DataError(f"The built-in clip {clip.id} is silent. Report this fault.")
                 advance()
         scratch = out / STAGING
         scratch.mkdir(exist_ok=True)
+        sources = [corpus.origin] if corpus.origin else []
         info = write_dataset(
             out,
             scratch,
@@ -73,7 +181,7 @@ def build_builtin(
             [len(stored[clip.path]) for clip in clips],
             lambda clip: stored[clip.path],
             settings,
-            {"layout": "builtin", "sources": [], "fingerprint": mark, "rejected": []},
+            {"layout": corpus.name, "sources": sources, "fingerprint": mark, "rejected": []},
         )
         shutil.rmtree(scratch, ignore_errors=True)
     report(f"{out}: {summary(info)}.")

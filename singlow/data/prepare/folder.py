@@ -11,7 +11,7 @@ from typing import Any
 
 from singlow.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from singlow.data.sources.clips import Clip
-from singlow.data.sources.layouts import LAYOUTS, part_source
+from singlow.data.sources.layouts import BUILTINS, LAYOUTS, part_source
 from singlow.data.store.dataset import ASIDE, CACHE, INFO, SHARD, describes_ours, read_info
 from singlow.data.store.records import PREPARE, check_record, map_shard, read_example
 from singlow.errors import DataError, EnvironmentFault, UsageError
@@ -83,7 +83,7 @@ def rebuild_advice(info: dict[str, Any], directory: Path, sources: Sequence[str]
         directory: folder of the dataset.
         sources: sources of its recordings; a placeholder by default.
     """
-    if info["layout"] == "builtin":
+    if info["layout"] in BUILTINS:
         return f"Delete {directory}; training writes it again."
     words = [*PREPARE.split(), *sources, "--out", str(directory)]
     if info["layout"] in LAYOUTS:

@@ -24,8 +24,8 @@ from singlow.data.prepare.folder import (
     reusable,
 )
 from singlow.data.sources.clips import Clip
-from singlow.data.sources.layouts import sources_of
-from singlow.data.sources.pictures import PICTURES, find_pictures, load_named, stamp_of
+from singlow.data.sources.layouts import PICTURES, sources_of
+from singlow.data.sources.pictures import find_pictures, load_named, stamp_of
 from singlow.data.sources.splits import describe_copies
 from singlow.data.store.dataset import CACHE, INFO, MOST_PIXELS, read_info
 from singlow.errors import DataError, UsageError
@@ -54,7 +54,7 @@ def prepare_pictures(
     on the files and the settings.
 
     Args:
-        sources: the name of a dataset in `singlow.data.sources.pictures.PICTURES`, a folder with
+        sources: the name of a dataset in `singlow.data.sources.layouts.PICTURES`, a folder with
             `dataset_info.json`, or folders of pictures, with one folder for each class.
         out: the folder of the records. By default it is `<folder>/.singlow/<fingerprint>` beside
             the first source, or in "data" for a dataset with a name.

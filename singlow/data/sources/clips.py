@@ -23,6 +23,7 @@ class Clip:
         split: "train" or "validation" if the corpus defines the split, else "".
         start: index of the first sample of a segment, at the dataset's rate.
         stop: index after the last sample of a segment; None for the end of the recording.
+        times: times of the symbols of the text, as `write_times` stores them; "" when unknown.
         content: hash of the decoded samples of the whole file; "" before it is decoded. Copies of a
             recording have the same hash.
     """
@@ -35,6 +36,7 @@ class Clip:
     split: str = ""
     start: int = 0
     stop: int | None = None
+    times: str = ""
     content: str = ""
 
 

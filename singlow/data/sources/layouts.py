@@ -21,8 +21,11 @@ from singlow.progress import Report
 
 LAYOUTS = ("auto", "folders", "blow", "fsdd", "ljspeech", "manifest")
 BUILTIN = "builtin"
-NAMED = (BUILTIN, "digits", "mnist", "cifar10", "cifar100")
-"""Datasets with a name: the built-in corpus, and datasets of pictures."""
+BUILTINS = (BUILTIN, "spoken", "spoken-styles", "spoken-english")
+"""Names of the corpora that singlow makes itself, which need no folder."""
+PICTURES = ("digits", "mnist", "cifar10", "cifar100")
+"""Names of datasets of pictures."""
+NAMED = (*BUILTINS, *PICTURES)
 
 
 def _suffixes(names: str) -> frozenset[str]:

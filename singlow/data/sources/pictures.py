@@ -26,8 +26,6 @@ _FILES = {
     "cifar10": "cifar-10-python.tar.gz",
     "cifar100": "cifar-100-python.tar.gz",
 }
-PICTURES = ("digits", *_FILES)
-"""Names of datasets of pictures."""
 
 
 @dataclass(frozen=True)

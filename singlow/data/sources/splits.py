@@ -110,7 +110,8 @@ def _segments(
     def segment(span: tuple[int, int]) -> Clip:
         begin, end = span
         id = f"{clip.id}@{begin / sample_rate:.3f}"
-        return dataclasses.replace(clip, id=id, start=begin, stop=end)
+        # The text is that of the whole recording; which part of it a segment has is unknown.
+        return dataclasses.replace(clip, id=id, start=begin, stop=end, text="", times="")
 
     return [segment(span) for span in kept if span[1] - span[0] >= shortest], [
         segment(span) for span in held

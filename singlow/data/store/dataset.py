@@ -30,6 +30,7 @@ from singlow.data.store.records import (
 )
 from singlow.errors import DataError
 from singlow.files import atomic_write
+from singlow.text.times import Timed, read_times
 
 INFO = "dataset_info.json"
 FORMAT, VERSION = "singlow-dataset", 1
@@ -372,6 +373,26 @@ class Clips:
         """
         entry = self.entries[clip]
         return read_example(self._shard(clip)[entry.start : entry.start + entry.length].tobytes())
+
+    def text(self, clip: int) -> str:
+        """Return the text of a clip; "" if it has none.
+
+        Raises:
+            DataError: the record is damaged. The message names the shard, the record and the byte.
+        """
+        return self._written(clip, "text")
+
+    def times(self, clip: int) -> tuple[Timed, ...]:
+        """Return the symbols of a clip's text with their times; none if they are unknown.
+
+        Raises:
+            DataError: the record is damaged, or the times in it cannot be read.
+        """
+        return read_times(self._written(clip, "times"))
+
+    def _written(self, clip: int, name: str) -> str:
+        value = self.features(clip).get(name, b"")
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
 
     def _shard(self, clip: int) -> np.ndarray:
         """Check the record of a clip at its first use, and return the bytes of its shard."""
