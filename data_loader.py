@@ -3,6 +3,7 @@
     python3 data_loader.py recordings --out data/mine
     python3 data_loader.py human=choir virtual=voicebank --out data/both --sampling_rate 44100
     python3 data_loader.py --verify data/mine
+    python3 data_loader.py --texts recordings
 
 Exit codes: 0 done, 2 usage, 3 data, 4 environment, 5 interrupted (run it again to continue).
 """

@@ -123,6 +123,17 @@ def _read(path: Path, program: str) -> tuple[np.ndarray, int]:
     return audio, rate
 
 
+def texts(seed: int = 0, count: int = 1200) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of each clip that `clips` yields, without its sound.
+
+    Raises:
+        EnvironmentFault: PATH has no program that speaks.
+    """
+    program, _ = synthesizer()
+    for index, text in enumerate(sentences(seed, count)):
+        yield f"{program}-{index:04d}", text
+
+
 def clips(seed: int = 0, count: int = 1200) -> Iterator[EnglishClip]:
     """Yield the clips of the corpus. A clip does not depend on the number of clips.
 
@@ -130,6 +141,6 @@ def clips(seed: int = 0, count: int = 1200) -> Iterator[EnglishClip]:
         EnvironmentFault: PATH has no program that speaks, or it fails.
     """
     program, _ = synthesizer()
-    for index, text in enumerate(sentences(seed, count)):
+    for id, text in texts(seed, count):
         audio, rate = speak_english(text, program)
-        yield EnglishClip(f"{program}-{index:04d}", program, text, rate, audio)
+        yield EnglishClip(id, program, text, rate, audio)

@@ -11,6 +11,7 @@ Example:
     ['k', 'i', 'm', 'a', ' ', 'l']
 """
 
+import itertools
 import math
 import re
 import zlib
@@ -225,15 +226,21 @@ def clips(
         clips_per_style: number of clips of each of `SPEAKERS` in each style.
         styles: names in `STYLES`.
     """
-    for name in SPEAKERS:
-        for style in styles:
-            for index in range(clips_per_style):
-                yield clip(seed, name, style, index)
+    for place in _places(clips_per_style, styles):
+        yield clip(seed, *place)
+
+
+def texts(
+    seed: int = 0, clips_per_style: int = 150, styles: Sequence[str] = ("neutral",)
+) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of each clip that `clips` yields, without its sound."""
+    for place in _places(clips_per_style, styles):
+        yield _id(*place), phrase((*_key(seed, *place), 1))
 
 
 def clip(seed: int, speaker: str, style: str, index: int) -> SpokenClip:
     """Return one clip of a spoken corpus, which `clips` yields."""
-    key = (seed, zlib.crc32(f"{speaker}/{style}".encode()), index)
+    key = _key(seed, speaker, style, index)
     rng = np.random.default_rng((*key, 0))
     return speak(
         speaker,
@@ -242,5 +249,17 @@ def clip(seed: int, speaker: str, style: str, index: int) -> SpokenClip:
         (*key, 2),
         peak=float(rng.uniform(-6.0, -1.5)),
         noise=float(rng.uniform(-70.0, -65.0)),
-        id=f"{speaker}-{style}-{index:03d}",
+        id=_id(speaker, style, index),
     )
+
+
+def _places(count: int, styles: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    return itertools.product(SPEAKERS, styles, range(count))
+
+
+def _key(seed: int, speaker: str, style: str, index: int) -> tuple[int, int, int]:
+    return seed, zlib.crc32(f"{speaker}/{style}".encode()), index
+
+
+def _id(speaker: str, style: str, index: int) -> str:
+    return f"{speaker}-{style}-{index:03d}"

@@ -20,6 +20,9 @@ def prepare(
     level: Annotated[float | None, tyro.conf.arg(metavar="DBFS")] = None,
     verify: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None,
     recover: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None,
+    texts: bool = False,
+    front_end: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    language: Annotated[str | None, tyro.conf.arg(metavar="CODE")] = None,
 ) -> None:
     """Turn folders of wav, flac, ogg and mp3 into TFRecord shards.
 
@@ -36,9 +39,16 @@ def prepare(
         verify: Check the shards of a finished folder instead. The report of any damage names its
             shard, record and byte.
         recover: Write the intact records of damaged shards to whole shards instead.
+        texts: Show what the text of each recording becomes instead: as it is spoken, its symbols,
+            and the number of tokens. SRC may be a folder of records or a built-in spoken corpus.
+        front_end: With --texts: characters (the default), romaji, gruut, espeak, pinyin or
+            japanese.
+        language: With --texts: the language of the texts, such as en or de.
     """
+    if (front_end or language) and not texts:
+        raise UsageError("Expected --texts with --front_end or --language. Received: none.")
     if verify or recover:
-        if sources or out or (verify and recover):
+        if sources or out or texts or (verify and recover):
             raise UsageError(
                 "Expected --verify DIR or --recover DIR alone. Received: other arguments with it."
             )
@@ -48,6 +58,16 @@ def prepare(
             verify_dataset(verify)
         else:
             recover_dataset(recover)
+        return
+    if texts:
+        if not sources or out:
+            raise UsageError(
+                "Expected SRC... with --texts, which writes nothing. Received: "
+                f"{'--out' if out else 'no SRC'}."
+            )
+        from singlow.data.prepare.texts import show_texts
+
+        show_texts(sources, front_end or "characters", language, layout=layout)
         return
     if not sources or not out:
         missing = "no SRC" if not sources else "no --out"

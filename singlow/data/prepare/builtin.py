@@ -22,7 +22,7 @@ from singlow.data.prepare.folder import (
 )
 from singlow.data.sources.clips import Clip
 from singlow.data.sources.layouts import BUILTIN, BUILTINS
-from singlow.errors import DataError
+from singlow.errors import DataError, UsageError
 from singlow.names import find_name
 from singlow.progress import Report, progress
 from singlow.text.times import write_times
@@ -74,12 +74,8 @@ class Corpus:
                 yield clip, said.audio, said.sample_rate
         else:
             from singlow.choir import speech
-            from singlow.choir.speakers import STYLES
 
-            styled = self.name == "spoken-styles"
-            styles = tuple(STYLES) if styled else ("neutral",)
-            count = CLIPS_PER_STYLE if styled else CLIPS_PER_SPEAKER
-            for spoken in speech.clips(seed, count, styles):
+            for spoken in speech.clips(seed, *_styles(self.name)):
                 clip = Clip(
                     Path(spoken.id),
                     spoken.speaker,
@@ -89,6 +85,38 @@ class Corpus:
                     times=write_times(spoken.times),
                 )
                 yield clip, spoken.audio, spoken.sample_rate
+
+
+def corpus_texts(name: str, seed: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of each clip of a spoken built-in corpus, without its sound.
+
+    Raises:
+        UsageError: the name is unknown, or the corpus is sung.
+        EnvironmentFault: the corpus needs a program that PATH does not have.
+    """
+    corpus = find_corpus(name)
+    if corpus.name == BUILTIN:
+        raise UsageError(
+            f"Expected a spoken corpus: {', '.join(BUILTINS[1:])}. Received: {BUILTIN}, which is "
+            "sung."
+        )
+    if corpus.name == "spoken-english":
+        from singlow.choir import english
+
+        yield from english.texts(seed, SENTENCES)
+        return
+    from singlow.choir import speech
+
+    yield from speech.texts(seed, *_styles(corpus.name))
+
+
+def _styles(name: str) -> tuple[int, tuple[str, ...]]:
+    """Return the number of clips of each speaker in each style, and the styles."""
+    from singlow.choir.speakers import STYLES
+
+    if name == "spoken-styles":
+        return CLIPS_PER_STYLE, tuple(STYLES)
+    return CLIPS_PER_SPEAKER, ("neutral",)
 
 
 def find_corpus(name: str) -> Corpus:
@@ -108,10 +136,10 @@ def find_corpus(name: str) -> Corpus:
 
         origin = " ".join(synthesizer())
         return Corpus(name, f"{_EDITION} {origin}", "Speaking", SENTENCES, origin)
-    from singlow.choir.speakers import SPEAKERS, STYLES
+    from singlow.choir.speakers import SPEAKERS
 
-    each = CLIPS_PER_STYLE * len(STYLES) if name == "spoken-styles" else CLIPS_PER_SPEAKER
-    return Corpus(name, _EDITION, "Speaking", each * len(SPEAKERS))
+    count, styles = _styles(name)
+    return Corpus(name, _EDITION, "Speaking", count * len(styles) * len(SPEAKERS))
 
 
 def builtin_fingerprint(settings: dict[str, Any], name: str = BUILTIN) -> str:

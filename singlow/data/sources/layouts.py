@@ -14,6 +14,7 @@ from singlow.data.sources.clips import (
     with_unique_ids,
 )
 from singlow.data.sources.tables import has_bars, read_ljspeech, read_manifest
+from singlow.data.sources.transcripts import read_transcripts
 from singlow.data.store.dataset import INFO
 from singlow.errors import DataError, UsageError
 from singlow.names import find_path, normal, shown
@@ -95,12 +96,14 @@ def find_clips(
             (`manifest.csv` with a column `path`), LJSpeech (`metadata.csv` with lines `id|text`,
             beside `wavs`), one folder per singer, a labelled folder, FSDD
             (`<digit>_<speaker>_<take>`), Blow (`<speaker>_<utterance>`), one flat folder.
-        report: is called with one line for each guess that may be wrong, and with a line if there
-            are files that a table does not list.
+        report: is called with one line for each guess that may be wrong, with a line if there are
+            files that a table does not list, and with lines about texts beside recordings.
 
     Returns:
         The clips in a fixed order, each with a unique id, and the name of the layout that was
-        chosen. If a table lists a file that is missing, the file has a clip all the same.
+        chosen. In the layouts "folders" and "blow", `NAME.txt` or `NAME.lab` beside a recording is
+        its text, and so is its line in a file `*.trans.txt`. If a table lists a file that is
+        missing, the file has a clip all the same.
 
     Raises:
         UsageError: a source does not exist, or `layout` is unknown.
@@ -167,6 +170,7 @@ def require_sources(dataset: str | os.PathLike | Sequence[str | os.PathLike]) ->
 def _find(label: str, root: Path, layout: str, report: Report) -> _Source:
     if root.is_file():
         clip = Clip(root, label or root.stem, label, id=root.stem)
+        (clip,) = read_transcripts(root, [clip], report)
         homes = {} if label else {clip.singer: root}
         return _Source([clip], "file", label or root.stem, homes)
     paths = list(find_files(root, by_content=True, report=report))
@@ -177,11 +181,14 @@ def _find(label: str, root: Path, layout: str, report: Report) -> _Source:
         clips = read_ljspeech(root, paths, label, report)
     elif chosen in _PATTERNS:
         clips = _read_names(root, paths, chosen)
+        if chosen == "blow":
+            clips = read_transcripts(root, clips, report)
         if layout == "auto":
             report(_guess(root, clips, chosen))
     else:
         base = _base(root, paths)
         clips = [_in_folder(root, base, path, label) for path in paths]
+        clips = read_transcripts(root, clips, report)
     if not clips and (root / INFO).is_file():
         raise DataError(f"{root}: Expected recordings. Received: records, which can be trained on.")
     if not clips:

@@ -10,7 +10,7 @@ from pathlib import Path
 from singlow.data.sources.clips import Clip
 from singlow.data.store.records import PREPARE
 from singlow.errors import DataError
-from singlow.names import find_path, normal
+from singlow.names import find_path, normal, shown
 from singlow.progress import Report
 
 LARGEST = 256 << 20
@@ -46,17 +46,28 @@ def read_ljspeech(root: Path, paths: list[Path], label: str, report: Report) -> 
         report: receives a line if the table does not list every recording.
 
     Raises:
-        DataError: the table cannot be read.
+        DataError: the table cannot be read, repeats an id, or has a line with other parts.
     """
     table = root / "metadata.csv"
     by_stem: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (path.suffix.lower() != ".wav", path)):
         by_stem.setdefault(normal(path.stem), path)
-    clips = []
+    clips, lines = [], {}
     for number, line in enumerate(io.StringIO(_text(table), newline=None), 1):
         id, *texts = line.rstrip("\n").split("|")
         if not texts or "\0" in id:
             raise DataError(f"{table}: line {number} is not `id|text`. {_other_layout(root)}")
+        if len(texts) > 2:
+            raise DataError(
+                f"{table}: line {number}: expected `id|text|spoken text`. Received: "
+                f"{len(texts) + 1} parts. Remove | from the text of {shown(id)}."
+            )
+        first = lines.setdefault(normal(id), number)
+        if first != number:
+            raise DataError(
+                f"{table}: line {number}: expected a new id. Received: {shown(id)}, which line "
+                f"{first} has too. Remove one of the lines."
+            )
         text = texts[1] if len(texts) > 1 and texts[1] else texts[0]
         path = by_stem.get(normal(id), root / "wavs" / f"{id}.wav")
         clips.append(Clip(path, label or root.name, text=text, id=id))
@@ -118,10 +129,13 @@ def _text(table: Path) -> str:
             raise DataError(f"{table}: Expected a table in a file. Received: none.")
         if table.stat().st_size > LARGEST:
             raise DataError(f"{table}: Expected at most {LARGEST >> 20} MB. Received: more.")
-        return table.read_bytes().decode("utf-8-sig")
+        data = table.read_bytes()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{table}: expected UTF-8 text. Received: byte {error.start}. Save it as UTF-8."
+            f"{table}: line {line}: expected UTF-8 text. Received: byte {error.start}, which is "
+            "not. Save the table as UTF-8."
         ) from None
     except OSError as error:
         raise DataError(f"{table}: cannot be read: {error.strerror}.") from None
