@@ -11,6 +11,7 @@ from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.conditions import Condition
 from singlow.bijections.linear import Affine, diagonal
 from singlow.ops.masks import count_frames, sum_frames
+from singlow.ops.stateless import read
 from singlow.ops.tensors import Shape, Tensor, require_frames
 
 _EPSILON = 1e-6
@@ -55,17 +56,18 @@ class ActNorm(InvertibleLayer):
         x = ops.convert_to_tensor(x, dtype=self.compute_dtype)
         if not self.built:
             self.build(tuple(x.shape))
-        if not float(self.adapted):
-            axes = tuple(range(len(x.shape) - 1))
-            weight = ops.ones_like(x[..., :1])
-            if frame_mask is not None:
-                weight = weight * ops.cast(frame_mask, x.dtype)[..., None]
-            count = ops.sum(weight)
-            mean = ops.sum(weight * x, axis=axes) / count
-            variance = ops.sum(weight * ops.square(x - mean), axis=axes) / count
-            self.shift.assign(-mean)
-            self.log_scale.assign(-ops.log(ops.sqrt(variance) + _EPSILON))
-            self.adapted.assign(1.0)
+        axes = tuple(range(len(x.shape) - 1))
+        weight = ops.ones_like(x[..., :1])
+        if frame_mask is not None:
+            weight = weight * ops.cast(frame_mask, x.dtype)[..., None]
+        count = ops.sum(weight)
+        mean = ops.sum(weight * x, axis=axes) / count
+        variance = ops.sum(weight * ops.square(x - mean), axis=axes) / count
+        known = read(self.adapted) > 0
+        log_scale = -ops.log(ops.sqrt(variance) + _EPSILON)
+        self.shift.assign(ops.where(known, read(self.shift), -mean))
+        self.log_scale.assign(ops.where(known, read(self.log_scale), log_scale))
+        self.adapted.assign(1.0)
         return self(x, frame_mask=frame_mask)[0]
 
     def affine(self, value: Callable[[keras.Variable], Tensor]) -> Affine:

@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from singlow.bijections.conditions import Condition, check_condition, map_tensors
-from singlow.ops.control import vjp
+from singlow.ops.control import compiled, vjp
 from singlow.ops.masks import masked
-from singlow.ops.stateless import Bindings, run_bound, values_of
-from singlow.ops.tensors import Shape, Tensor, full_precision
+from singlow.ops.stateless import Bindings, read, run_bound, values_of
+from singlow.ops.tensors import Shape, Tensor, full_precision, owned
 
 Fold = Callable[[Callable[[keras.Variable], Tensor]], Bindings]
 
@@ -85,7 +85,10 @@ class InvertibleLayer(keras.layers.Layer):
     def adapt(
         self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
-        """Set data-dependent weights from `x`, eagerly and once; return the layer's output."""
+        """Set data-dependent weights from `x`, once; return the layer's output.
+
+        It runs eagerly on TensorFlow, and traced on JAX: choose values with `ops.where`.
+        """
         return self(x, condition=condition, frame_mask=frame_mask)[0]
 
     def inversion_errors(
@@ -157,8 +160,18 @@ class InvertibleLayer(keras.layers.Layer):
             tile: number of frames that a coupling's network sees at a time; all when `None`.
         """
         layer, fold = self.folded(tile, self.variable_dtype)
-        for variable, tensor in fold(_float64_value):
-            variable.assign(ops.cast(tensor, variable.dtype))
+        made: list[keras.Variable] = []
+
+        def run(values: list[Tensor]) -> list[Tensor]:
+            given = {id(v): value for v, value in zip(self.weights, values, strict=True)}
+            pairs = fold(lambda variable: _in_float64(given[id(variable)]))
+            made[:] = [variable for variable, _ in pairs]
+            # Copies, because JAX returns an input that does not change as it is.
+            return [owned(ops.cast(tensor, variable.dtype)) for variable, tensor in pairs]
+
+        tensors = compiled(run)([read(v) for v in self.weights])
+        for variable, tensor in zip(made, tensors, strict=True):
+            variable.assign(tensor)
         return layer
 
     def latent_shape(self, x_shape: Shape) -> Shape | list[Shape]:
@@ -240,10 +253,12 @@ def inversion_error(
     return ops.max(ops.abs(masked(back - x, frame_mask)))
 
 
-def _float64_value(variable: keras.Variable) -> Tensor:
-    value = ops.convert_to_numpy(variable)
-    floating = np.issubdtype(value.dtype, np.floating)
-    return ops.convert_to_tensor(value.astype(np.float64) if floating else value)
+def _in_float64(x: Tensor) -> Tensor:
+    """A tensor of floats in float64 on TensorFlow; JAX has no float64 by default."""
+    floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+    if keras.backend.backend() == "jax" or not floating:
+        return x
+    return ops.cast(x, "float64")
 
 
 def rebuilt(layer: keras.layers.Layer, **settings: Any) -> Any:

@@ -1,6 +1,6 @@
 """Steps of equal structure, run as one loop over stacked weights."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
@@ -11,8 +11,8 @@ from singlow.bijections.base import Fold, InvertibleLayer, deserialize, serializ
 from singlow.bijections.conditions import Condition
 from singlow.ops.control import compiled, scan, with_backward
 from singlow.ops.masks import count_frames
-from singlow.ops.stateless import Bindings, read, run_bound
-from singlow.ops.tensors import Shape, Tensor, owned
+from singlow.ops.stateless import Bindings, read, run_bound, run_updating
+from singlow.ops.tensors import Shape, Tensor
 
 BACKPROP = ("stored", "inverted")
 
@@ -221,24 +221,21 @@ class Repeat(InvertibleLayer):
         self, x: Tensor, condition: Condition = None, frame_mask: Tensor | None = None
     ) -> Tensor:
         self._build_for(x, condition)
-        adapted = []
-        for step in self._steps():
-            x = step.adapt(x, condition, frame_mask)
-            adapted.append([ops.convert_to_numpy(slot) for slot in self._pattern.slots])
-        self._assign(adapted)
+        slots, changed = self._pattern.slots, set()
+
+        def turn(carry: list[Tensor], values: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            bindings = list(zip(slots, values, strict=True))
+            given = (carry[0], condition, frame_mask)
+            x, new = run_updating(bindings, self.step.adapt, *given)
+            changed.update(new)
+            return [x], [new.get(place, value) for place, value in enumerate(values)]
+
+        x = ops.convert_to_tensor(x, dtype=self.compute_dtype)
+        stacked, like = [read(v) for v in self.stacked], [slot.value for slot in slots]
+        (x,), adapted = scan(turn, [x], stacked, self.times, like, differentiated=False)
+        for place in changed:  # the others keep their memory
+            self.stacked[place].assign(adapted[place])
         return x
-
-    def _steps(self) -> Iterator[InvertibleLayer]:
-        """Yield the template with the weights of one step after another."""
-        for index in range(self.times):
-            for slot, stacked in zip(self._pattern.slots, self.stacked, strict=True):
-                slot.assign(owned(stacked[index]))
-            yield self.step
-
-    def _assign(self, steps: list[list[np.ndarray]]) -> None:
-        for stacked, values in zip(self.stacked, zip(*steps, strict=True), strict=True):
-            if not np.array_equal(values, ops.convert_to_numpy(stacked)):
-                stacked.assign(np.stack(values))  # unchanged weights keep their memory
 
     def folded(
         self, tile: int | None = None, precision: str | None = None

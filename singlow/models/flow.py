@@ -17,9 +17,9 @@ from singlow.bijections.base import InvertibleLayer, deserialize, serialize
 from singlow.bijections.conditions import Condition
 from singlow.inputs import EMBEDDING, MASK, Input, input_names
 from singlow.models.priors import Prior, StandardNormal
-from singlow.models.traced import traced
+from singlow.models.traced import traced, updating
 from singlow.ops.masks import count_frames, sum_frames
-from singlow.ops.tensors import Shape, Tensor, full_precision
+from singlow.ops.tensors import Shape, Tensor, full_precision, owned
 from singlow.signals import Audio, Signal, signal_from_config
 
 if TYPE_CHECKING:
@@ -416,7 +416,7 @@ class Flow(keras.Model):
         return ops.convert_to_numpy(self._tables[name])
 
     def adapt(self, inputs: Inputs | Tensor) -> None:
-        """Initialise data-dependent weights from one large batch, eagerly and once.
+        """Initialise data-dependent weights from one large batch, once.
 
         Args:
             inputs: `x` itself, or the dictionary of `call`.
@@ -431,6 +431,9 @@ class Flow(keras.Model):
                 "Expected data that varies, to initialise from. "
                 f"Received: x with the single value {x.flat[0]}."
             )
+        updating(self, self._adapt)(inputs)
+
+    def _adapt(self, inputs: Inputs) -> None:
         self.bijection.adapt(inputs["x"], self.condition(inputs), inputs.get("frame_mask"))
 
     def log_prob(self, inputs: Inputs | Tensor) -> Tensor:
@@ -546,7 +549,7 @@ class Flow(keras.Model):
             with _replacing(bijection):
                 copy = type(self).from_config(self.get_config())
         for mine, its in zip(self._outer_weights(), copy._outer_weights(), strict=True):
-            its.assign(mine.value)
+            its.assign(owned(mine.value))
         return copy
 
     def _outer_weights(self) -> list[keras.Variable]:

@@ -1,5 +1,6 @@
 """Call a layer with other tensors in place of its variables."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,6 +20,25 @@ def run_bound(
     """
     with keras.StatelessScope(state_mapping=bindings):
         return layer(*inputs, **settings)
+
+
+def run_updating(
+    bindings: Bindings, function: Callable[..., Any], *arguments: Any
+) -> tuple[Any, dict[int, Tensor]]:
+    """Call a function that assigns variables, with the tensors of `bindings` for their values.
+
+    The variables themselves do not change.
+
+    Returns:
+        What the function returned, and the values that it assigned, by the position of their
+        variable in `bindings`.
+    """
+    with keras.StatelessScope(state_mapping=bindings) as scope:
+        before = [scope.get_current_value(variable) for variable, _ in bindings]
+        result = function(*arguments)
+        after = [scope.get_current_value(variable) for variable, _ in bindings]
+    pairs = enumerate(zip(before, after, strict=True))
+    return result, {index: new for index, (old, new) in pairs if new is not old}
 
 
 def values_of(layer: keras.layers.Layer, bindings: Bindings) -> list[Tensor]:
