@@ -228,8 +228,8 @@ def table(measured: Synthesis) -> "Table":
     caption = (
         "± is half of a 95 % interval over clips. f0: share by which the pitch differs where both "
         "have one. voicing: share of frames where only one has a pitch. Frequencies beyond those "
-        "of the mel are left out. Griffin-Lim has the same mels; the 8-bit mu-law is applied to the "
-        "recordings."
+        "of the mel are left out. Griffin-Lim has the same mels; the 8-bit mu-law is applied to "
+        "the recordings."
     )
     title = f"Distances of the synthesis at temperature {measured.temperature:g} to the recordings"
     return text_table(title, head, rows, caption)
