@@ -14,6 +14,7 @@ from singlow.errors import DataError, EnvironmentFault, UsageError
 from singlow.inputs import Input
 from singlow.signals import Image
 from tests.pictures import shapes, write_cifar, write_folder, write_mnist
+from tests.songs import singlow as command
 
 QUIET = {"report": lambda _: None}
 
@@ -210,3 +211,14 @@ def test_descriptions_that_do_not_fit_are_refused(folder, change, message):
     path.write_text(json.dumps(info))
     with pytest.raises(DataError, match=message):
         Clips(records, read_info(records), "train").samples(0)
+
+
+def test_the_verb_prepare_writes_records_of_pictures(folder, tmp_path):
+    done = command(
+        ["prepare", str(folder), "--img_size", "8", "--channel_size", "3", "-o", "out"], tmp_path
+    )
+    assert done.code == 0, done.err
+    assert read_info(tmp_path / "out")["image"] == [8, 8]
+    with pytest.raises(DataError, match="Give --img_size and --channel_size"):
+        prepare_pictures(str(tmp_path / "out"), img_size=16, **QUIET)
+    assert prepare_pictures(str(tmp_path / "out"), img_size=8, **QUIET) == tmp_path / "out"

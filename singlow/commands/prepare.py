@@ -15,6 +15,7 @@ def prepare(
     layout: Literal["auto", "folders", "blow", "fsdd", "ljspeech", "manifest"] = "auto",
     sampling_rate: Annotated[int, tyro.conf.arg(metavar="HZ")] = 16000,
     channel_size: Annotated[int, tyro.conf.arg(metavar="C")] = 1,
+    img_size: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     seed: Annotated[int, tyro.conf.arg(metavar="S")] = 0,
     level: Annotated[float | None, tyro.conf.arg(metavar="DBFS")] = None,
@@ -24,7 +25,7 @@ def prepare(
     front_end: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     language: Annotated[str | None, tyro.conf.arg(metavar="CODE")] = None,
 ) -> None:
-    """Turn folders of wav, flac, ogg and mp3 into TFRecord shards.
+    """Turn folders of wav, flac, ogg and mp3, or of pictures, into TFRecord shards.
 
     Args:
         sources: Folders or files. LABEL=SRC names the singer of a flat folder and the style of
@@ -33,6 +34,8 @@ def prepare(
         layout: Where the singers' names come from: folders, file names, or a table.
         sampling_rate: Sample rate of the records.
         channel_size: Channels of the records.
+        img_size: Height and width of the records in pixels. With it, SRC holds pictures, with a
+            folder for each class, or is digits, mnist, cifar10 or cifar100.
         workers: Processes that decode. Default: one per core.
         seed: Random seed for choosing the held-out clips.
         level: Loudness (root mean square) to which every clip is scaled. Default: unchanged.
@@ -75,6 +78,13 @@ def prepare(
             f"Expected SRC... and --out DIR. Received: {missing}. "
             "Run: python3 -m singlow prepare --help"
         )
+    if img_size is not None:
+        from singlow.data.prepare.pictures import prepare_pictures
+
+        if layout != "auto" or level is not None:
+            raise UsageError("Expected no --layout and --level with --img_size. Received: one.")
+        prepare_pictures(sources, out, img_size=img_size, channels=channel_size, seed=seed)
+        return
     from singlow.data.prepare.build import build_dataset
 
     build_dataset(
