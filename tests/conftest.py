@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,20 +16,46 @@ if BACKEND == "jax":
 
 import pytest  # noqa: E402
 
+# The longest modules, which start first. The cases of the conformance table start last.
 LONGEST = (
-    *("test_train", "test_flow", "test_commands", "test_readme", "test_notebooks", "test_lengths"),
-    *("test_compiled", "test_blow", "test_migrate", "test_log_det", "test_migration_report"),
-    *("test_inversion", "test_voices", "test_train_blow", "test_resume", "test_inference"),
-    *("test_repeat", "test_adapt", "test_frame_mask", "test_config", "test_gradients"),
-    "test_prepare",
+    *("test_resume", "test_voices", "test_commands", "test_flow", "test_train", "test_migrate"),
+    *("test_readme", "test_notebooks", "test_migration_report", "test_blow", "test_backend"),
+    *("test_inference", "test_train_blow", "test_prepare", "test_callbacks", "test_install"),
+    *("test_repeat", "test_default_run", "test_own_model", "test_networks"),
 )
 PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest modules first, so that parallel processes end at about the same time."""
+    """Group the tests for parallel processes, the longest groups first.
+
+    A process runs all tests of a module, which share fixtures, or all tests of a case of the
+    conformance table, which share its layer and what the layer compiles.
+    """
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+    def place(item: pytest.Item) -> int:
+        return len(LONGEST) + 1 if _case(item) else places.get(item.path.stem, len(LONGEST))
+
+    items.sort(key=place)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_case(item) or item.path.stem))
+
+
+def _case(item: pytest.Item) -> str | None:
+    """The name of the case of the conformance table that a test is for, if any."""
+    case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+    return case[0] if isinstance(case, tuple) else None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the run that tests share a folder that all processes of the session see."""
+    from tests import songs
+
+    place = tmp_path_factory.getbasetemp()
+    songs.PLACES[:] = [place.parent if "PYTEST_XDIST_WORKER" in os.environ else place]
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +63,31 @@ def seeded() -> None:
     """Fix the seeds of Keras, numpy and Python if Keras is imported."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@contextlib.contextmanager
+def untraced() -> Iterator[None]:
+    """Run functions of TensorFlow eagerly: a few steps of a tiny flow take less than one trace."""
+    if BACKEND != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not apply to tf.data functions")
+            yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Trace nothing during a test that is not about traced functions."""
+    with untraced():
+        yield
 
 
 @contextlib.contextmanager

@@ -1,12 +1,11 @@
 """Small recordings, a run that is trained on them, and commands that run in this process."""
 
-import atexit
 import contextlib
+import dataclasses
 import functools
 import io
-import shutil
+import json
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,9 @@ from unittest import mock
 
 import numpy as np
 import soundfile
+from filelock import FileLock
+
+from tests.conftest import untraced
 
 
 def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
@@ -78,11 +80,12 @@ def command(main: Callable[[], None], arguments: list[str], directory: Path) -> 
         sys.argv = argv
 
 
-def train(arguments: list[str], directory: Path) -> Outcome:
-    """Run `python3 train.py ...` in this process."""
+def train(arguments: list[str], directory: Path, traced: bool = False) -> Outcome:
+    """Run `python3 train.py ...` in this process, eagerly unless it is `traced`."""
     import train as script
 
-    return command(script.main, arguments, directory)
+    with contextlib.nullcontext() if traced else untraced():
+        return command(script.main, arguments, directory)
 
 
 LOADED = {}  # flows by the hash of their weights, arguments and data type
@@ -107,13 +110,23 @@ def singlow(arguments: list[str], directory: Path) -> Outcome:
         return command(main, arguments, directory)
 
 
+PLACES = []  # the folder that the processes of a test session share
+
+
 @functools.cache
 def trained() -> tuple[Path, Outcome]:
-    """Train the run `t` of two levels on `songs/`; return the folder and the command's outcome."""
-    folder = Path(tempfile.mkdtemp(prefix="singlow-test-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    write_songs(folder / "songs", rate=22050, channels=2)
-    more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3", "--dataset", "songs"]
-    outcome = train([*SMALL, *more, "--run", "t"], folder)
-    assert outcome.code == 0, outcome.err
-    return folder, outcome
+    """Train the run `t` of two levels on `songs/`; return the folder and the command's outcome.
+
+    The first process that calls this function trains; all others read what it wrote.
+    """
+    (place,) = PLACES
+    folder, outcome = place / "trained", place / "trained.json"
+    with FileLock(place / "trained.lock"):
+        if not outcome.exists():
+            write_songs(folder / "songs", rate=22050, channels=2)
+            more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3"]
+            arguments = [*SMALL, *more, "--dataset", "songs", "--run", "t"]
+            result = train(arguments, folder, traced=True)
+            assert result.code == 0, result.err
+            outcome.write_text(json.dumps(dataclasses.asdict(result)))
+    return folder, Outcome(**json.loads(outcome.read_text()))

@@ -322,6 +322,7 @@ def test_evaluate_on_other_data(place):
     assert "bo" not in said.out.split()
 
 
+@pytest.mark.usefixtures("eager")
 def test_check_passes_and_names_its_data(place):
     outcome = singlow(["check", "t"], place)
     assert outcome.code == 0, outcome.err + outcome.out
@@ -329,6 +330,7 @@ def test_check_passes_and_names_its_data(place):
         assert word in outcome.out
 
 
+@pytest.mark.usefixtures("eager")
 def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
     shutil.copytree(trained()[0] / "checkpoints" / "t", place / "runs" / "t")
     path = place / "runs" / "t" / "config.json"
@@ -340,7 +342,7 @@ def test_check_without_the_data_uses_a_synthetic_clip(place, tmp_path):
     assert outcome.code == 0, outcome.err + outcome.out
 
 
-@pytest.mark.usefixtures("loaded_anew")
+@pytest.mark.usefixtures("eager", "loaded_anew")
 def test_check_fails_for_weights_that_are_not_finite(place, monkeypatch):
     from singlow.runs import opening
 
@@ -358,7 +360,7 @@ def test_check_fails_for_weights_that_are_not_finite(place, monkeypatch):
         assert words in outcome.err
 
 
-@pytest.mark.usefixtures("loaded_anew")
+@pytest.mark.usefixtures("eager", "loaded_anew")
 def test_check_fails_for_a_flow_that_does_not_invert(place, monkeypatch):
     from singlow.bijections import FoldedLinear
 
@@ -374,6 +376,7 @@ def test_check_fails_for_a_flow_that_does_not_invert(place, monkeypatch):
     assert "x -> z -> x is off by" in outcome.err
 
 
+@pytest.mark.usefixtures("eager")
 def test_check_fails_for_a_wrong_log_determinant(place, monkeypatch):
     from singlow.bijections import FoldedLinear
 

@@ -46,6 +46,7 @@ def run(line: str, place: Path) -> None:
     assert done.code == 0, f"{line}\n{done.err}"
 
 
+@pytest.mark.usefixtures("eager")
 def test_every_command_runs(place):
     lines = [line for block in blocks("bash") for line in block.strip().splitlines()]
     assert lines[0] == "make train"

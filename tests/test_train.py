@@ -136,7 +136,8 @@ def test_checkpoint_holds_averages_beside_trained_weights():
 def copied(tmp_path):
     """A folder that contains a copy of the trained run `t`."""
     for name in ("checkpoints", "logs"):
-        shutil.copytree(trained()[0] / name, tmp_path / name)
+        ignored = shutil.ignore_patterns("features")  # other processes may be writing there
+        shutil.copytree(trained()[0] / name, tmp_path / name, ignore=ignored)
     return tmp_path
 
 
