@@ -21,7 +21,8 @@ LONGEST = (
     *("test_resume", "test_voices", "test_commands", "test_flow", "test_train", "test_migrate"),
     *("test_readme", "test_notebooks", "test_migration_report", "test_blow", "test_backend"),
     *("test_inference", "test_train_blow", "test_prepare", "test_callbacks", "test_install"),
-    *("test_repeat", "test_default_run", "test_own_model", "test_networks"),
+    *("test_repeat", "test_default_run", "test_own_model", "test_picture_verbs"),
+    *("test_glow", "test_networks"),
 )
 PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
 

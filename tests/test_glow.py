@@ -148,6 +148,7 @@ SHORT = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 8}
         pytest.param("cifar10", 3, write_cifar, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("eager")
 def test_glow_tf2s_commands_run_on_files_of_their_sets(home, name, channels, write):
     """`train.py --dataset mnist --k_glow 16 --l_glow 3 --img_size 32 --channel_size 1`, smaller."""
     from singlow.commands.train import Settings, arguments_of

@@ -10,6 +10,7 @@ import singlow
 from singlow.data.sources.pictures import load_named
 from singlow.errors import DataError
 from singlow.latents import pictures
+from tests.conftest import untraced
 from tests.songs import singlow as command
 
 
@@ -25,7 +26,8 @@ def place(tmp_path_factory):
             Picture.fromarray(pixels[..., 0]).save(path)
     places = {"checkpoints": folder / "checkpoints", "logs": folder / "logs"}
     small = {"epochs": 1, "steps_per_epoch": 30, "batch_size": 16, "learning_rate": 0.01}
-    singlow.train(preset="glow_tiny", dataset=folder / "set", run="p", **small, **places)
+    with untraced():
+        singlow.train(preset="glow_tiny", dataset=folder / "set", run="p", **small, **places)
     return folder
 
 
