@@ -37,7 +37,7 @@ _HOMES = {
     "load_audio": "audio",
     "write_audio": "audio",
 }
-_PACKAGES = ("bijections", "networks", "models", "audio", "data", "testing")
+_PACKAGES = ("bijections", "networks", "models", "audio", "text", "data", "testing")
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 
 

@@ -170,7 +170,7 @@ class TestThePackage:
         declared = {requirement.name.lower().replace("_", "-") for requirement in REQUIREMENTS}
         extras = [Requirement(r) for rs in PROJECT["optional-dependencies"].values() for r in rs]
         declared |= {requirement.name.lower() for requirement in extras}
-        homes = metadata.packages_distributions()
+        homes = {"pyopenjtalk": ["pyopenjtalk-plus"], **metadata.packages_distributions()}
         missing = {}
         for path in (ROOT / "singlow").rglob("*.py"):
             for name in _roots(path) - set(sys.stdlib_module_names) - {"singlow"}:
