@@ -17,9 +17,9 @@ LAYERS = (  # from the top; a module imports only from the layers below its own
     {"evaluation"},
     {"latents"},
     {"voices"},
+    {"originals"},
     {"runs"},
     {"data"},
-    {"originals"},
     {"models"},
     {"testing"},
     {"networks"},
@@ -45,6 +45,7 @@ LIGHT = (
     "singlow.text",
     "singlow.data.store.records",
     "singlow.data.sources.layouts",
+    "singlow.originals.checkpoint",
     "singlow.data.sources.tables",
 )
 
