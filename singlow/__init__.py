@@ -26,6 +26,7 @@ _HOMES = {
     "SinGlow": "models",
     "Blow": "models",
     "FloWaveNet": "models",
+    "WaveGlow": "models",
     "PRESETS": "models",
     "register_model": "models",
     # What `x` is, and what a model is given beside it.

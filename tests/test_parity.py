@@ -124,6 +124,68 @@ def test_a_scale_that_is_not_positive_is_refused():
 
 
 @functools.cache
+def waveglow():
+    from singlow.models import WaveGlow
+    from singlow.originals.waveglow import arguments_of, load
+
+    with in_precision("float64"):
+        state = state_of("waveglow")
+        flow = WaveGlow.from_preset("waveglow_original", **arguments_of(state))
+        load(flow, state)
+    return flow
+
+
+def test_arguments_follow_from_the_weights_of_waveglow():
+    from singlow.originals.waveglow import arguments_of
+
+    config = json.loads(str(stored("waveglow")["config"]))
+    arguments = arguments_of(state_of("waveglow"))
+    assert arguments["k_glow"] == config["n_early_every"]
+    assert arguments["k_glow"] * arguments["l_glow"] == config["n_flows"]
+    assert arguments["squeeze"] == config["n_group"]
+    assert arguments["early_size"] == config["n_early_size"]
+    assert arguments["n_mels"] == config["n_mel_channels"]
+    assert arguments["width"] == config["WN_config"]["n_channels"]
+    assert arguments["layers"] == config["WN_config"]["n_layers"]
+    assert arguments["kernel_size"] == config["WN_config"]["kernel_size"]
+
+
+def test_a_waveglow_with_fewer_steps_in_its_last_level_is_refused():
+    from singlow.originals.waveglow import arguments_of
+
+    state = {k: v for k, v in state_of("waveglow").items() if not k.startswith("convinv.3")}
+    with pytest.raises(DataError, match="same number of steps between all early outputs"):
+        arguments_of(state)
+
+
+def test_waveglow_has_the_latents_and_log_determinants_of_the_original():
+    numbers, flow = stored("waveglow"), waveglow()
+    inputs = {"x": numbers["in/x"][..., None], "mel": swapped(numbers["in/mel"])}
+    z = np.concatenate([to_numpy(latent) for latent in flow.encode(inputs)], axis=-1)
+    np.testing.assert_allclose(swapped(z), numbers["out/z"], rtol=0, atol=EXACT)
+    frames = z.shape[0] * z.shape[1]
+    mixing = frames * sum(
+        np.linalg.slogdet(weight[..., 0])[1]
+        for name, weight in state_of("waveglow").items()
+        if name.startswith("convinv")
+    )
+    assert abs(mixing - numbers["out/log_det_w_sum"]) < EXACT
+    log_det = to_numpy(flow.bijection(inputs["x"], flow.condition(inputs))[1]).sum()
+    assert abs(log_det - mixing - numbers["out/log_s_sum"]) < EXACT
+
+
+def test_waveglow_synthesises_as_the_original():
+    numbers, flow = stored("waveglow"), waveglow()
+    mel = {"mel": swapped(numbers["in/mel"])}
+    with in_precision("float64"):
+        folded_in_tiles = flow.for_inference(tile=16)
+    for decoder in (flow, folded_in_tiles):
+        x, _ = decoder.sample(mel, temperature=0.0)
+        expected = numbers["out/inferred_at_sigma_0"][..., None]
+        np.testing.assert_allclose(to_numpy(x), expected, rtol=0, atol=EXACT)
+
+
+@functools.cache
 def blow():
     from singlow.models import Blow
     from singlow.originals.blow import arguments_of, load

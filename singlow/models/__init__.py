@@ -14,6 +14,7 @@ _HOMES = {
     "Blow": "blow",
     "Glow": "glow",
     "FloWaveNet": "flowavenet",
+    "WaveGlow": "waveglow",
     "Preset": "presets",
     "preset": "registry",
     "model_class": "registry",

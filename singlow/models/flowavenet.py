@@ -1,14 +1,11 @@
 """FloWaveNet: a waveform from a mel spectrogram."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from singlow.bijections import (
     ActNorm,
@@ -22,18 +19,18 @@ from singlow.bijections import (
     Swap,
 )
 from singlow.inputs import Input
-from singlow.models.flow import Inputs
 from singlow.models.levels import Leveled, check_channels, leveled_settings, positions_of_frame
 from singlow.models.paper import check_choices
 from singlow.models.presets import Preset
-from singlow.networks import FrameEncoder, GatedConvNet, Upsample
+from singlow.models.vocoder import FRAMES, MEL_LIMITS, Vocoder, recipe_of
+from singlow.networks import GatedConvNet, Upsample
 from singlow.signals import Audio
-from singlow.spectral import RECIPES, MelRecipe, mel_spectrogram
+from singlow.spectral import RECIPES
 
 HALVES = "halves"
 
 
-class FloWaveNet(Leveled):
+class FloWaveNet(Vocoder, Leveled):
     """A flow on raw audio whose couplings read a mel spectrogram.
 
     There are `l_glow` blocks of `k_glow` steps. Each block squeezes time into channels, the first
@@ -81,9 +78,6 @@ class FloWaveNet(Leveled):
         precision: `"float32"`, or `"bfloat16"` for the networks inside couplings.
         backprop: `"stored"`, or `"inverted"` for memory that does not grow with `k_glow`.
 
-    Attributes:
-        recipe: the mel's recipe; its highest frequency is at most half of the sample rate.
-
     Raises:
         ValueError: a setting is out of range, or the squeezes do not divide `hop_length`.
 
@@ -91,8 +85,6 @@ class FloWaveNet(Leveled):
         Kim, Lee, Song, Kim and Yoon, FloWaveNet: A Generative Flow for Raw Audio, 2019,
         https://arxiv.org/abs/1811.02155
     """
-
-    derived = ("mel",)
 
     def __init__(
         self,
@@ -123,7 +115,7 @@ class FloWaveNet(Leveled):
     ) -> None:
         self._settings = leveled_settings(FloWaveNet, locals(), _LIMITS)
         _check(self._settings)
-        self.recipe = _recipe(self._settings)
+        self.recipe = recipe_of(self._settings)
         blocks = [self._block(index) for index in range(l_glow)]
         levels = [blocks[start : start + split_every] for start in range(0, l_glow, split_every)]
         for level in levels[:-1]:
@@ -133,16 +125,8 @@ class FloWaveNet(Leveled):
         inputs = {"mel": Input("frames", "float32", n_mels, hop=hop_length)}
         super().__init__(bijection, Audio(sample_rate), inputs, name=name)
 
-    def build(self, input_shape: dict[str, Any]) -> None:
-        settings = self._settings
-        if settings["conditioning"] == HALVES:
-            self.mel_network = Upsample(settings["upsample_scales"], name="upsample")
-        else:
-            self.mel_network = FrameEncoder(
-                settings["mel_width"], causal=settings["causal"], name="mel_encoder"
-            )
-        self.mel_network.build((None, None, settings["n_mels"]))
-        super().build(input_shape)
+    def _upsampler(self) -> Upsample:
+        return Upsample(self._settings["upsample_scales"], name="upsample")
 
     @property
     def context(self) -> tuple[int, int]:
@@ -162,48 +146,6 @@ class FloWaveNet(Leveled):
         frames = self.mel_network.receptive_field
         hop = settings["hop_length"]
         return before * total + hop * frames[0], after * total + hop * frames[1]
-
-    @property
-    def margin(self) -> int:
-        return self.recipe.n_fft // 2
-
-    def condition(self, inputs: Inputs, training: bool | None = None) -> Any:
-        mel = ops.cast(inputs["mel"], self.compute_dtype)
-        frame_mask = inputs.get("frame_mask")
-        if frame_mask is not None:
-            frame_mask = frame_mask[:, :: self._settings["hop_length"]]
-        condition = self.mel_network(mel, frame_mask)
-        return condition if self._settings["conditioning"] == HALVES else {"coarse": condition}
-
-    def condition_shape(self) -> Any:
-        settings = self._settings
-        if settings["conditioning"] == HALVES:
-            return (None, None, settings["n_mels"])
-        return {"coarse": (None, None, settings["mel_width"])}
-
-    def mel_of(self, audio: np.ndarray) -> np.ndarray:
-        """The mel of a recording, which covers its length rounded up to whole frames.
-
-        Args:
-            audio: `(time,)` or `(time, 1)` float in [-1, 1] at the model's rate.
-
-        Returns:
-            `(ceil(time / hop_length), n_mels)` float32.
-
-        Raises:
-            ValueError: the audio is too short.
-        """
-        audio = np.asarray(audio, np.float32)
-        audio = audio[:, 0] if audio.ndim == 2 and audio.shape[1] == 1 else audio
-        hop = self.recipe.hop_length
-        return mel_spectrogram(audio, self.recipe)[: -(-len(audio) // hop)]
-
-    def inputs_of_recording(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        return {"mel": self.mel_of(x)[None]}
-
-    def inputs_of(self, clip: Any, x: np.ndarray) -> dict[str, np.ndarray]:
-        mel = mel_spectrogram(x[:, 0], self.recipe, centred=False)
-        return {"mel": mel[: (len(x) - 2 * self.margin) // self.recipe.hop_length]}
 
     def _block(self, index: int) -> InvertibleLayer:
         settings = self._settings
@@ -257,24 +199,15 @@ _LIMITS = {
     "split_every": 20,
     "kernel_size": 2**10,
     "dilation_base": 2**10,
-    "mel_width": 2**13,
     "upsample_scales": 2**10,
-    "hop_length": 2**16,
-    "n_fft": 2**16,
-    "n_mels": 2**12,
+    **MEL_LIMITS,
 }
 _CHOICES = {
-    "conditioning": ("frames", HALVES),
+    "conditioning": (FRAMES, HALVES),
     "mixing": ("swap", "plu"),
     "causal": (False, True),
     "recipe": tuple(RECIPES),
 }
-
-
-def _recipe(settings: dict[str, Any]) -> MelRecipe:
-    base = RECIPES[settings["recipe"]]
-    own = {key: settings[key] for key in ("sample_rate", "hop_length", "n_fft", "n_mels")}
-    return dataclasses.replace(base, high=min(base.high, settings["sample_rate"] / 2), **own)
 
 
 def _splits(settings: dict[str, Any], index: int) -> bool:

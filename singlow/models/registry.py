@@ -13,7 +13,13 @@ from singlow.backend import start_backend
 from singlow.errors import UsageError
 from singlow.models.presets import Preset
 
-_HOMES = {"singlow": "SinGlow", "blow": "Blow", "glow": "Glow", "flowavenet": "FloWaveNet"}
+_HOMES = {
+    "singlow": "SinGlow",
+    "blow": "Blow",
+    "glow": "Glow",
+    "flowavenet": "FloWaveNet",
+    "waveglow": "WaveGlow",
+}
 _REGISTERED: dict[str, type] = {}
 
 

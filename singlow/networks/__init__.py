@@ -4,7 +4,7 @@ from singlow.networks.base import Network
 from singlow.networks.convnet import ConvNet
 from singlow.networks.gated import GatedConvNet
 from singlow.networks.hypernet import HyperNet
-from singlow.networks.upsample import FrameEncoder, Upsample
+from singlow.networks.upsample import FrameEncoder, TransposedConvolution, Upsample
 from singlow.networks.wavenet import WaveNet
 from singlow.networks.weightnorm import Convolution
 
@@ -15,6 +15,7 @@ __all__ = [
     "GatedConvNet",
     "HyperNet",
     "Network",
+    "TransposedConvolution",
     "Upsample",
     "WaveNet",
 ]

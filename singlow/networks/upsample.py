@@ -98,6 +98,80 @@ class Upsample(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("singlow")
+class TransposedConvolution(keras.layers.Layer):
+    """A transposed convolution over frames, in which each frame adds to the samples that follow it.
+
+        y_(scale i + r) = bias + sum_j kernel_(scale j + r) x_(i - j),    0 <= r < scale
+
+    It is computed as one product for each frame, from that frame and the `overlap - 1` before it to
+    `scale` samples.
+
+    Args:
+        filters: output channels.
+        scale: samples for each frame.
+        overlap: frames that an output depends on, so that the kernel has `overlap * scale` taps.
+
+    Call arguments:
+        x: see below.
+        frame_mask: `(batch, frames)`, 1 for valid frames; others are treated as the zeros beyond
+            the ends.
+
+    Input shape: `(batch, frames, channels)`.
+    Output shape: `(batch, frames * scale, filters)`.
+
+    Raises:
+        ValueError: a number is below 1.
+
+    References:
+        Prenger, Valle and Catanzaro, WaveGlow: A Flow-based Generative Network for Speech
+        Synthesis, 2018, https://arxiv.org/abs/1811.00002
+    """
+
+    def __init__(self, filters: int, scale: int = 256, overlap: int = 4, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
+        if min(filters, scale, overlap) < 1:
+            raise ValueError(
+                "Expected filters, scale and overlap of at least 1. "
+                f"Received: filters={filters}, scale={scale}, overlap={overlap}."
+            )
+        self.filters = filters
+        self.scale = scale
+        self.overlap = overlap
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Frames before and after its own that an output depends on."""
+        return self.overlap - 1, 0
+
+    def build(self, x_shape: Shape) -> None:
+        bound = (self.overlap * x_shape[-1]) ** -0.5
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.overlap * self.scale, x_shape[-1], self.filters),
+            initializer=keras.initializers.RandomUniform(-bound, bound),
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+
+    def call(self, x: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        x = masked(ops.cast(x, self.compute_dtype), frame_mask)
+        batch, frames, channels = ops.shape(x)[0], ops.shape(x)[1], x.shape[-1]
+        padded = ops.pad(x, ((0, 0), (self.overlap - 1, 0), (0, 0)))
+        taps = [padded[:, self.overlap - 1 - j :][:, :frames] for j in range(self.overlap)]
+        kernel = ops.reshape(self.kernel, (self.overlap, self.scale, channels, self.filters))
+        kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3)), (self.overlap * channels, -1))
+        y = ops.matmul(ops.concatenate(taps, axis=-1), kernel)
+        return ops.reshape(y, (batch, frames * self.scale, self.filters)) + self.bias
+
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
+        frames = None if x_shape[1] is None else x_shape[1] * self.scale
+        return (x_shape[0], frames, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"filters": self.filters, "scale": self.scale, "overlap": self.overlap}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("singlow")
 class FrameEncoder(keras.layers.Layer):
     """Convolutions over the frames of a mel spectrogram, whose number of frames stays the same.
 

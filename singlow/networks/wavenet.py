@@ -32,6 +32,9 @@ class WaveNet(Network):
         causal: whether to read only present and past frames.
         weight_norm: whether to normalise the weights of the convolutions.
         dropout: share of gated units dropped while training.
+        plain_last: whether the last convolution is not normalised, as in WaveGlow and Glow-TTS.
+        redundant: whether the convolutions of the condition have biases, which add nothing to those
+            of the dilated convolutions.
         channels: output channels; when `None`, the coupling sets them.
 
     Raises:
@@ -52,6 +55,8 @@ class WaveNet(Network):
         causal: bool = False,
         weight_norm: bool = True,
         dropout: float = 0.0,
+        plain_last: bool = False,
+        redundant: bool = False,
         channels: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -65,6 +70,8 @@ class WaveNet(Network):
         self.causal = causal
         self.weight_norm = weight_norm
         self.dropout = dropout
+        self.plain_last = plain_last
+        self.redundant = redundant
         self.first = self._pointwise(width, "first")
         self.dilated = [
             Convolution(
@@ -85,9 +92,9 @@ class WaveNet(Network):
             for index in range(layers if dropout else 0)
         ]
 
-    def _pointwise(self, filters: int, name: str, **kwargs: Any) -> Convolution:
+    def _pointwise(self, filters: int, name: str) -> Convolution:
         return Convolution(
-            filters, weight_norm=self.weight_norm, name=name, dtype=self.dtype_policy, **kwargs
+            filters, weight_norm=self.weight_norm, name=name, dtype=self.dtype_policy
         )
 
     @property
@@ -96,13 +103,20 @@ class WaveNet(Network):
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         require_frames(self.name, x_shape)
-        self.last = self._pointwise(self._output_channels(x_shape), "last", zero=True)
+        self.last = Convolution(
+            self._output_channels(x_shape),
+            weight_norm=self.weight_norm and not self.plain_last,
+            zero=True,
+            name="last",
+            dtype=self.dtype_policy,
+        )
         self.conditioned = condition_shape is not None
         self.embeddings = [
             condition_convolutions(
                 condition_shape,
                 2 * self.width,
                 f"condition_{index}",
+                self.redundant,
                 weight_norm=self.weight_norm,
                 dtype=self.dtype_policy,
             )
@@ -142,4 +156,6 @@ class WaveNet(Network):
             "causal": self.causal,
             "weight_norm": self.weight_norm,
             "dropout": self.dropout,
+            "plain_last": self.plain_last,
+            "redundant": self.redundant,
         }

@@ -11,7 +11,7 @@ from keras import ops
 
 from singlow import bijections as b
 from singlow.bijections.base import InvertibleLayer
-from singlow.models import FloWaveNet, SinGlow
+from singlow.models import FloWaveNet, SinGlow, WaveGlow
 from singlow.networks import ConvNet, GatedConvNet, HyperNet, Network, WaveNet
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Tensor
@@ -79,6 +79,19 @@ def published_steps() -> b.Repeat:
 
 def vocoder() -> InvertibleLayer:
     return FloWaveNet.from_preset("flowavenet_tiny", squeeze=4, width=6, mel_width=5).bijection
+
+
+def grouped() -> InvertibleLayer:
+    """Return the bijection of a WaveGlow as published, on groups of samples."""
+    settings = {
+        "conditioning": "upsampled",
+        "mixing": "plain",
+        "scale": "exp",
+        "backprop": "inverted",
+    }
+    return WaveGlow.from_preset(
+        "waveglow_tiny", squeeze=6, width=6, n_mels=2, hop_length=12, **settings
+    ).bijection
 
 
 def hyper_steps() -> b.Repeat:
@@ -181,6 +194,11 @@ CASES: dict[str, Case] = {
     "coupling, wavenet": Case(lambda: b.AffineCoupling(WaveNet(6, 3)), (2, 8, 4)),
     "coupling, wavenet, causal": Case(
         lambda: b.AffineCoupling(WaveNet(6, 3, causal=True)), (2, 8, 4)
+    ),
+    "coupling, wavenet, published": Case(
+        lambda: b.AffineCoupling(WaveNet(6, 2, plain_last=True, redundant=True), "exp"),
+        (2, 8, 4),
+        condition=(2, 8, 3),
     ),
     "coupling, wavenet, conditional": Case(
         lambda: b.AffineCoupling(WaveNet(6, 2)), (2, 8, 4), condition=(2, 8, 3)
@@ -288,6 +306,14 @@ CASES: dict[str, Case] = {
         lambda: b.Squeezed(image_step(), 2), (1, 4, 4, 2), condition=(1, 4, 4, 1), multiple=2
     ),
     "singlow_tiny": Case(tiny, (2, 32, 1), multiple=8),
+    "multi-scale, early": Case(
+        lambda: b.Squeezed(b.MultiScale([step(), step(), step()], early=2), 8, "channel"),
+        (2, 32, 1),
+        multiple=8,
+    ),
+    "waveglow, published": Case(
+        grouped, (2, 24, 1), condition=(2, 24, 2), multiple=6, compiles=SLOGDET
+    ),
     "flowavenet_tiny": Case(vocoder, (2, 32, 1), condition={"coarse": (2, 4, 5)}, multiple=8),
 }
 
@@ -295,6 +321,7 @@ IGNORED = {
     "InvertibleLayer": "the base class of bijections",
     "Wrapper": "the base class of bijections that wrap another",
     "FrameEncoder": "outside of the bijection of FloWaveNet; tests/test_flowavenet.py",
+    "TransposedConvolution": "outside of the bijection of WaveGlow; tests/test_waveglow.py",
     "Upsample": "outside of the bijection of FloWaveNet; tests/test_parity.py",
 }
 
