@@ -37,7 +37,7 @@ def write_mnist(home, train=40, test=10):
     np.savez(home / "datasets" / "mnist.npz", **parts)
 
 
-def write_cifar(home, name="cifar10", count=8):
+def write_cifar(home, name="cifar10", count=8, protocol=2):
     """Write batches in the format of CIFAR's Python version below Keras's folder."""
     ten = name == "cifar10"
     folder = home / "datasets" / ("cifar-10-batches-py" if ten else "cifar-100-python")
@@ -47,5 +47,5 @@ def write_cifar(home, name="cifar10", count=8):
         x, y = shapes(count, 32, 3, seed)
         key = b"labels" if ten else b"fine_labels"
         data = {b"data": x.transpose(0, 3, 1, 2).reshape(count, -1), key: y.tolist()}
-        (folder / batch).write_bytes(pickle.dumps(data, protocol=4))
+        (folder / batch).write_bytes(pickle.dumps(data, protocol=protocol))
     return folder

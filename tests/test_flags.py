@@ -135,7 +135,7 @@ def test_flags_that_need_no_settings():
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--img_size", "32"],
+        ["--image_size", "32"],
         ["--k_glow", "three"],
         ["--k_glow"],
         ["--precision", "float16"],

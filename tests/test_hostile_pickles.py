@@ -15,7 +15,7 @@ import pytest
 
 from singlow.errors import DataError
 from singlow.originals.checkpoint import read_checkpoint, weights_of
-from singlow.originals.pickles import Limits, read_pickle
+from singlow.pickles import Limits, read_pickle
 from tests.sounds import mutate
 from tests.torch_files import (
     FORMS,
@@ -81,7 +81,7 @@ FUNCTIONS = (
     ("collections", "OrderedDict.fromkeys"),
     ("collections", "namedtuple"),
     ("singlow.files", "write_text"),
-    ("singlow.originals.pickles", "read_pickle"),
+    ("singlow.pickles", "read_pickle"),
 )
 TARGETS = (("os", "system"), ("builtins", "eval"), ("subprocess", "Popen"))
 

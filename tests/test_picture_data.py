@@ -136,9 +136,9 @@ def test_mnist_is_read_from_its_file_and_padded(home):
     assert first[:2].max() == first[30:].max() == 0
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_cifar_is_read_from_its_batches(home, name):
-    write_cifar(home, name)
+@pytest.mark.parametrize(("name", "protocol"), [("cifar10", 2), ("cifar10", 5), ("cifar100", 4)])
+def test_cifar_is_read_from_its_batches(home, name, protocol):
+    write_cifar(home, name, protocol=protocol)
     records = prepare_pictures(name, img_size=32, channels=3, **QUIET)
     stored = pixels_of(records, "train")
     assert len(stored) == (40 if name == "cifar10" else 8)

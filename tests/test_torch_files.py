@@ -13,8 +13,8 @@ import safetensors.numpy
 
 from singlow.errors import DataError
 from singlow.originals.checkpoint import read_checkpoint, weights_of
-from singlow.originals.pickles import Name, Record, read_pickle
 from singlow.originals.tensors import Source, Storage, StoredTensor
+from singlow.pickles import Name, Record, read_pickle
 from tests.torch_files import FORMS, Module, View, module, write_old, write_zip
 
 FOLDER = Path(__file__).parent / "torch"  # written by PyTorch, see make_torch_files.py

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from singlow.errors import DataError, naming
-from singlow.originals.pickles import Record
 from singlow.originals.tensors import Source, Storage, StoredTensor, contiguous, view_of
 from singlow.originals.torch_file import is_torch_file, read_torch
+from singlow.pickles import Record
 
 PLACES = ("state_dict", "model", "model_state_dict")
 _PREFIX = "module."  # of models that were trained with DataParallel

@@ -14,8 +14,8 @@ import numpy as np
 
 from singlow.errors import DataError
 from singlow.originals.archive import LOCAL, Entry, read_archive
-from singlow.originals.pickles import Maker, Name, Stateful, read_pickle
 from singlow.originals.tensors import Source, Storage, StoredTensor, view_of
+from singlow.pickles import Maker, Name, Stateful, read_pickle
 
 _LARGEST_PICKLE = 2**26
 _MAGIC = 0x1950A86A20F9469CFC6C

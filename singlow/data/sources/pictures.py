@@ -4,12 +4,14 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from singlow.data.sources.clips import Clip, with_normal_names, with_unique_ids
 from singlow.data.sources.layouts import find_files, part_source
 from singlow.errors import DataError, EnvironmentFault
+from singlow.pickles import LIMITS, Stateful, read_pickle
 from singlow.progress import Report
 
 _KINDS = "png jpg jpeg jpe bmp gif ppm pgm pbm pnm tif tiff webp"
@@ -128,22 +130,83 @@ def _mnist() -> NamedPictures:
     return _assembled("mnist", parts, [str(digit) for digit in range(10)], padded=True)
 
 
+_BATCH_BYTES = 1 << 28
 _SPLITS = {"train": "train", "test": "validation"}
 
 
 def _cifar(name: str) -> NamedPictures:
-    from keras.src.datasets.cifar import load_batch
-
     folder = _require(name)
     _, train, test, key = _CIFAR[name]
-    batches = [load_batch(str(folder / part), label_key=key) for part in train]
+    batches = [_read_batch(folder / part, key) for part in (*train, test)]
     parts = {
-        "train": tuple(np.concatenate([np.asarray(b[i]) for b in batches]) for i in (0, 1)),
-        "validation": tuple(map(np.asarray, load_batch(str(folder / test), label_key=key))),
+        "train": tuple(np.concatenate([batch[i] for batch in batches[:-1]]) for i in (0, 1)),
+        "validation": batches[-1],
     }
-    parts = {split: (x.transpose(0, 2, 3, 1), y) for split, (x, y) in parts.items()}
     names = _CIFAR10 if name == "cifar10" else [f"{label:02d}" for label in range(100)]
     return _assembled(name, parts, names)
+
+
+def _read_batch(path: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pictures and the labels of a batch of CIFAR, without running code of the file.
+
+    Raises:
+        ValueError: the file does not hold pictures and labels.
+        DataError: the file is no pickle, or needs code to be run.
+    """
+    limits = LIMITS._replace(operations=_BATCH_BYTES, text=_BATCH_BYTES)
+    batch, _ = read_pickle(path.read_bytes(), makers=_MAKERS, limits=limits)
+    batch = {_text(name): value for name, value in batch.items()}
+    pixels, labels = batch["data"], np.array(batch[key], np.int64)
+    if not isinstance(pixels, _Array):
+        raise ValueError(f"{path.name} without an array of pictures")
+    x = np.frombuffer(pixels.content, np.uint8).reshape(-1, 3, 32, 32)
+    return x.transpose(0, 2, 3, 1), labels
+
+
+class _Array(Stateful):
+    """An array of bytes of numpy in a pickle."""
+
+    content = b""
+
+    def set_state(self, state: tuple) -> None:
+        _, _, kind, _, content = state
+        self.content = _bytes_of(kind, content)
+
+
+class _Kind(Stateful):
+    """A type of numpy in a pickle."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def set_state(self, state: tuple) -> None:
+        """Accept the state, which describes byte order and fields, which bytes do not have."""
+
+
+def _bytes_of(kind: Any, content: Any) -> bytes:
+    if not isinstance(kind, _Kind) or kind.name not in ("u1", "|u1", "uint8"):
+        raise ValueError("pictures of another type than uint8")
+    return content.encode("latin-1") if isinstance(content, str) else bytes(content)
+
+
+def _made_from_buffer(args: tuple) -> _Array:
+    made = _Array()
+    made.content = _bytes_of(args[1], args[0])
+    return made
+
+
+def _text(name: Any) -> str:
+    return name.decode("ascii") if isinstance(name, bytes) else str(name)
+
+
+_MAKERS = {
+    "numpy.core.multiarray._reconstruct": lambda args: _Array(),
+    "numpy._core.multiarray._reconstruct": lambda args: _Array(),
+    "numpy._core.numeric._frombuffer": _made_from_buffer,
+    "numpy.core.numeric._frombuffer": _made_from_buffer,
+    "numpy.dtype": lambda args: _Kind(_text(args[0])),
+    "_codecs.encode": lambda args: str(args[0]).encode("latin-1"),
+}
 
 
 def _assembled(
