@@ -199,3 +199,17 @@ def test_the_default_dataset_keeps_all_of_its_levels():
     assert len(np.unique(stored)) == 16
     np.testing.assert_array_equal(stored[digits > 0], np.maximum(digits[digits > 0] - 1, 0))
     assert preset("glow_small").dataset == "digits"
+
+
+@pytest.mark.slow
+def test_the_default_run_has_the_figures_of_the_readme(home, tmp_path):
+    run = singlow.train(model="glow")
+    measured = singlow.evaluate(run)[""]
+    assert measured.flow.value == pytest.approx(2.005, abs=0.02)
+    assert measured.others["PNG"].value == pytest.approx(3.192, abs=0.001)
+    assert measured.others["independent pixels"].value == pytest.approx(2.269, abs=0.001)
+    report = singlow.evaluate(run, "migration", output=tmp_path / "page.html")
+    assert report.accuracy.value == pytest.approx(0.983, abs=0.01)
+    assert report.samples.value == pytest.approx(0.974, abs=0.03)
+    assert report.recognised(1.0).value == pytest.approx(0.945, abs=0.03)
+    assert report.recognised(0.0).value < 0.01

@@ -14,6 +14,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
 TOY = [*TINY, *SHORT]
 TOY_VOICES = [*TINY_BLOW, *SHORT]
+TOY_PICTURES = ["--k_glow", "1", "--batch_size", "8", "--set", "width=4", *SHORT]
 
 
 def blocks(language: str) -> list[str]:
@@ -41,7 +42,8 @@ def run(line: str, place: Path) -> None:
         assert program == "singlow"
         verb, *flags = arguments
         if verb == "train":
-            flags = [*(TOY_VOICES if "blow" in flags else TOY), *flags]
+            toys = {"blow": TOY_VOICES, "glow": TOY_PICTURES}
+            flags = [*next((toys[name] for name in toys if name in flags), TOY), *flags]
         done = singlow([verb, *flags], place)
     assert done.code == 0, f"{line}\n{done.err}"
 
@@ -59,6 +61,7 @@ def test_every_command_runs(place):
     assert (place / "converted/song_to_bo.wav").is_file()
     assert len(list((place / "as_cy").glob("*_to_cy.wav"))) == 4
     assert (place / "voices-conversion/listening.html").is_file()
+    assert (place / "eight.png").is_file()
 
 
 def test_the_library_example_runs(place, monkeypatch):
