@@ -202,7 +202,7 @@ def fit_embedding(
     rng = np.random.default_rng(seed)
     while step < MOST_STEPS and waited < _PATIENCE:
         batch = fitted[rng.integers(len(fitted), size=_BATCH)]
-        slope = gradient(batch.x, batch.frame_mask, ops.convert_to_tensor(embedding))
+        slope = gradient(batch.x, batch.frame_mask, ops.convert_to_tensor(embedding.value))
         optimizer.apply([slope], [embedding])
         step += 1
         done()
