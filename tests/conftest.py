@@ -16,6 +16,8 @@ if BACKEND == "jax":
 
 import pytest  # noqa: E402
 
+from tests.shared import PLACES  # noqa: E402
+
 # The longest modules, which start first. The cases of the conformance table start last.
 LONGEST = (
     *("test_resume", "test_voices", "test_commands", "test_flow", "test_train", "test_migrate"),
@@ -52,11 +54,9 @@ def _case(item: pytest.Item) -> str | None:
 
 @pytest.fixture(autouse=True, scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give the run that tests share a folder that all processes of the session see."""
-    from tests import songs
-
+    """Set the folder that all processes of the session share."""
     place = tmp_path_factory.getbasetemp()
-    songs.PLACES[:] = [place.parent if "PYTEST_XDIST_WORKER" in os.environ else place]
+    PLACES[:] = [place.parent if "PYTEST_XDIST_WORKER" in os.environ else place]
 
 
 @pytest.fixture(autouse=True)

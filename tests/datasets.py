@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from singlow.data.prepare.build import build_dataset
+from tests.shared import once
 from tests.sounds import save, song
 
 
@@ -27,6 +28,17 @@ def build(sources: Path, out: Path, **settings) -> dict:
 def shard_bytes(out: Path) -> dict[str, bytes]:
     """Return the bytes of the files in a dataset's folder, by name."""
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+def builtin() -> Path:
+    """Return the folder of the built-in corpus, which all processes of the session share."""
+    return once("builtin", _prepare_builtin)[0]
+
+
+def _prepare_builtin(folder: Path) -> None:
+    from singlow.data.prepare.build import prepare
+
+    prepare("builtin", data_dir=folder, report=lambda _: None)
 
 
 def write_noise(

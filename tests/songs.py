@@ -4,18 +4,18 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import soundfile
-from filelock import FileLock
 
 from tests.conftest import untraced
+from tests.shared import once
 
 
 def coloured_noise(seed: int, seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
@@ -80,12 +80,22 @@ def command(main: Callable[[], None], arguments: list[str], directory: Path) -> 
         sys.argv = argv
 
 
-def train(arguments: list[str], directory: Path, traced: bool = False) -> Outcome:
-    """Run `python3 train.py ...` in this process, eagerly unless it is `traced`."""
+def train(arguments: list[str], directory: Path, whole: bool = False) -> Outcome:
+    """Run `python3 train.py ...` in this process.
+
+    Unless the run is `whole`, it is not traced, and its pictures are blank.
+    """
     import train as script
 
-    with contextlib.nullcontext() if traced else untraced():
+    if whole:
         return command(script.main, arguments, directory)
+    with untraced(), mock.patch("singlow.pictures.spectrogram", blank):
+        return command(script.main, arguments, directory)
+
+
+def blank(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return a picture that costs nothing to draw, in the place of a spectrogram."""
+    return np.zeros((8, 16, 3), np.uint8)
 
 
 LOADED = {}  # flows by the hash of their weights, arguments and data type
@@ -110,23 +120,19 @@ def singlow(arguments: list[str], directory: Path) -> Outcome:
         return command(main, arguments, directory)
 
 
-PLACES = []  # the folder that the processes of a test session share
-
-
 @functools.cache
 def trained() -> tuple[Path, Outcome]:
-    """Train the run `t` of two levels on `songs/`; return the folder and the command's outcome.
+    """Return the folder of the run `t` of two levels, trained on `songs/`, and the outcome.
 
-    The first process that calls this function trains; all others read what it wrote.
+    All processes of the session share the folder.
     """
-    (place,) = PLACES
-    folder, outcome = place / "trained", place / "trained.json"
-    with FileLock(place / "trained.lock"):
-        if not outcome.exists():
-            write_songs(folder / "songs", rate=22050, channels=2)
-            more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3"]
-            arguments = [*SMALL, *more, "--dataset", "songs", "--run", "t"]
-            result = train(arguments, folder, traced=True)
-            assert result.code == 0, result.err
-            outcome.write_text(json.dumps(dataclasses.asdict(result)))
-    return folder, Outcome(**json.loads(outcome.read_text()))
+    folder, outcome = once("trained", _train)
+    return folder, Outcome(**outcome)
+
+
+def _train(folder: Path) -> dict[str, Any]:
+    write_songs(folder / "songs", rate=22050, channels=2)
+    more = ["--l_glow", "2", "--epochs", "2", "--steps_per_epoch", "3", "--dataset", "songs"]
+    outcome = train([*SMALL, *more, "--run", "t"], folder, whole=True)
+    assert outcome.code == 0, outcome.err
+    return dataclasses.asdict(outcome)

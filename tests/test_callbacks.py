@@ -25,7 +25,7 @@ QUICK = [*SHORT, "--epochs", "1"]
 
 @pytest.fixture
 def songs(tmp_path):
-    write_songs(tmp_path / "songs")
+    write_songs(tmp_path / "songs", seconds=0.3)
     return tmp_path
 
 
@@ -56,7 +56,7 @@ def warned(tmp_path_factory):
         raise OSError("no room for\nsamples")
 
     folder = tmp_path_factory.mktemp("warned")
-    write_songs(folder / "songs")
+    write_songs(folder / "songs", seconds=0.3)
     with pytest.MonkeyPatch.context() as patch:
         poison(patch, 1, 2)
         patch.setattr("singlow.training.samples.write_picture", fail)

@@ -3,7 +3,6 @@
 import errno
 import os
 import tarfile
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from singlow.data.sources.clips import Clip, require_free_names
 from singlow.data.sources.layouts import find_clips, require_sources
 from singlow.data.sources.splits import split
 from singlow.errors import DataError, UsageError
+from tests.clock import loops
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -338,9 +338,8 @@ def test_tables_name_files_in_composed_or_decomposed_form(tmp_path):
 
 def test_many_equal_ids_are_numbered_in_linear_time(tmp_path):
     (touch(tmp_path, "a.wav") / "manifest.csv").write_text("path\n" + "a.wav\n" * 10_000)
-    start = time.process_time()
-    clips, _ = find_clips([tmp_path])
-    assert time.process_time() - start < 5
+    clips = []
+    assert loops(lambda: clips.extend(find_clips([tmp_path])[0])) < 120
     assert [clip.id for clip in clips[:3]] == ["a.wav", "a.wav#2", "a.wav#3"]
     assert clips[-1].id == "a.wav#10000"
 

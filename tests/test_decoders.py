@@ -58,7 +58,7 @@ def test_a_hang_and_a_crash_cost_one_file_each(tmp_path, monkeypatch):
     )
     start = time.monotonic()
     info = build(source, tmp_path / "out", workers=2)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 100  # the decoder would sleep for 1000 seconds
     reasons = {entry["path"]: entry["reason"] for entry in info["rejected"]}
     assert reasons == {
         "a/hangs.wav": "hangs: no progress within 1 s",

@@ -55,6 +55,7 @@ def test_decode_undoes_encode_at_any_length(length: int, precision: str):
     np.testing.assert_allclose(back, x, atol=1e-10 if precision == "float64" else 1e-4)
 
 
+@pytest.mark.usefixtures("eager")
 def test_log_prob_is_the_change_of_variables(finest: str):
     model = tiny(squeeze=4, k_glow=1)
     nudge(model)
@@ -71,6 +72,7 @@ def test_log_prob_is_the_change_of_variables(finest: str):
     assert float(to_numpy(model.log_prob(x))[0]) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_bits_are_those_of_16_bit_audio():
     """The cost of white noise under its own density is log2(std sqrt(2 pi e)) + 15 bits."""
     model = tiny(k_glow=1, l_glow=1)
@@ -125,6 +127,7 @@ def test_original_has_the_published_weights_that_read_audio():
     assert model.multiple == 256
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].model == "singlow"])
 def test_presets_build_invert_and_see_50_ms(name: str):
     arguments = dict(preset(name).arguments)
@@ -139,6 +142,7 @@ def test_presets_build_invert_and_see_50_ms(name: str):
         assert before + after >= 0.050 * model.signal.sample_rate
 
 
+@pytest.mark.usefixtures("eager")
 def test_stereo_is_two_channels():
     model = tiny(channels=2, k_glow=1, l_glow=1)
     nudge(model)
@@ -147,6 +151,7 @@ def test_stereo_is_two_channels():
     assert sample(model, count=1, length=100, seed=0).shape == (1, 100, 2)
 
 
+@pytest.mark.usefixtures("eager")
 def test_networks_may_run_in_bfloat16_while_the_inverse_stays_exact():
     model = tiny(precision="bfloat16", k_glow=1, l_glow=1)
     nudge(model)
@@ -156,6 +161,7 @@ def test_networks_may_run_in_bfloat16_while_the_inverse_stays_exact():
     assert network.compute_dtype == "bfloat16"
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_networks_may_be_wavenets():
     model = tiny(network="wavenet", layers=2, kernel_sizes=(3,), k_glow=1, l_glow=1)
     nudge(model)
@@ -181,6 +187,7 @@ def test_unknown_names_are_refused():
         build_model("nope", {})
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_model_is_made_again_from_its_config():
     model = nudged()
     again = SinGlow.from_config(json.loads(json.dumps(model.get_config())))
@@ -191,6 +198,7 @@ def test_a_model_is_made_again_from_its_config():
     np.testing.assert_allclose(to_numpy(again.log_prob(x)), to_numpy(model.log_prob(x)), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 def test_keras_saves_and_loads_it(tmp_path):
     model = nudged()
     model.save(tmp_path / "model.keras")
@@ -210,6 +218,7 @@ def test_fit_lowers_the_cost_of_a_repeated_batch():
     assert {"z_mean", "z_variance", "z_mean_0", "z_variance_1"} <= set(history)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_flow_is_a_model_over_any_bijection_and_base():
     from singlow.bijections import ActNorm, Chain, Flip
 
@@ -312,6 +321,7 @@ def test_masks_that_do_not_fit_are_refused(mask):
         nudged().encode({"x": noise((2, 32, 1)), "frame_mask": np.asarray(mask, np.float32)})
 
 
+@pytest.mark.usefixtures("eager")
 def test_masked_bits_are_the_bits_of_the_cut_clip():
     model = tiny(k_glow=1, l_glow=1)
     nudge(model)
@@ -325,6 +335,7 @@ def test_masked_bits_are_the_bits_of_the_cut_clip():
         assert masked[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
+@pytest.mark.usefixtures("eager")
 def test_fit_and_evaluate_take_arrays_and_names_match_values():
     model = tiny(k_glow=1, l_glow=1)
     x = noise((4, 64, 1))
@@ -337,6 +348,7 @@ def test_fit_and_evaluate_take_arrays_and_names_match_values():
     assert values == pytest.approx(model.evaluate(x, verbose=0, return_dict=True), rel=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_sample_weights_and_added_losses_count():
     model = tiny(k_glow=1, l_glow=1)
     model.compile(jit_compile=COMPILED)
@@ -361,6 +373,7 @@ def test_other_shapes_and_types_are_refused_in_one_line(x):
         nudged().encode(x)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_a_global_policy_does_not_change_a_model(policy):
     before = keras.config.dtype_policy()
@@ -375,6 +388,7 @@ def test_a_global_policy_does_not_change_a_model(policy):
         keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_image_flow_counts_its_pixels_and_samples_images():
     from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
     from singlow.networks import ConvNet
@@ -398,6 +412,7 @@ def test_an_image_flow_counts_its_pixels_and_samples_images():
         Flow(bijection(), Image(5, 6, 1))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_flow_of_parts_is_saved_and_keeps_its_inputs_for_inference(tmp_path):
     from singlow.bijections import AffineCoupling
     from singlow.inputs import Input
@@ -488,6 +503,7 @@ def test_empty_audio_is_refused():
             flow.encode(noise((1, 0, 1)))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_sample_does_not_depend_on_the_lengths_of_the_others():
     class Uneven(SinGlow):
         def sample_lengths(self, inputs, count, length):
@@ -505,6 +521,7 @@ def test_a_sample_does_not_depend_on_the_lengths_of_the_others():
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_batch_of_weight_zero_counts_nothing():
     """Its mean is not 0 / 0, so the loss of an epoch is not NaN."""
     model = tiny(k_glow=1, l_glow=1)
@@ -515,6 +532,7 @@ def test_a_batch_of_weight_zero_counts_nothing():
     assert weighted["bits_per_sample"] == pytest.approx(alone["bits_per_sample"], rel=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_flow_for_inference_shares_no_weight():
     """Layers without anything to fold are copied, so that more training does not change them."""
     from singlow.bijections import AffineCoupling, WithCondition
@@ -533,6 +551,7 @@ def test_a_flow_for_inference_shares_no_weight():
         )
 
 
+@pytest.mark.usefixtures("eager")
 def test_parts_of_unregistered_classes_are_kept_for_inference():
     from singlow.bijections import ActNorm, Chain, Flip
 
@@ -576,6 +595,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     np.testing.assert_allclose(results["loss"], loss, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_image_flow_takes_labels_and_aligned_inputs():
     from singlow.bijections import AffineCoupling, Chain, InvertibleConv, Repeat, Squeezed
     from singlow.inputs import Input

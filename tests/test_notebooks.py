@@ -1,6 +1,7 @@
 """Every notebook runs from a fresh clone with tiny settings, and is committed without outputs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.datasets import builtin
+
 ROOT = Path(__file__).resolve().parents[1]
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TINY = """
-PRESET, EPOCHS, STEPS, FOLDER = "singlow_tiny", 1, 20, {folder!r}
+PRESET, EPOCHS, STEPS, FOLDER = "singlow_tiny", 1, 5, {folder!r}
 STRENGTHS, TEMPERATURES = (0.0, 1.0, 1.25), (0.3, 0.7)
 """
 # Notebooks run in another process: kernels leave sockets open, which pytest reports as errors.
@@ -27,8 +30,10 @@ nbformat.write(book, result)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The working folder that the notebooks share, as in one clone."""
-    return tmp_path_factory.mktemp("clone")
+    """The working folder that the notebooks share, as in one clone, with the built-in corpus."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(builtin(), folder / "data")
+    return folder
 
 
 def parameters(book):

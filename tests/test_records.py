@@ -4,7 +4,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from singlow.data.store.records import (
     write_shard,
 )
 from singlow.errors import DataError
+from tests.clock import growth, loops
 from tests.conftest import BACKEND
 
 FEATURES = {"audio": b"\x00\xff" * 50, "length": 50, "speaker": -3, "text": "grüße", "empty": b""}
@@ -165,9 +165,9 @@ def test_a_long_foreign_stretch_is_passed_quickly(filler, tmp_path):
     path, payloads = shard(tmp_path / "a")
     body, second = path.read_bytes(), index_shard(path)[0][1].offset
     path.write_bytes(body[:second] + filler * ((4 << 20) // len(filler)) + body[second:])
-    start = time.process_time()
-    assert recovered(path) == payloads
-    assert time.process_time() - start < 2
+    found = []
+    assert loops(lambda: found.extend(recovered(path))) < 50
+    assert found == payloads
 
 
 def headers(count: int, size: int) -> bytes:
@@ -179,16 +179,14 @@ def headers(count: int, size: int) -> bytes:
 def test_damage_that_looks_like_headers_is_passed_in_linear_time(tmp_path):
     path, payloads = shard(tmp_path / "a")
     body, second = path.read_bytes(), index_shard(path)[0][1].offset
-    seconds = []
-    for count in (10_000, 40_000):
+    paths = {}
+    for count in (5_000, 40_000):
         foreign = headers(count, 13 * count + 1000)
         rest = body[second:] + bytes(13 * count)
-        path.write_bytes(body[:second] + foreign + rest)
-        start = time.process_time()
-        assert recovered(path) == payloads
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < 1.5
-    assert seconds[1] < 8 * seconds[0] + 0.1
+        paths[count] = tmp_path / f"{count}"
+        paths[count].write_bytes(body[:second] + foreign + rest)
+        assert recovered(paths[count]) == payloads
+    assert growth(lambda count: recovered(paths[count]), 5_000, 8) < 24
 
 
 def test_many_small_damages_are_passed_in_linear_time(tmp_path):
@@ -196,9 +194,9 @@ def test_many_small_damages_are_passed_in_linear_time(tmp_path):
     small = frame(b"payload")
     bad = headers(1, 1 << 20) + b"no record"
     path.write_bytes(2000 * (small + bad) + small + bytes(1 << 20))
-    start = time.process_time()
-    assert recovered(path) == 2001 * [b"payload"]
-    assert time.process_time() - start < 4
+    found = []
+    assert loops(lambda: found.extend(recovered(path))) < 100
+    assert found == 2001 * [b"payload"]
 
 
 @pytest.mark.parametrize("length", [1, 200, 256, 257, 70_000, (1 << 20) + 3])

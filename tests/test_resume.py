@@ -29,7 +29,7 @@ class Trainer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        songs = write_songs(folder / "songs")
+        songs = write_songs(folder / "songs", seconds=0.2)
         more = ["--set", "dropout=0.1", "--epochs", f"{EPOCHS}", "--steps_per_epoch", f"{STEPS}"]
         self.flags = [*TINY, *more, "--dataset", str(songs), "--run", "t"]
         self.process = subprocess.Popen(

@@ -23,7 +23,7 @@ SCALARS = {"bits_per_sample", "z_mean", "z_variance", "z_mean_0", "z_variance_0"
 
 @pytest.fixture
 def songs(tmp_path):
-    write_songs(tmp_path / "songs")
+    write_songs(tmp_path / "songs", seconds=0.3)
     return tmp_path
 
 

@@ -19,7 +19,7 @@ QUICK = [
 def voices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("voices")
     write_songs(folder / "songs")
-    result = train([*QUICK, "--epochs", "1", "--set", "plateau=1"], folder, traced=True)
+    result = train([*QUICK, "--epochs", "1", "--set", "plateau=1"], folder, whole=True)
     assert result.code == 0, result.err
     return folder, result
 

@@ -37,3 +37,11 @@ def sampled_case(compiled_case: Case, request: pytest.FixtureRequest) -> Case:
 def costly_case(case: Case, request: pytest.FixtureRequest) -> Case:
     """A case for tests that JAX compiles; on JAX, cases that are slow to compile are skipped."""
     return request.getfixturevalue("compiled_case") if JAX else case
+
+
+@pytest.fixture
+def portable_case(case: Case) -> Case:
+    """A case for tests whose code is that of every backend; on JAX, one case of each kind."""
+    if JAX and case not in [CASES[name] for name in ON_JAX]:
+        pytest.skip("TensorFlow runs this case, and JAX runs others in the same test")
+    return case

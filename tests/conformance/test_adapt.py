@@ -41,7 +41,8 @@ def test_act_norm_reads_valid_frames_only(precision: str):
     np.testing.assert_allclose(z.std((0, 1)), 1, atol=tolerance(1e-5, 1e-4))
 
 
-def test_adapt_reaches_every_act_norm_and_returns_the_output(case: Case):
+def test_adapt_reaches_every_act_norm_and_returns_the_output(portable_case: Case):
+    case = portable_case
     layer = built(case)
     x, condition = given(case)
     returned = layer.adapt(x, condition)

@@ -12,7 +12,8 @@ def _by_place(layer: keras.layers.Layer) -> list[str]:
     return [weight.path.split(f"{layer.name}/", 1)[-1] for weight in layer.weights]
 
 
-def test_a_config_makes_the_same_layer(case: Case):
+def test_a_config_makes_the_same_layer(portable_case: Case):
+    case = portable_case
     layer = ready(case)
     inputs = given(case)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))

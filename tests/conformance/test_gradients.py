@@ -16,22 +16,37 @@ def _objective(output) -> object:
 
 def gradients(layer: keras.layers.Layer, *inputs, **settings) -> list[np.ndarray | None]:
     """Return the gradients of `sum z^2 - log_det` by the layer's trainable weights."""
+    return all_gradients(layer, inputs, 0, **settings)
+
+
+def all_gradients(
+    layer: keras.layers.Layer, inputs: tuple, count: int = 2, **settings
+) -> list[np.ndarray | None]:
+    """Return the gradients by the trainable weights, and by the first `count` of the inputs.
+
+    Inputs that are None have no gradient.
+    """
+    given = [part for part in inputs[:count] if part is not None]
     if keras.backend.backend() == "jax":
         import jax
 
         fixed = [v.value for v in layer.non_trainable_variables]
 
-        def objective(values):
-            output, _ = layer.stateless_call(values, fixed, *inputs, **settings)
+        def objective(values, given):
+            rest = iter(given)
+            every = [part if part is None else next(rest) for part in inputs[:count]]
+            output, _ = layer.stateless_call(values, fixed, *every, *inputs[count:], **settings)
             return _objective(output)
 
         values = [v.value for v in layer.trainable_variables]
-        return [np.asarray(g) for g in jax.jit(jax.grad(objective))(values)]
+        by_weights, by_inputs = jax.jit(jax.grad(objective, (0, 1)))(values, given)
+        return [np.asarray(gradient) for gradient in (*by_weights, *by_inputs)]
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
+        tape.watch(given)
         objective = _objective(layer(*inputs, **settings))
-    result = tape.gradient(objective, [v.value for v in layer.trainable_variables])
+    result = tape.gradient(objective, [*(v.value for v in layer.trainable_variables), *given])
     return [None if g is None else tf.convert_to_tensor(g).numpy() for g in result]
 
 

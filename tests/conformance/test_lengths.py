@@ -9,6 +9,7 @@ from keras import ops
 
 from singlow.testing import check_invertible
 from tests.conformance.cases import CASES, Case, data, given, mapped, parts, ready, tolerance
+from tests.conftest import PRECISIONS
 
 
 def _stretched(shape, multiple: int):
@@ -41,6 +42,7 @@ def test_other_lengths_and_batch_sizes_invert(sampled_case: Case):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX traces known shapes only")
+@pytest.mark.parametrize("case", [(n, PRECISIONS[-1]) for n in CASES], ids="-".join, indirect=True)
 def test_one_trace_takes_every_length(compiled_case: Case):
     import tensorflow as tf
 
