@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,33 +32,6 @@ def python(program: str, *arguments: str, **environment: str) -> str:
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX is not installed"
 )
-
-
-@needs_jax
-def test_a_run_is_loaded_on_jax_without_tensorflow(tmp_path):
-    program = """
-import sys
-from pathlib import Path
-from singlow.runs.opening import build_flow, load_flow
-from tests.runs import CONFIG, run_in
-
-config = {**CONFIG, "arguments": {"k_glow": 1, "l_glow": 1, "squeeze": 4, "width": 4}}
-flow, again = build_flow(config), build_flow(config)
-weights = {v.path: v.numpy() for v in flow.weights}
-assert all((weights[v.path] == v.numpy()).all() for v in again.weights)
-run = run_in(Path(sys.argv[1]))
-run.directory.mkdir(parents=True)
-saved = run.save(1, weights, {}, {})
-loaded = load_flow(config, saved)
-assert all((weights[v.path] == v.numpy()).all() for v in loaded.weights)
-print(sorted({"jax", "tensorflow"} & set(sys.modules)))
-"""
-    assert python(program, str(tmp_path), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu") == "['jax']"
-
-
-def test_an_empty_backend_is_tensorflow():
-    program = "from singlow.backend import start_backend; print(start_backend())"
-    assert python(program, KERAS_BACKEND="") == "tensorflow"
 
 
 SMALL = {"k_glow": 1, "l_glow": 1, "squeeze": 4, "width": 4, "dropout": 0.5}
@@ -106,24 +80,55 @@ TRAIN_STEP = "import sys; from tests.test_backend import train_step; print(train
 ON_JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
 
+def check_loaded(folder: str) -> None:
+    """Check that settings decide the initial weights, and that a checkpoint holds all weights."""
+    from singlow.runs.opening import build_flow, load_flow
+
+    run = run_in(Path(folder))
+    flow, again = build_flow(run.config), build_flow(run.config)
+    assert all(
+        (v.numpy() == w.numpy()).all() for v, w in zip(flow.weights, again.weights, strict=True)
+    )
+    before = run.checkpoint()
+    weights = {v.path: v.numpy() + 1 for v in flow.weights}
+    saved = run.save(before.epoch + 1, weights, {}, {})
+    loaded = load_flow(run.config, saved)
+    assert all((weights[v.path] == v.numpy()).all() for v in loaded.weights)
+    shutil.rmtree(saved.path)
+
+
 @needs_jax
-def test_a_run_may_change_backends(tmp_path):
+def test_a_run_may_change_backends_and_jax_needs_no_tensorflow(tmp_path):
     """TensorFlow uses int64 for the step count and the seed, and JAX uses 32 bits."""
-    assert python(TRAIN_STEP, str(tmp_path), **ON_JAX) == "1"
+    program = """
+import sys
+from tests.test_backend import check_loaded, train_step
+
+steps = train_step(sys.argv[1])
+check_loaded(sys.argv[1])
+print(steps, sorted({"jax", "tensorflow"} & set(sys.modules)))
+"""
+    assert python(program, str(tmp_path), **ON_JAX) == "1 ['jax']"
     assert train_step(str(tmp_path)) == 2
     assert python(TRAIN_STEP, str(tmp_path), **ON_JAX, JAX_ENABLE_X64="1") == "3"
 
 
-def test_the_configuration_of_keras_does_not_change_a_run(tmp_path):
+def test_an_empty_backend_is_tensorflow_and_the_configuration_of_keras_changes_no_run(tmp_path):
     train_step(str(tmp_path))
     settings = {"floatx": "float16", "epsilon": 1e-4, "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
-    program = (
-        f"from tests.test_backend import check_opened; {TRAIN_STEP}; check_opened(sys.argv[1])"
-    )
-    program += "\nimport keras; print(keras.config.floatx(), keras.config.image_data_format())"
-    result = python(program, str(tmp_path), KERAS_HOME=str(tmp_path))
-    assert result == "float16 channels_first"
+    program = """
+import sys
+from singlow.backend import start_backend
+from tests.test_backend import check_opened, train_step
+
+backend, steps = start_backend(), train_step(sys.argv[1])
+check_opened(sys.argv[1])
+import keras
+print(backend, steps, keras.config.floatx(), keras.config.image_data_format())
+"""
+    result = python(program, str(tmp_path), KERAS_BACKEND="", KERAS_HOME=str(tmp_path))
+    assert result == "tensorflow 2 float16 channels_first"
 
 
 @needs_jax
