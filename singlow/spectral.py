@@ -264,7 +264,7 @@ def read_mel(path: str | os.PathLike) -> tuple[np.ndarray, MelRecipe | None]:
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False), None
+            return np.lib.format.open_memmap(path, mode="r"), None
         arrays = read_npz(path)
         mel = arrays["mel"]
         if "recipe" not in arrays:

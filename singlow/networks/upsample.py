@@ -8,9 +8,10 @@ from keras import ops
 
 from singlow.networks.weightnorm import Convolution
 from singlow.ops.masks import masked
-from singlow.ops.tensors import Shape, Tensor, full_precision, relu
+from singlow.ops.tensors import Shape, Tensor, full_precision
 
 _BINS = 3  # taps over mel bins
+_SLOPE = 0.4  # of the leaky ReLUs below zero
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -40,7 +41,9 @@ class Upsample(keras.layers.Layer):
         https://arxiv.org/abs/1811.02155
     """
 
-    def __init__(self, scales: Sequence[int] = (16, 16), slope: float = 0.4, **kwargs: Any) -> None:
+    def __init__(
+        self, scales: Sequence[int] = (16, 16), slope: float = _SLOPE, **kwargs: Any
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or full_precision()})
         if not scales or any(scale < 2 or scale % 2 for scale in scales):
             raise ValueError(f"Expected even scales of at least 2. Received: {list(scales)}.")
@@ -83,8 +86,7 @@ class Upsample(keras.layers.Layer):
             y = ops.conv_transpose(
                 y, weight, (scale, 1), padding="same", data_format="channels_last"
             )
-            y = y + bias
-            y = ops.maximum(y, self.slope * y)
+            y = _leaky_relu(y + bias, self.slope)
         return y[..., 0]
 
     def compute_output_shape(self, x_shape: Shape) -> Shape:
@@ -175,7 +177,9 @@ class TransposedConvolution(keras.layers.Layer):
 class FrameEncoder(keras.layers.Layer):
     """Convolutions over the frames of a mel spectrogram, whose number of frames stays the same.
 
-        h = relu(conv(x))        y = relu(conv(h))
+        h = leaky_relu(conv(x))        y = leaky_relu(conv(h))
+
+    A unit of a ReLU that is always zero would stay so, and its part of the mel would be lost.
 
     Args:
         width: channels of both layers.
@@ -230,7 +234,7 @@ class FrameEncoder(keras.layers.Layer):
     def call(self, x: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         y = ops.cast(x, self.compute_dtype)
         for convolution in self.convolutions:
-            y = relu(convolution(masked(y, frame_mask)))
+            y = _leaky_relu(convolution(masked(y, frame_mask)), _SLOPE)
         return y
 
     def compute_output_shape(self, x_shape: Shape) -> Shape:
@@ -244,6 +248,10 @@ class FrameEncoder(keras.layers.Layer):
             "causal": self.causal,
             "weight_norm": self.weight_norm,
         }
+
+
+def _leaky_relu(x: Tensor, slope: float) -> Tensor:
+    return ops.maximum(x, slope * x)
 
 
 def _norm(kernel: Tensor) -> Tensor:
