@@ -14,6 +14,7 @@ _HOMES = {
     "train": "training",
     "prepare": "data.prepare.build",
     "open_run": "runs.opening",
+    "import_checkpoint": "originals.importer",
     "convert": "voices.convert",
     "enroll": "voices.enroll",
     "vocode": "voices.vocode",

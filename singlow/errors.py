@@ -42,7 +42,7 @@ class Interrupted(SinglowError):
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put `path` before the message of every `DataError` that the block raises.
+    """Put `path` before the message of every `DataError` that the block raises, if it lacks it.
 
     Raises:
         DataError: the error of the block, with `path` before its message.
@@ -50,7 +50,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        start = f"{path}: "
+        raise DataError(start + str(error).removeprefix(start)) from error
 
 
 def warn(message: str) -> None:

@@ -5,6 +5,7 @@ _HERE = "singlow.commands"
 VERBS = {
     "train": f"{_HERE}.train:train",
     "prepare": f"{_HERE}.prepare:prepare",
+    "import": f"{_HERE}.imports:import_",
     "check": f"{_HERE}.check:check",
     "sample": f"{_HERE}.sample:sample",
     "encode": f"{_HERE}.encode:encode",

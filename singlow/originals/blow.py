@@ -1,6 +1,7 @@
 """Weights of joansj/blow as those of `singlow.models.Blow`."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from singlow.models.blow import Blow
 
 _STEP = re.compile(r"block_(\d+)/repeat/(mixing|act_norm|coupling)\.(.+)$")
+CYCLE = 1  # steps of the published model in one cycle of `Repeat`
 
 
 def arguments_of(state: State) -> dict[str, Any]:
@@ -48,7 +50,16 @@ def load(flow: "Blow", state: State) -> None:
     Raises:
         DataError: a weight is missing or has another shape.
     """
-    settings = flow.get_config()
+    assign(flow, values_of(state, flow.get_config()))
+
+
+def values_of(state: State, settings: Mapping[str, Any]) -> Callable[[str], np.ndarray]:
+    """Return the function from the path of a weight of such a flow to its value.
+
+    Args:
+        state: the state.
+        settings: the arguments of the flow.
+    """
 
     def value(path: str) -> np.ndarray:
         if path.endswith("embeddings"):
@@ -66,7 +77,7 @@ def load(flow: "Blow", state: State) -> None:
             return np.stack([_mixing(state, f"{p}mixer.", part, f) for p, f in pairs])
         return np.stack([read[layer](state, prefix, part) for prefix in prefixes])
 
-    assign(flow, value)
+    return value
 
 
 def _mixing(state: State, prefix: str, part: str, factor: int) -> np.ndarray:

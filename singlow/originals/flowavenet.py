@@ -1,6 +1,7 @@
 """Weights of ksw0306/FloWaveNet as those of `singlow.models.FloWaveNet`."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"block_(\d+)/repeat/(act_norm|coupling)_(\d)\.(.+)$")
 _PRIOR = re.compile(r"level_(\d+)/prior/network/(.+)$")
 _UPSAMPLE = re.compile(r"upsample/(kernel|gain|bias)_(\d)$")
-_STEPS = 2  # steps of the published model in one cycle of `Repeat`, one for each half of the mel
+CYCLE = 2  # steps of the published model in one cycle of `Repeat`, one for each half of the mel
 
 
 def arguments_of(state: State) -> dict[str, Any]:
@@ -54,12 +55,21 @@ def load(flow: "FloWaveNet", state: State) -> None:
     Raises:
         DataError: a weight is missing, has another shape, or a scale of an ActNorm is not positive.
     """
-    settings = flow.get_config()
+    assign(flow, values_of(state, flow.get_config()))
+
+
+def values_of(state: State, settings: Mapping[str, Any]) -> Callable[[str], np.ndarray]:
+    """Return the function from the path of a weight of such a flow to its value.
+
+    Args:
+        state: the state.
+        settings: the arguments of the flow.
+    """
 
     def value(path: str) -> np.ndarray:
         if match := _STEP.search(path):
             block, layer, number, part = int(match[1]), match[2], int(match[3]), match[4]
-            steps = range(number, settings["k_glow"], _STEPS)
+            steps = range(number, settings["k_glow"], CYCLE)
             prefixes = [f"blocks.{block}.flows.{step}." for step in steps]
             if layer == "act_norm":
                 return np.stack([_act_norm(state, f"{p}actnorm.", part) for p in prefixes])
@@ -72,7 +82,7 @@ def load(flow: "FloWaveNet", state: State) -> None:
             return _upsample(state, f"upsample_conv.{2 * int(match[2])}", match[1])
         raise DataError(f"Expected a flow of flowavenet_original. Received: the weight {path}.")
 
-    assign(flow, value)
+    return value
 
 
 def _act_norm(state: State, prefix: str, part: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Weights of NVIDIA/waveglow as those of `singlow.models.WaveGlow`."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _STEP = re.compile(r"level_(\d+)/(mixing|coupling)\.(.+)$")
 _UPSAMPLE = re.compile(r"upsample/(kernel|bias)$")
+CYCLE = 1  # steps of the published model in one cycle of `Repeat`
 _OVERLAP = 4  # frames of the mel on which a sample depends
 
 
@@ -67,7 +69,16 @@ def load(flow: "WaveGlow", state: State) -> None:
     Raises:
         DataError: a weight is missing or has another shape.
     """
-    settings = flow.get_config()
+    assign(flow, values_of(state, flow.get_config()))
+
+
+def values_of(state: State, settings: Mapping[str, Any]) -> Callable[[str], np.ndarray]:
+    """Return the function from the path of a weight of such a flow to its value.
+
+    Args:
+        state: the state.
+        settings: the arguments of the flow.
+    """
 
     def value(path: str) -> np.ndarray:
         if match := _STEP.search(path):
@@ -83,10 +94,10 @@ def load(flow: "WaveGlow", state: State) -> None:
             return array if match[1] == "bias" else array.transpose(2, 0, 1)
         raise DataError(f"Expected a flow of waveglow_original. Received: the weight {path}.")
 
-    assign(flow, value)
+    return value
 
 
-def _network(state: State, prefix: str, path: str, settings: dict[str, Any]) -> np.ndarray:
+def _network(state: State, prefix: str, path: str, settings: Mapping[str, Any]) -> np.ndarray:
     """Return a weight of a `WaveNet` at a path inside it."""
     layer, part = path.split("/")
     if layer == "last":
@@ -96,6 +107,8 @@ def _network(state: State, prefix: str, path: str, settings: dict[str, Any]) -> 
     if layer == "first":
         return convolution(state, [f"{prefix}start"], part)
     kind, index = layer.rsplit("_", 1)
+    if kind == "condition" and f"{prefix}cond_layer.bias" not in state:  # early versions
+        return convolution(state, [f"{prefix}cond_layers.{index}"], part)
     if kind == "condition":
         values = convolution(state, [f"{prefix}cond_layer"], part)
         size = 2 * settings["width"]

@@ -157,6 +157,8 @@ def write_checkpoint(
 ) -> Checkpoint:
     """Write a checkpoint to a temporary folder, synchronise it with the disk, then rename it.
 
+    If anything fails, the temporary folder is removed.
+
     Args:
         path: path of the checkpoint, `.../epoch-0007`; a damaged one is replaced.
         files: tensors by file name.
@@ -180,7 +182,7 @@ def write_checkpoint(
             remove(path)
         folder.rename(path)
         sync_folder(path.parent)
-    except OSError:
+    except Exception:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Checkpoint(path, int(path.name.rpartition("-")[2]))

@@ -454,7 +454,8 @@ def refuse_other_config(name: str, stored: Mapping[str, Any], config: Mapping[st
     Args:
         name: name of the run.
         stored: stored settings of the run.
-        config: settings to train the run with; arguments that `stored` lacks are not compared.
+        config: settings to train the run with; arguments that `stored` lacks are not compared, and
+            neither is the dataset of an imported run that was not trained yet.
 
     Raises:
         UsageError: settings differ; the message lists all of them.
@@ -468,7 +469,7 @@ def refuse_other_config(name: str, stored: Mapping[str, Any], config: Mapping[st
     contents = [each["data"].get("content") for each in (stored, config)]
     datasets = [each["data"].get("dataset") for each in (stored, config)]
     first, second = datasets if None in contents else contents
-    if first != second:
+    if first != second and not (contents[0] is None and "imported" in stored):
         raise other_settings(name, [("dataset", *datasets)])
 
 

@@ -1,6 +1,9 @@
 """Write named tensors to safetensors files, and check and read them."""
 
 import hashlib
+import json
+import math
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,34 +26,56 @@ _TYPES = {
     "BOOL": "bool",
 }
 
+_NAMES = {kind: name for name, kind in _TYPES.items()}
+_ALIGNMENT = 8
+
 Description = dict[str, tuple[str, tuple[int, ...]]]
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> str:
     """Write tensors to a file, synchronise it with the disk, and return its SHA-256.
+
+    Only one tensor at a time is in memory beside `tensors` themselves, unlike in the functions of
+    the library, which also lose the errno of a full disk.
 
     Args:
         path: the safetensors file.
-        tensors: arrays by name.
+        tensors: arrays or variables by name.
 
     Raises:
         OSError: the file cannot be written; the error has the errno of the system.
     """
-    # `save_file` raises an exception without errno if the disk is full.
-    from safetensors.numpy import save
-
-    # `save` writes the memory of an array unchanged, so the array must be C-contiguous.
-    content = save({name: np.asarray(array, order="C") for name, array in tensors.items()})
+    names = sorted(tensors, key=lambda name: -np.dtype(str(tensors[name].dtype)).itemsize)
+    header, place = {}, 0
+    for name in names:
+        dtype, shape = str(tensors[name].dtype), list(tensors[name].shape)
+        end = place + _bytes_of(tensors[name])
+        header[name] = {"dtype": _NAMES[dtype], "shape": shape, "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    digest = hashlib.sha256()
     with path.open("wb") as file:
-        file.write(content)
+        for part in (struct.pack("<Q", len(text)), text):
+            file.write(part)
+            digest.update(part)
+        for name in names:
+            array = np.asarray(tensors[name])
+            content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            file.write(content)
+            digest.update(content)
         file.flush()
         sync(file.fileno())
-    return hashlib.sha256(content).hexdigest()
+    return digest.hexdigest()
 
 
-def size_of(tensors: Mapping[str, np.ndarray]) -> int:
+def size_of(tensors: Mapping[str, Any]) -> int:
     """Return an upper bound of the number of bytes that `write_tensors` writes."""
-    return sum(array.nbytes + len(name) + 128 for name, array in tensors.items()) + 4096
+    return sum(_bytes_of(tensor) + len(name) + 128 for name, tensor in tensors.items()) + 4096
+
+
+def _bytes_of(tensor: Any) -> int:
+    return math.prod(tensor.shape) * np.dtype(str(tensor.dtype)).itemsize
 
 
 def read_tensors(path: Path, expected: Description) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from singlow.backend import describe_machine
 from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data, window_length
-from singlow.runs.opening import TrainedRun, build_flow, open_run, plain_keras
+from singlow.runs.opening import TrainedRun, build_flow, load_averages, open_run, plain_keras
 from singlow.runs.run import Run, locate
 from singlow.runs.settings import Request, changes_since, resolve
 
@@ -209,13 +209,17 @@ def fit(
     training = config["training"]
     steps = training["steps_per_epoch"]
     newest = run.checkpoint() if run.checkpoints() else None
+    imported = newest is not None and "imported" in newest.manifest
     if newest is None:
         flow.adapt(large_batch(train))
+    elif imported:
+        load_averages(flow, newest)
     with plain_keras():
         compile_flow(flow, training)
     done, history, changes = 0, [], ""
     if newest is not None:
-        restore(flow, newest)
+        if not imported:
+            restore(flow, newest)
         done, history = newest.epoch, list(newest.history)
         print(f"Going on with {shown(run.name)} after epoch {done}.")
         changes = changes_since(config, describe_machine())
