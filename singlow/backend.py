@@ -88,19 +88,22 @@ def require_one_replica() -> None:
     if tensorflow is not None and tensorflow.distribute.has_strategy():
         strategy = type(tensorflow.distribute.get_strategy()).__name__
         raise UsageError(
-            "Expected one device: singlow does not train under tf.distribute. "
-            f"Received: {strategy}. Leave its scope out."
+            "Expected no strategy of tf.distribute. "
+            f"Received: {strategy}. Leave its scope out; on JAX, --devices N trains on several."
         )
 
 
-def describe_machine() -> dict[str, str | int]:
+def describe_machine(devices: int = 1) -> dict[str, str | int]:
     """Return what the rounding of results depends on, besides versions, once Keras is imported.
 
     Two machines with the same description give the same bits on a CPU.
+
+    Args:
+        devices: number of devices that a batch is distributed over.
     """
     name = os.environ["KERAS_BACKEND"]
     device = _device(name)
-    machine: dict[str, str | int] = {"backend": name, "device": device}
+    machine: dict[str, str | int] = {"backend": name, "device": device, "devices": devices}
     if device != "cpu":
         return machine
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())

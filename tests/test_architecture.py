@@ -27,7 +27,8 @@ LAYERS = (  # from the top; a module imports only from the layers below its own
     {"signals"},
     {"ops", "inputs", "spectral", "audio", "choir", "pictures"},
     {"text"},
-    {"files", "names", "progress", "tables", "backend", "pickles"},
+    {"files", "names", "progress", "tables", "devices", "pickles"},
+    {"backend"},
     {"errors"},
     {"streams"},
 )

@@ -51,6 +51,7 @@ def settled(flags: list[str], folder: Path) -> dict:
         (["--temperature", "0.9"], "training", "temperature", 0.9),
         (["--seed", "11"], "training", "seed", 11),
         (["--patience", "4"], "training", "patience", 4),
+        (["--devices", "1"], "training", "devices", 1),
         (["--set", "width=24"], "arguments", "width", 24),
         (["--set", "dilations=[1,2,4]"], "arguments", "dilations", [1, 2, 4]),
         (["--set", "scale=exp"], "arguments", "scale", "exp"),
@@ -200,6 +201,10 @@ class TestARunThatExists:
         assert "k_glow is 3, given 2" in str(error.value)
         assert "seed is 5, given 6" in str(error.value)
         assert "batch_size" not in str(error.value)
+
+    def test_may_continue_on_another_number_of_devices(self, run, monkeypatch):
+        monkeypatch.setattr("singlow.runs.settings.check_devices", lambda *_: None)
+        assert self.resumed(run, "--devices", "2")["training"]["devices"] == 2
 
     def test_may_be_lengthened(self, run):
         config = self.resumed(run, "--epochs", "50", "--patience", "3")

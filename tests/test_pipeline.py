@@ -233,7 +233,19 @@ class Sum(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return keras.ops.mean(keras.ops.square(y_pred))
 sum = Sum(); sum.compile("sgd")
+import threading
+before = threading.active_count()
 sum.fit(windows.as_dataset(), steps_per_epoch=2, epochs=2, shuffle=False, verbose=0)
+assert threading.active_count() == before
+def fail(step):
+    raise OSError("the disk is gone")
+windows.batch = fail
+try:
+    sum.fit(windows.as_dataset(), steps_per_epoch=2, shuffle=False, verbose=0)
+except OSError as error:
+    assert error is windows.fault and str(error) == "the disk is gone"
+else:
+    raise AssertionError("the error is lost")
 """
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}

@@ -72,6 +72,8 @@ class Settings:
     backprop: Annotated[Literal["stored", "inverted"] | None, arg(metavar="stored|inverted")] = None
     """Whether to store the activations of each step, or to compute them again, which takes less
     memory and more time."""
+    devices: Count = None
+    """Number of devices that every batch is distributed over, on JAX (1)."""
     temperature: Real = None
     """Temperature of the samples that every epoch writes (0.7)."""
     seed: Count = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from singlow.backend import start_backend
 from singlow.data.sources.layouts import LAYOUTS, NAMED, part_source, sources_of
+from singlow.devices import check_devices
 from singlow.errors import DataError, UsageError
 from singlow.names import shown, suggest
 
@@ -21,7 +22,7 @@ FORMAT, VERSION = "singlow-run", 1
 DEFAULT_MODEL = "singlow"
 DEFAULT_RATE, DEFAULT_CHANNELS = 16000, 1
 FLAGS = {"channel_size": "channels", "sampling_rate": "sample_rate"}  # names of arguments, by flag
-FREE = ("epochs", "patience")  # settings that may change when a run continues
+FREE = ("epochs", "patience", "devices")  # settings that may change when a run continues
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "safetensors")
 _LARGEST = 1 << 20  # largest size of a config.json, in bytes
 _COUNT = 2**31 - 1
@@ -88,6 +89,7 @@ TRAINING = {
     "augment": _Setting(bool, default=False, later=True),
     "balanced": _Setting(bool, default=False, later=True),
     "min_rms": _Setting(float, 0, 1, 0.0, later=True),
+    "devices": _Setting(int, 1, 2**12, 1, later=True),
 }
 DEFAULTS = {name: setting.default for name, setting in TRAINING.items()}
 
@@ -220,7 +222,8 @@ def resolve(request: Request, run: "Run", fresh: bool = False) -> dict[str, Any]
 
     Raises:
         UsageError: the run exists with other settings, which the message lists; a preset, model or
-            value is unknown; or the run trains in bfloat16 and Keras runs on JAX on a CPU.
+            value is unknown; the run trains in bfloat16 and Keras runs on JAX on a CPU; or this
+            machine cannot distribute its batches over the devices.
         DataError: the run's config.json is damaged.
     """
     if fresh or not run.exists:
@@ -231,6 +234,7 @@ def resolve(request: Request, run: "Run", fresh: bool = False) -> dict[str, Any]
         free = {key: request.training[key] for key in FREE if key in request.training}
         config = {**config, "training": {**config["training"], **free}}
     _check_precision(config)
+    check_devices(config["training"]["devices"], config["training"]["batch_size"])
     return config
 
 
@@ -287,7 +291,7 @@ def changes_since(config: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
     Returns:
         The line, or "" if nothing differs.
     """
-    then = {**config.get("versions", {}), **config.get("machine", {})}
+    then = {**config.get("versions", {}), "devices": 1, **config.get("machine", {})}
     now = {**versions(), **machine}
     differing = [
         f"{key} {then.get(key, 'none')} then and {now.get(key, 'none')} now"

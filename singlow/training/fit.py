@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from singlow.backend import describe_machine
+from singlow.devices import Devices
 from singlow.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data, window_length
@@ -67,7 +68,9 @@ def train(
         **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
             `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` and `halve_steps`
             (`None` for no decay), `clip_norm`, `temperature`, `seed`, `patience`, `plateau`,
-            `restarts`, `augment`, `balanced`, `min_rms`.
+            `restarts`, `augment`, `balanced`, `min_rms`, `devices` (number of devices that every
+            batch is distributed over, on JAX; like `epochs` and `patience` it may change when a run
+            continues).
 
     Returns:
         The run with its newest checkpoint.
@@ -97,7 +100,9 @@ def train(
     place = locate_run(request, run, checkpoints, logs)
     config = resolve(request, place, fresh)
     place.require_free()
-    flow = build_flow(config)
+    devices = Devices(config["training"]["devices"])
+    with devices.scope():
+        flow = build_flow(config)
     window_length(config, flow)
     config = prepare_data(
         config,
@@ -107,9 +112,10 @@ def train(
         name=place.name,
         report=print,
     )
-    config, flow = with_all_arguments(config, flow)
+    with devices.scope():
+        config, flow = with_all_arguments(config, flow)
     if not place.exists or fresh:
-        config["machine"] = describe_machine()
+        config["machine"] = describe_machine(devices.count)
     windows = open_windows(config, flow)
     report.introduce(flow, place, config, *windows)
     with place.begin(config, fresh):
@@ -189,7 +195,7 @@ def fit(
     """Train until the run's last epoch, from its newest checkpoint or from new weights.
 
     Args:
-        flow: a flow that `build_flow` returned.
+        flow: a flow that `build_flow` returned, in the scope of the run's devices.
         run: the run, which `begin` has locked.
         config: settings of the run.
         train: the training windows.
@@ -208,13 +214,14 @@ def fit(
 
     training = config["training"]
     steps = training["steps_per_epoch"]
+    devices = Devices(training["devices"])
     newest = run.checkpoint() if run.checkpoints() else None
     imported = newest is not None and "imported" in newest.manifest
     if newest is None:
-        flow.adapt(large_batch(train))
+        flow.adapt(devices.place(large_batch(train)))
     elif imported:
         load_averages(flow, newest)
-    with plain_keras():
+    with plain_keras(), devices.scope():
         compile_flow(flow, training)
     done, history, changes = 0, [], ""
     if newest is not None:
@@ -222,7 +229,7 @@ def fit(
             restore(flow, newest)
         done, history = newest.epoch, list(newest.history)
         print(f"Going on with {shown(run.name)} after epoch {done}.")
-        changes = changes_since(config, describe_machine())
+        changes = changes_since(config, describe_machine(devices.count))
     patience = callbacks.Patience(training["patience"], history)
     plateau = callbacks.Plateau(training["plateau"], training["restarts"], history)
     if done >= training["epochs"] or patience.exhausted or plateau.exhausted:
@@ -249,18 +256,18 @@ def fit(
         )
         guard = callbacks.Guard(train, steps, logs[0])
         flow.fit(
-            train.as_dataset(start_step=done * steps),
+            train.as_dataset(done * steps, place=devices.place),
             initial_epoch=done,
             epochs=training["epochs"],
             steps_per_epoch=steps,
-            validation_data=held_out.as_dataset(),
+            validation_data=held_out.as_dataset(place=devices.place),
             shuffle=False,
             verbose=1 if interactive else 2,
             callbacks=[
                 callbacks.Progress(flow.monitor),
                 guard,
                 callbacks.Events(*logs, samples, guard, steps),
-                callbacks.Inversion(train.batch(0), logs[0], steps),
+                callbacks.Inversion(devices.place(train.batch(0)), logs[0], steps),
                 callbacks.History(flow.monitor, history),
                 plateau,
                 callbacks.Checkpoints(run, history),

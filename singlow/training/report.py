@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from singlow.data.sources.layouts import sources_of
+from singlow.devices import Devices
 from singlow.names import shown
 from singlow.runs.data import positions_per_second, window_length
 from singlow.runs.opening import TrainedRun, build_flow, plain_keras
@@ -94,9 +95,11 @@ def describe(
     if request.dataset is not None:
         require_sources(request.dataset)
     config = resolve(request, locate_run(request, run, checkpoints, logs), fresh)
-    flow = build_flow(config)
-    window, batch_size = window_length(config, flow), config["training"]["batch_size"]
-    seconds = _seconds_per_step(flow, flow.dummy_inputs(batch_size, window), config["training"])
+    with Devices(config["training"]["devices"]).scope():
+        flow = build_flow(config)
+        window, batch_size = window_length(config, flow), config["training"]["batch_size"]
+        batch = flow.dummy_inputs(batch_size, window)
+        seconds = _seconds_per_step(flow, batch, config["training"])
     memory = _peak_memory()
     latents = ", ".join(str(tuple(shape[1:])) for shape in flow.latent_shapes(1, window))
     print(f"Preset           {config['preset']}")

@@ -1,6 +1,9 @@
 """Datasets of windows: `tf.data` on TensorFlow, `keras.utils.PyDataset` on other backends."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from singlow.data.feed.ahead import Ahead
 
 if TYPE_CHECKING:
     import keras
@@ -10,18 +13,23 @@ if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
 
 
-def dataset(windows: "Windows", start: int, steps: int | None) -> Any:
+Place = Callable[["dict[str, np.ndarray]"], dict[str, Any]]
+
+
+def dataset(windows: "Windows", start: int, steps: int | None, place: Place | None = None) -> Any:
     """Return the batches `start`, `start + 1`, ... as a dataset for the Keras backend.
 
     Args:
         windows: windows that the batches are read from.
         start: index of the first batch.
         steps: number of batches; with None the dataset is infinite.
+        place: moves a batch to the devices that train on it; not on TensorFlow.
     """
     import keras
 
-    make = tf_dataset if keras.config.backend() == "tensorflow" else py_dataset
-    return make(windows, start, steps)
+    if keras.config.backend() == "tensorflow":
+        return tf_dataset(windows, start, steps)
+    return py_dataset(windows, start, steps, place or dict)
 
 
 def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Dataset":
@@ -46,16 +54,27 @@ def tf_dataset(windows: "Windows", start: int, steps: int | None) -> "tf.data.Da
     return tf.data.Dataset.range(start, stop).map(load).prefetch(4).with_options(options)
 
 
-def py_dataset(windows: "Windows", start: int, steps: int | None) -> "keras.utils.PyDataset":
-    """Return a `PyDataset` of the same batches; the arguments are those of `dataset`."""
+def py_dataset(
+    windows: "Windows", start: int, steps: int | None, place: Place
+) -> "keras.utils.PyDataset":
+    """Return a `PyDataset` of the same batches, which a thread computes before they are read.
+
+    The arguments are those of `dataset`.
+    """
     import keras
 
+    ahead = Ahead(lambda index: place(windows.noted_batch(start + index)), steps)
+
     class Batches(keras.utils.PyDataset):
-        def __getitem__(self, index: int) -> "tuple[dict[str, np.ndarray]]":
-            return (windows.noted_batch(start + index),)
+        # Keras's own workers start again from the first batch in every epoch.
+        def __getitem__(self, index: int) -> tuple[dict[str, Any]]:
+            return (ahead[index],)
 
         @property
         def num_batches(self) -> Any:
             return steps
+
+        def on_epoch_end(self) -> None:
+            ahead.pause()
 
     return Batches()

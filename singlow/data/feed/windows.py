@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from singlow.data.feed.backends import Place
+
 _DRAWS = 8
 InputsOf = Callable[["ClipFacts", np.ndarray], dict[str, np.ndarray]]
 
@@ -337,7 +339,7 @@ class Windows:
         return self._entries[index].singer
 
     def as_dataset(
-        self, start_step: int = 0, steps: int | None = None
+        self, start_step: int = 0, steps: int | None = None, place: "Place | None" = None
     ) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Return the stream from batch `start_step` as a dataset for the Keras backend.
 
@@ -345,6 +347,7 @@ class Windows:
             start_step: index of the first batch.
             steps: number of batches. With None the dataset is infinite in training, and ends with
                 the pass otherwise.
+            place: moves a batch to the devices that train on it, on JAX.
 
         Returns:
             A `tf.data.Dataset` on TensorFlow, else a `keras.utils.PyDataset`, which `fit` must use
@@ -354,7 +357,7 @@ class Windows:
 
         if steps is None and not self.training:
             steps = self.steps - start_step
-        return backends.dataset(self, start_step, steps)
+        return backends.dataset(self, start_step, steps, place)
 
     def batch_form(self) -> dict[str, tuple[tuple[int | None, ...], type]]:
         """Return the shape and the type of each array in a batch; None is a varying dimension."""
