@@ -6,7 +6,7 @@ JOBS ?= 2
 PARALLEL = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 QUICK := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
 	--xla_cpu_parallel_codegen_split_count=1  # compiles a third faster, and runs slower
-ON_JAX := tests/conformance tests/test_optimizer.py \
+ON_JAX := tests/conformance tests/test_optimizer.py tests/test_compilations.py \
 	tests/test_flow.py::test_fit_lowers_the_cost_of_a_repeated_batch \
 	tests/test_blow.py::test_fit_learns_the_speakers
 

@@ -16,7 +16,7 @@ from keras import ops
 from singlow.errors import UsageError, warn
 from singlow.runs.events import EventLog
 from singlow.runs.run import Run
-from singlow.training.optimizer import capture, synchronise
+from singlow.training.optimizer import capture, current, synchronise
 from singlow.training.samples import SampleWriter
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class Guard(keras.callbacks.Callback):
         self.norms = []
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        synchronise(self.model)
-        refused = int(ops.convert_to_numpy(self.model.optimizer.refused))
+        optimizer = self.model.optimizer
+        refused = int(current(self.model, optimizer.refused))
         if refused == self._refused:
-            self.norms.append(float(ops.convert_to_numpy(self.model.optimizer.gradient_norm)))
+            self.norms.append(float(current(self.model, optimizer.gradient_norm)))
             return
         self._refused = refused
         step = self._epoch * self.steps_per_epoch + batch

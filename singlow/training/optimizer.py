@@ -334,6 +334,9 @@ def compile_flow(flow: "Flow", training: Mapping[str, Any]) -> None:
     )
     flow.compile(optimizer, jit_compile=_jit_compile(flow))
     optimizer.build(flow.trainable_variables)
+    # Here Keras sees the devices, over which the updated variables remain copied.
+    flow.make_train_function()
+    flow.make_test_function()
 
 
 def _jit_compile(flow: "Flow") -> bool:
@@ -379,6 +382,18 @@ def synchronise(flow: "Flow") -> None:
     """Update the variables of a flow during `fit`; on JAX, `fit` stores their values elsewhere."""
     if keras.backend.backend() == "jax" and getattr(flow, "_jax_state", None) is not None:
         flow.jax_state_sync()
+
+
+def current(flow: "Flow", variable: keras.Variable) -> Any:
+    """Return the value of a variable of the optimizer during `fit`, as an array of numpy.
+
+    On JAX this reads one variable, where `synchronise` assigns all of them.
+    """
+    state = getattr(flow, "_jax_state", None)
+    if state is None or flow._jax_state_synced:
+        return ops.convert_to_numpy(variable)
+    index = next(i for i, known in enumerate(flow.optimizer.variables) if known is variable)
+    return ops.convert_to_numpy(state["optimizer_variables"][index])
 
 
 def _variables(flow: "Flow") -> dict[str, keras.Variable]:
