@@ -88,7 +88,7 @@ def require_one_replica() -> None:
     if tensorflow is not None and tensorflow.distribute.has_strategy():
         strategy = type(tensorflow.distribute.get_strategy()).__name__
         raise UsageError(
-            "Expected no strategy of tf.distribute. "
+            "Expected one device: singlow does not train under tf.distribute. "
             f"Received: {strategy}. Leave its scope out; on JAX, --devices N trains on several."
         )
 

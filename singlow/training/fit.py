@@ -223,6 +223,9 @@ def fit(
         load_averages(flow, newest)
     with plain_keras(), devices.scope():
         compile_flow(flow, training)
+        # In this scope, Keras keeps the updated variables copied to all devices.
+        flow.make_train_function()
+        flow.make_test_function()
     done, history, changes = 0, [], ""
     if newest is not None:
         if not imported:

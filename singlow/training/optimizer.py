@@ -334,9 +334,6 @@ def compile_flow(flow: "Flow", training: Mapping[str, Any]) -> None:
     )
     flow.compile(optimizer, jit_compile=_jit_compile(flow))
     optimizer.build(flow.trainable_variables)
-    # Here Keras sees the devices, over which the updated variables remain copied.
-    flow.make_train_function()
-    flow.make_test_function()
 
 
 def _jit_compile(flow: "Flow") -> bool:
