@@ -236,7 +236,7 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(songs, flags, code):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--channel_size", "3"], "channel_size"),
+        (["--channel_size", "3"], "channels"),
         (["--set", "activation=foo"], "activation"),
         (["--window_size", "0.0001"], "window_size"),
         (["--run", "./plain"], "plain"),
