@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -29,27 +31,36 @@ LONGEST = (
 PRECISIONS = ("float32", "float64") if BACKEND == "tensorflow" else ("float32",)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for parallel processes, the longest groups first.
+    """Start the longest groups first, so that parallel processes end at about the same time."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> int:
+        return len(LONGEST) + 1 if _case(item.nodeid) else places.get(item.path.stem, len(LONGEST))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Group the tests for parallel processes.
 
     A process runs all tests of a module, which share fixtures, or all tests of a case of the
     conformance table, which share its layer and what the layer compiles.
     """
-    places = {name: place for place, name in enumerate(LONGEST)}
+    from xdist.scheduler import LoadScopeScheduling
 
-    def place(item: pytest.Item) -> int:
-        return len(LONGEST) + 1 if _case(item) else places.get(item.path.stem, len(LONGEST))
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _case(nodeid) or nodeid.partition("::")[0]
 
-    items.sort(key=place)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_case(item) or item.path.stem))
+    return Groups(config, log)
 
 
-def _case(item: pytest.Item) -> str | None:
+def _case(nodeid: str) -> str | None:
     """The name of the case of the conformance table that a test is for, if any."""
-    case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
-    return case[0] if isinstance(case, tuple) else None
+    found = re.fullmatch(r"tests/conformance/.*\[(.+)-float\d\d\]", nodeid)
+    return found and found[1]
 
 
 @pytest.fixture(autouse=True, scope="session")
