@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,19 @@ def command(main: Callable[[], None], arguments: list[str], directory: Path) -> 
 def train(arguments: list[str], directory: Path, whole: bool = False) -> Outcome:
     """Run `python3 train.py ...` in this process.
 
-    Unless the run is `whole`, it is not traced, and its pictures are blank.
+    Unless the run is `whole`, training is `cheap`.
     """
     import train as script
 
-    if whole:
+    with contextlib.nullcontext() if whole else cheap():
         return command(script.main, arguments, directory)
+
+
+@contextlib.contextmanager
+def cheap() -> Iterator[None]:
+    """Train without traces, which take longer than a few steps, and with blank spectrograms."""
     with untraced(), mock.patch("singlow.pictures.spectrogram", blank):
-        return command(script.main, arguments, directory)
+        yield
 
 
 def blank(audio: np.ndarray, sample_rate: int) -> np.ndarray:
