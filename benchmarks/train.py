@@ -16,6 +16,7 @@ Each case runs in its own process. The columns are:
 - `memory`: the peak memory of the process minus its memory before the model was created, or the
   peak of an accelerator;
 - `coding`: seconds of audio that are encoded and decoded in one second;
+- `decoding`: seconds of audio that are decoded in one second, as in synthesis;
 - `round trip`: the signal-to-noise ratio of the decoded audio, with randomly changed weights.
 
 The table is printed in Markdown; `--json` also writes it to a file.
@@ -76,6 +77,11 @@ def deep(steps: int, backprop: str) -> Case:
     return Case(preset("singlow_16k", width=128, k_glow=steps, backprop=backprop), 32, 16384)
 
 
+def flowavenet(**overrides: Any) -> Callable[[], Any]:
+    """Return a function that creates the published FloWaveNet."""
+    return preset("flowavenet_original", **{"precision": "bfloat16", **overrides})
+
+
 CASES: dict[str, Case] = {
     "singlow_16k": Case(preset("singlow_16k"), 4, 8192),
     "singlow_16k, inverted": Case(preset("singlow_16k", backprop="inverted"), 4, 8192),
@@ -90,6 +96,14 @@ CASES: dict[str, Case] = {
         blow(precision="float32", backprop="inverted"), 16, 4096
     ),
     "blow_original, 24 steps": Case(blow(k_glow=24), 16, 4096, True),
+    "flowavenet_small": Case(preset("flowavenet_small"), 2, 16384),
+    "flowavenet": Case(preset("flowavenet", precision="bfloat16"), 1, 15872, True),
+    "flowavenet_original": Case(flowavenet(), 1, 15872, True),
+    "flowavenet_original, inverted": Case(flowavenet(backprop="inverted"), 1, 15872, True),
+    "flowavenet_original, float32": Case(flowavenet(precision="float32"), 1, 15872),
+    "flowavenet_original, float32, inverted": Case(
+        flowavenet(precision="float32", backprop="inverted"), 1, 15872
+    ),
     "128 wide, 12 steps": deep(12, "stored"),
     "128 wide, 48 steps": deep(48, "stored"),
     "128 wide, inverted, 12 steps": deep(12, "inverted"),
@@ -105,6 +119,7 @@ COLUMNS = {
     "share": ("share", "{:.0%}"),
     "memory": ("memory, GB", "{:.2f}"),
     "coding": ("coding, x real time", "{:.1f}"),
+    "decoding": ("decoding, x real time", "{:.1f}"),
     "round_trip": ("round trip, dB", "{:.0f}"),
 }
 
@@ -151,17 +166,24 @@ def accelerator() -> Any:
 
 
 def arithmetic(flow: Any, window: int) -> float:
-    """Return the operations of all convolutions and 1x1 convolutions for one clip, forward only."""
+    """Return the operations of all convolutions and 1x1 convolutions for one clip, forward only.
+
+    Those of layers outside of the bijection, such as a mel's encoder, are not counted.
+    """
     frames = _frames(flow, window)
+    hops = [entry.hop for entry in flow.inputs.values() if entry.kind == "frames"]
+    coarse = isinstance(flow.condition_shape(), dict) and "coarse" in flow.condition_shape()
     total = 0.0
     for weight in flow.trainable_variables:
         parts = weight.path.replace("/", ".").split(".")
-        if parts[-1] in ("kernel", "upper"):
-            level = next(part for part in parts if part in frames)
+        level = next((part for part in reversed(parts) if part in frames), None)
+        if parts[-1] in ("kernel", "upper") and level is not None:
             size = math.prod(weight.shape)
             if "adapter" in parts:
                 # The adapter runs once per clip, and its outputs are weights for every frame.
                 total += 2.0 * (size + 3 / 4 * size / weight.shape[-2] * frames[level])
+            elif coarse and parts[-2].startswith("condition_"):
+                total += 2.0 * size * window / hops[0]
             else:
                 total += 2.0 * frames[level] * size
     return total
@@ -170,9 +192,12 @@ def arithmetic(flow: Any, window: int) -> float:
 def _frames(flow: Any, window: int) -> dict[str, int]:
     """Return the number of frames in each level, by the level's name."""
     frames = {}
-    for level in getattr(flow.bijection, "levels", None) or flow.bijection.layers:
-        window //= level.factor
-        frames[level.name] = window
+    for level in getattr(flow.bijection, "levels", None) or [flow.bijection]:
+        for block in getattr(level, "layers", [level]):
+            window //= getattr(block, "factor", 1)
+            if hasattr(block, "factor"):
+                frames[block.name] = window
+        frames[level.name] = window  # of a prior at the end of a level
     return frames
 
 
@@ -267,10 +292,18 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     song = (0.1 * rng.standard_normal((1, length, 1))).astype("float32")
 
     conditions = {name: value[:1] for name, value in inputs.items() if name != "x"}
+    for name, entry in flow.inputs.items():
+        if entry.kind == "frames":
+            shape = (1, length // entry.hop, entry.size)
+            conditions[name] = np.resize(conditions[name], shape)
     flow = flow.for_inference()
+    latents = flow.encode({"x": song, **conditions})
 
     def code() -> np.ndarray:
         return ops.convert_to_numpy(flow.decode(flow.encode({"x": song, **conditions}), conditions))
+
+    def decode() -> np.ndarray:
+        return ops.convert_to_numpy(flow.decode(latents, conditions))
 
     back = code()
     return {
@@ -283,6 +316,7 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
         "share": operations / seconds / peak,
         "memory": memory,
         "coding": length / rate / median(code, 3),
+        "decoding": length / rate / median(decode, 3),
         "round_trip": snr_db(song, back),
     }
 

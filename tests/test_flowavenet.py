@@ -14,6 +14,7 @@ from singlow.testing import nudge
 from tests.conftest import BACKEND
 from tests.test_flow import noise, to_numpy
 
+untraced = pytest.mark.usefixtures("eager")
 PUBLISHED = {"conditioning": "halves", "mixing": "swap", "scale": "exp"}
 
 
@@ -55,6 +56,7 @@ def test_the_networks_of_the_original_see_12304_samples_and_two_frames():
     assert model.context == (12_304 + 512, 12_304 + 512)
 
 
+@untraced
 @pytest.mark.parametrize("overrides", [{}, {"causal": True, "layers": 1}, PUBLISHED])
 def test_it_inverts(overrides):
     model, inputs = nudged(**overrides), given(3, batch=2)
@@ -64,6 +66,7 @@ def test_it_inverts(overrides):
     np.testing.assert_allclose(back, inputs["x"], atol=1e-4)
 
 
+@untraced
 @pytest.mark.parametrize("overrides", [{}, PUBLISHED])
 def test_padding_costs_nothing(overrides):
     model, inputs = nudged(**overrides), given(3)
@@ -75,6 +78,7 @@ def test_padding_costs_nothing(overrides):
     np.testing.assert_allclose(to_numpy(model.log_prob(padded)), alone, rtol=1e-5)
 
 
+@untraced
 @pytest.mark.parametrize("overrides", [{}, {"causal": True}, PUBLISHED])
 def test_latents_depend_on_samples_within_the_context_alone(overrides):
     model = nudged(**overrides)
@@ -94,6 +98,7 @@ def test_latents_depend_on_samples_within_the_context_alone(overrides):
         assert overrides.get("causal") is not True or places.min() >= 256 * middle
 
 
+@untraced
 @pytest.mark.parametrize("overrides", [{}, PUBLISHED])
 def test_the_folded_flow_is_the_whole_one_in_tiles(overrides):
     model, inputs = nudged(**overrides), given(5)
@@ -118,6 +123,7 @@ def test_inputs_of_a_window_are_those_of_the_whole_clip():
     np.testing.assert_allclose(found, whole[5:9], atol=1e-5)
 
 
+@untraced
 def test_a_sample_has_as_many_samples_as_its_mel_has_hops():
     x, lengths = nudged().sample({"mel": given(3)["mel"]}, temperature=0.5, seed=1)
     assert tuple(x.shape) == (1, 768, 1)
@@ -126,20 +132,22 @@ def test_a_sample_has_as_many_samples_as_its_mel_has_hops():
 
 def test_fit_learns_to_read_the_mel():
     keras.utils.set_random_seed(0)
-    model = tiny(k_glow=1)
+    model = tiny(k_glow=1, l_glow=1, squeeze=16)
     rng = np.random.default_rng(0)
     loud = np.repeat(rng.choice([0.01, 0.3], (8, 8)), 256, axis=1)
     audio = (loud * rng.standard_normal(loud.shape)).astype("float32")
     mel = np.stack([model.mel_of(clip) for clip in audio])
     inputs = {"x": audio[..., None], "mel": mel}
     model.adapt(inputs)
-    model.compile(keras.optimizers.Adam(5e-3), jit_compile=BACKEND == "jax")
-    history = model.fit(inputs, batch_size=8, epochs=40, verbose=0).history["bits_per_sample"]
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=BACKEND == "jax")
+    history = model.fit(inputs, batch_size=8, epochs=80, verbose=0).history["bits_per_sample"]
     assert history[-1] < history[0] - 0.5
     wrong = {**inputs, "mel": mel[:, ::-1].copy()}
-    assert to_numpy(model.log_prob(inputs)).mean() > to_numpy(model.log_prob(wrong)).mean()
+    right, other = (to_numpy(model.log_prob(each)).mean() for each in (inputs, wrong))
+    assert right > other + 50
 
 
+@untraced
 def test_every_weight_is_made_again_from_its_config():
     model = nudged()
     again = FloWaveNet.from_config(json.loads(json.dumps(model.get_config())))

@@ -17,8 +17,10 @@ from singlow.runs.opening import open_run
 from singlow.spectral import RECIPES, MelRecipe, read_mel, write_mel
 from singlow.voices.vocode import noise_of_frames, stream, vocode
 from tests import songs
+from tests.conftest import untraced
 from tests.songs import coloured_noise, singlow, train
 
+pytestmark = pytest.mark.usefixtures("eager")
 RATE, HOP, BINS = 8000, 64, 20
 FLAGS = [
     *("--preset", "flowavenet_tiny", "--dataset", "corpus", "--run", "v", "--k_glow", "1"),
@@ -40,7 +42,8 @@ def home(tmp_path_factory):
         soundfile.write(folder / "corpus" / "wavs" / f"L{number}.wav", audio, RATE)
         lines.append(f"L{number}|text {number}|text {number}\n")
     (folder / "corpus" / "metadata.csv").write_text("".join(lines))
-    outcome = train(FLAGS, folder)
+    with untraced():
+        outcome = train(FLAGS, folder)
     assert outcome.code == 0, outcome.err
     return folder
 
