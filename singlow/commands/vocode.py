@@ -23,7 +23,7 @@ from singlow.files import write_text
 from singlow.names import escape
 from singlow.runs.opening import open_run, require_input
 from singlow.spectral import MEL_SUFFIXES
-from singlow.voices.vocode import MEL, TEMPERATURE
+from singlow.voices.vocode import MEL, TEMPERATURE, noise_spectrum
 
 if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
@@ -38,6 +38,7 @@ def vocode(
     temperature: Annotated[tuple[float, ...], arg(metavar="FLOAT...")] = (TEMPERATURE,),
     num_samples: Annotated[int, arg(metavar="INT")] = 1,
     seed: Annotated[int, arg(metavar="INT")] = 0,
+    denoise: Annotated[float, arg(metavar="FLOAT")] = 0.0,
     epoch: Epoch = "newest",
 ) -> None:
     """Synthesise audio from mels (npy, npz), or from the mels of recordings, at any length.
@@ -53,10 +54,13 @@ def vocode(
             have less noise.
         num_samples: number of results of each input and temperature.
         seed: random seed of the first result; each further one uses the next number.
+        denoise: share of the model's constant noise that is subtracted; 0.1 is usual.
         epoch: checkpoint to use.
     """
     if not temperature or not all(0 <= each_of <= 100 for each_of in temperature):
         raise UsageError(f"Expected --temperature from 0 to 100. Received: {temperature}.")
+    if not 0 <= denoise <= 100:
+        raise UsageError(f"Expected --denoise from 0 to 100. Received: {denoise}.")
     if num_samples < 1 or seed < 0:
         raise UsageError(
             "Expected --num_samples of at least 1 and --seed of at least 0. "
@@ -67,10 +71,11 @@ def vocode(
     results = _results(sources, wanted, output, one_file(files))
     trained = open_run(run, epoch)
     require_input(trained, MEL, "use the verb sample")
+    noise = noise_spectrum(trained.coder) if denoise else None
 
     def work(source: Path, _: Path) -> list[Path]:
         paths = results[source]
-        _vocode_one(trained, source, dict(zip(paths, wanted, strict=True)))
+        _vocode_one(trained, source, dict(zip(paths, wanted, strict=True)), noise, denoise)
         return paths
 
     each([(source, paths[0]) for source, paths in results.items()], work)
@@ -111,9 +116,14 @@ def _results(
 
 
 def _vocode_one(
-    trained: "TrainedRun", source: Path, results: dict[Path, tuple[float, int]]
+    trained: "TrainedRun",
+    source: Path,
+    results: dict[Path, tuple[float, int]],
+    noise: np.ndarray | None,
+    denoise: float,
 ) -> None:
     from singlow.audio import write_blocks
+    from singlow.voices.denoise import denoised
     from singlow.voices.vocode import TILE, mel_of, synthesised
 
     mel, length, rate = mel_of(trained, source)
@@ -123,6 +133,8 @@ def _vocode_one(
     for path, (temperature, seed) in results.items():
         clipped = _Clipped()
         blocks = synthesised(trained.coder, mel, length, temperature, seed, TILE)
+        if noise is not None:
+            blocks = denoised(blocks, noise, denoise)
         write_blocks(path, clipped.count(blocks), trained.flow.signal.sample_rate, 1)
         if clipped.samples:
             warn(f"{path}: {clipped.samples} sample(s) exceeded full scale and were clipped.")

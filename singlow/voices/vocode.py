@@ -11,6 +11,7 @@ from singlow.audio import load_audio, resample, to_channels
 from singlow.errors import DataError, UsageError, naming
 from singlow.runs.opening import TrainedRun, open_run, require_input
 from singlow.spectral import MEL_SUFFIXES, MelRecipe, check_mel, read_mel
+from singlow.voices.denoise import denoised, first_spectrum
 from singlow.voices.recordings import as_audio
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MEL = "mel"
 TEMPERATURE = 0.8
 TILE = 10.0  # seconds that a flow synthesises at a time
+_EMPTY = 88  # frames of the mel of zeros, as published
 STREAMED = 0.5  # the same for audio that is played while it is made
 Source = str | os.PathLike | np.ndarray
 
@@ -31,6 +33,7 @@ def vocode(
     sample_rate: int | None = None,
     recipe: MelRecipe | None = None,
     tile: float = TILE,
+    denoise: float = 0.0,
 ) -> np.ndarray:
     """Synthesise audio from a mel, or from the mel of a recording.
 
@@ -47,6 +50,8 @@ def vocode(
         sample_rate: Hz of audio that is given as an array; the run's when `None`.
         recipe: recipe of a mel that is given as an array; the run's when `None`.
         tile: seconds that are synthesised at a time.
+        denoise: share of the spectrum of the model's constant noise that is subtracted, see
+            `noise_spectrum`; 0.1 is usual, and 0 changes nothing.
 
     Returns:
         `(time, 1)` float32 at the run's sample rate, as long as the recording, or `hop_length`
@@ -61,7 +66,8 @@ def vocode(
         >>> import singlow
         >>> audio = singlow.vocode("flowavenet_small", "speech.wav")  # doctest: +SKIP
     """
-    return np.concatenate(list(stream(run, source, temperature, seed, sample_rate, recipe, tile)))
+    blocks = stream(run, source, temperature, seed, sample_rate, recipe, tile, denoise)
+    return np.concatenate(list(blocks))
 
 
 def stream(
@@ -72,6 +78,7 @@ def stream(
     sample_rate: int | None = None,
     recipe: MelRecipe | None = None,
     tile: float = STREAMED,
+    denoise: float = 0.0,
 ) -> Iterator[np.ndarray]:
     """Synthesise as `vocode` does, and yield audio `(time, 1)` of `tile` seconds as it is made.
 
@@ -79,13 +86,32 @@ def stream(
     """
     run = open_run(run)
     require_input(run, MEL, "use the verb sample")
-    if not 0 <= temperature <= 100 or seed < 0 or not tile > 0:
+    numbers = 0 <= temperature <= 100 and seed >= 0 and tile > 0 and 0 <= denoise <= 100
+    if not numbers:
         raise UsageError(
-            "Expected temperature from 0 to 100, seed of at least 0 and tile above 0. Received: "
-            f"temperature={temperature}, seed={seed}, tile={tile}."
+            "Expected temperature and denoise from 0 to 100, seed of at least 0 and tile above 0. "
+            f"Received: temperature={temperature}, denoise={denoise}, seed={seed}, tile={tile}."
         )
     mel, length, _ = mel_of(run, source, sample_rate, recipe)
-    return synthesised(run.coder, mel, length, temperature, seed, tile)
+    blocks = synthesised(run.coder, mel, length, temperature, seed, tile)
+    return denoised(blocks, noise_spectrum(run.coder), denoise) if denoise else blocks
+
+
+def noise_spectrum(flow: "Flow") -> np.ndarray:
+    """Return the magnitude spectrum of the audio that a vocoder makes of a mel of zeros.
+
+    It is that of the first window at temperature 0, as in the denoiser of WaveGlow.
+
+    Args:
+        flow: a flow with the input `mel`, made for inference.
+
+    Returns:
+        `(1 + n_fft // 2,)` float32.
+    """
+    mel = np.zeros((_EMPTY, flow.recipe.n_mels), np.float32)
+    length = _EMPTY * flow.inputs[MEL].hop
+    audio = np.concatenate(list(synthesised(flow, mel, length, 0.0, 0, TILE)))
+    return first_spectrum(audio[:, 0], flow.recipe.n_fft)
 
 
 def mel_of(
