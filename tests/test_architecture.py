@@ -24,7 +24,7 @@ LAYERS = (  # from the top; a module imports only from the layers below its own
     {"testing"},
     {"networks"},
     {"bijections"},
-    {"signals"},
+    {"signals", "alignment"},
     {"ops", "inputs", "spectral", "audio", "choir", "pictures"},
     {"text"},
     {"files", "names", "progress", "tables", "devices", "pickles"},
