@@ -8,7 +8,6 @@ from singlow.ops.masks import masked, sum_frames
 from singlow.ops.tensors import Tensor
 
 SCALES = ("bounded", "sigmoid", "floored_sigmoid", "exp", "additive")
-_FLOOR = 1e-7  # least scale of "floored_sigmoid"
 
 
 @dataclass(frozen=True)
@@ -22,22 +21,27 @@ class AffineMap:
 
     Args:
         scale: `"bounded"`, `s = limit * tanh(h / limit)`, so that the inverse cannot explode;
-            `"sigmoid"`, `s = log sigmoid(h + 2)`; `"floored_sigmoid"`, the same with `1e-7` added
-            to the sigmoid; `"exp"`, `s = h`; `"additive"`, `s = 0`.
+            `"sigmoid"`, `s = log sigmoid(h + 2)`; `"floored_sigmoid"`, the same with `floor`
+            added to the sigmoid; `"exp"`, `s = h`; `"additive"`, `s = 0`.
         limit: bound of a `"bounded"` log-scale, above zero.
+        floor: added to the sigmoid of a `"floored_sigmoid"`, above zero.
         shift_first: whether `x` is shifted before it is scaled.
 
     Raises:
-        ValueError: `scale` is unknown, or `limit` is not above zero.
+        ValueError: `scale` is unknown, or `limit` or `floor` is not above zero.
     """
 
     scale: str = "bounded"
     limit: float = 2.0
     shift_first: bool = False
+    floor: float = 1e-7
 
     def __post_init__(self) -> None:
-        if not self.limit > 0:
-            raise ValueError(f"Expected a limit above zero. Received: limit={self.limit}.")
+        if not min(self.limit, self.floor) > 0:
+            raise ValueError(
+                "Expected a limit and a floor above zero. "
+                f"Received: limit={self.limit}, floor={self.floor}."
+            )
         if self.scale not in SCALES:
             raise ValueError(
                 f"Expected scale to be one of {SCALES}. Received: scale={self.scale!r}."
@@ -89,7 +93,7 @@ class AffineMap:
         elif self.scale == "sigmoid":
             log_scale = masked(ops.log_sigmoid(log_scale + 2.0), frame_mask)
         elif self.scale == "floored_sigmoid":
-            log_scale = masked(ops.log(ops.sigmoid(log_scale + 2.0) + _FLOOR), frame_mask)
+            log_scale = masked(ops.log(ops.sigmoid(log_scale + 2.0) + self.floor), frame_mask)
         return log_scale, shift
 
 

@@ -42,10 +42,11 @@ class AffineCoupling(InvertibleLayer):
             Images are never tiled.
         limit: bound of a `"bounded"` log-scale, above zero.
         shift_first: whether `b` is shifted before it is scaled, `b' = (b + t) * exp(s)`.
+        floor: added to the sigmoid of a `"floored_sigmoid"`, above zero.
 
     Raises:
-        ValueError: `scale` is unknown, `tile` is below 1, `limit` is not above zero, or there is a
-            single channel.
+        ValueError: `scale` is unknown, `tile` is below 1, `limit` or `floor` is not above zero, or
+            there is a single channel.
 
     References:
         Dinh, Sohl-Dickstein and Bengio, Density Estimation Using Real NVP, 2017,
@@ -59,17 +60,19 @@ class AffineCoupling(InvertibleLayer):
         tile: int | None = None,
         limit: float = 2.0,
         shift_first: bool = False,
+        floor: float = 1e-7,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if tile is not None and tile < 1:
             raise ValueError(f"Expected tile of at least 1. Received: tile={tile}.")
-        self.affine_map = AffineMap(scale, limit, shift_first)
+        self.affine_map = AffineMap(scale, limit, shift_first, floor)
         self.network = network
         self.scale = scale
         self.tile = tile
         self.limit = limit
         self.shift_first = shift_first
+        self.floor = floor
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
         moved = x_shape[-1] // 2
@@ -161,7 +164,7 @@ class AffineCoupling(InvertibleLayer):
 
     def get_config(self) -> dict[str, Any]:
         own = {"scale": self.scale, "tile": self.tile, "limit": self.limit}
-        own |= {"shift_first": self.shift_first}
+        own |= {"shift_first": self.shift_first, "floor": self.floor}
         return {**super().get_config(), "network": serialize(self.network), **own}
 
     @classmethod

@@ -57,26 +57,41 @@ class InvertibleConv(InvertibleLayer):
     `W` is never singular, and no determinant is computed. With `form="plain"`, `W` is an arbitrary
     matrix and `log |det|` is computed by `slogdet`, which TensorFlow's XLA does not support.
 
+    With `group_size=n` the channels are divided into groups of `n`, which share one matrix
+    `(n, n)`: a group has `n / 2` neighbouring channels of the first half and those at the same
+    places in the second half, so that both halves are mixed.
+
     Args:
         form: `"plu"` or `"plain"`.
+        group_size: channels of a group, an even number that divides the channels; one group of all
+            channels when `None`.
 
     Raises:
-        ValueError: `form` is neither.
+        ValueError: `form` is neither, or `group_size` is odd or does not divide the channels.
 
     References:
         Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions, 2018,
-        https://arxiv.org/abs/1807.03039
+        https://arxiv.org/abs/1807.03039; Kim, Kim, Kong and Yoon, Glow-TTS, 2020 (groups),
+        https://arxiv.org/abs/2005.11129
     """
 
-    def __init__(self, form: str = "plu", **kwargs: Any) -> None:
+    def __init__(self, form: str = "plu", group_size: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if form not in ("plu", "plain"):
             raise ValueError(f"Expected form 'plu' or 'plain'. Received: form={form!r}.")
         self.form = form
+        self.group_size = group_size
 
     def build(self, x_shape: Shape, condition_shape: Any = None) -> None:
-        channels = x_shape[-1]
-        rotation = _random_rotation(channels)
+        self.groups, size = 1, x_shape[-1]
+        if self.group_size is not None:
+            if self.group_size < 2 or self.group_size % 2 or size % self.group_size:
+                raise ValueError(
+                    f"Expected an even group_size that divides the {size} channels. "
+                    f"Received: group_size={self.group_size}."
+                )
+            self.groups, size = size // self.group_size, self.group_size
+        rotation = _random_rotation(size)
         if self.form == "plain":
             self.kernel = self._add_given("kernel", rotation, trainable=True)
             return
@@ -110,6 +125,9 @@ class InvertibleConv(InvertibleLayer):
         else:
             matrix, inverse = self._plu(value)
             log_det = ops.sum(value(self.log_diagonal), axis=-1)
+        if self.group_size is not None:
+            matrix, inverse = (_for_groups(each, self.groups) for each in (matrix, inverse))
+            log_det = self.groups * log_det
         return Affine(matrix, inverse, ops.zeros_like(matrix[..., 0]), log_det)
 
     def folded(
@@ -130,7 +148,7 @@ class InvertibleConv(InvertibleLayer):
         return product(product(permutation, lower), upper), inverse
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "form": self.form}
+        return {**super().get_config(), "form": self.form, "group_size": self.group_size}
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -248,7 +266,8 @@ def merged(layers: list[Any]) -> tuple[InvertibleLayer, Fold]:
     """Fold layers that have a method `affine`, in forward order, into one `FoldedLinear`."""
     name = "_".join(layer.name for layer in layers)
     one = FoldedLinear(name=name, dtype=layers[0].dtype_policy.name)
-    one.build((None, None, layers[0].weights[0].shape[-1]))
+    channels = layers[0].weights[0].shape[-1] * getattr(layers[0], "groups", 1)
+    one.build((None, None, channels))
 
     def fold(value: Any) -> Bindings:
         maps = (layer.affine(value) for layer in layers)
@@ -256,6 +275,23 @@ def merged(layers: list[Any]) -> tuple[InvertibleLayer, Fold]:
         return list(zip(one.affine(lambda variable: variable), affine, strict=True))
 
     return one, fold
+
+
+def _for_groups(matrix: Tensor, groups: int) -> Tensor:
+    """The matrix over all channels that applies `matrix` to each group of channels.
+
+    Args:
+        matrix: `(..., n, n)`.
+        groups: number of groups.
+
+    Returns:
+        `(..., groups * n, groups * n)`.
+    """
+    *stack, size, _ = matrix.shape
+    half = size // 2
+    blocks = ops.reshape(matrix, (*stack, 2, 1, half, 2, 1, half))
+    own = ops.reshape(identity(groups, matrix.dtype), (1, groups, 1, 1, groups, 1))
+    return ops.reshape(blocks * own, (*stack, groups * size, groups * size))
 
 
 def mixed(x: Tensor, matrix: Tensor) -> Tensor:

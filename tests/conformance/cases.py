@@ -10,9 +10,22 @@ import numpy as np
 from keras import ops
 
 from singlow import bijections as b
-from singlow.bijections.base import InvertibleLayer
+from singlow.bijections.base import InvertibleLayer, deserialize, serialize
 from singlow.models import FloWaveNet, SinGlow, WaveGlow
-from singlow.networks import ConvNet, GatedConvNet, HyperNet, Network, WaveNet
+from singlow.networks import (
+    ConvNet,
+    DurationPredictor,
+    Encoder,
+    GatedConvNet,
+    GatedConvolutions,
+    HyperNet,
+    Network,
+    Prenet,
+    RelativeTransformer,
+    ResidualConvolutions,
+    SeparableConvolutions,
+    WaveNet,
+)
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Tensor
 from singlow.testing import nudge
@@ -152,6 +165,52 @@ class Reader(Network):
         return self.dense(masked(ops.concatenate([x, mean], axis=-1), frame_mask))
 
 
+@keras.saving.register_keras_serializable("singlow_tests")
+class Encoded(Network):
+    """A network that encodes its frames as tokens, and then maps each of them linearly."""
+
+    receptive_field = (8, 8)
+
+    def __init__(self, encoders, channels=None, **kwargs):
+        super().__init__(channels, **kwargs)
+        self.encoders = list(encoders)
+
+    def build(self, x_shape, condition_shape=None):
+        for encoder in self.encoders:
+            encoder.build(x_shape)
+        self.dense = keras.layers.Dense(
+            self._output_channels(x_shape),
+            kernel_initializer="zeros",
+            name="dense",
+            dtype=self.dtype_policy,
+        )
+        alone = isinstance(self.encoders[-1], DurationPredictor)
+        self.dense.build((None, None, 1 if alone else x_shape[-1]))
+
+    def _run(self, x, condition, frame_mask, training):
+        for encoder in self.encoders:
+            x = encoder(x, frame_mask, training=training)
+        return self.dense(x if len(x.shape) == 3 else x[..., None])
+
+    def get_config(self):
+        return {**super().get_config(), "encoders": [serialize(e) for e in self.encoders]}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "encoders": [deserialize(e) for e in config["encoders"]]})
+
+
+def encoders() -> list[Encoder]:
+    return [
+        Prenet(2, 3),
+        GatedConvolutions(2, 3),
+        RelativeTransformer(1, 2, 6, window=1, heads_share=False, block=2, proximity=True),
+        ResidualConvolutions([1, 2]),
+        SeparableConvolutions(2, 3),
+        DurationPredictor(6),
+    ]
+
+
 TEXT = {"text": {"values": (2, 5, 3), "mask": (2, 5)}}
 
 
@@ -167,6 +226,10 @@ CASES: dict[str, Case] = {
     "positional affine": Case(lambda: b.PositionalAffine(4), (2, 6, 3)),
     "invertible conv, plu": Case(b.InvertibleConv, (2, 5, 4)),
     "invertible conv, plain": Case(lambda: b.InvertibleConv("plain"), (2, 5, 3), compiles=SLOGDET),
+    "invertible conv, plu, in groups": Case(lambda: b.InvertibleConv(group_size=4), (2, 5, 12)),
+    "invertible conv, plain, in groups": Case(
+        lambda: b.InvertibleConv("plain", group_size=4), (2, 5, 8), compiles=SLOGDET
+    ),
     "permutation": Case(b.Permutation, (2, 5, 6), weights=False),
     "permutation, given": Case(lambda: b.Permutation([2, 0, 1]), (2, 5, 3), weights=False),
     "folded linear": Case(folded_linear, (2, 5, 3), weights=False),
@@ -202,6 +265,15 @@ CASES: dict[str, Case] = {
     ),
     "coupling, wavenet, conditional": Case(
         lambda: b.AffineCoupling(WaveNet(6, 2)), (2, 8, 4), condition=(2, 8, 3)
+    ),
+    "coupling, wavenet, plain last": Case(
+        lambda: b.AffineCoupling(WaveNet(6, 2, dropout=0.1, plain_last=True)),
+        (2, 8, 4),
+        condition=(2, 3),
+    ),
+    "coupling, encoders": Case(lambda: b.AffineCoupling(Encoded(encoders())), (2, 8, 8)),
+    "coupling, relative transformer": Case(
+        lambda: b.AffineCoupling(Encoded([RelativeTransformer(2, 2, 6, window=2)])), (2, 8, 8)
     ),
     "coupling, hyper": Case(lambda: b.AffineCoupling(HyperNet(6)), (2, 8, 4), condition=(2, 3)),
     "coupling, hyper, in tiles": Case(
@@ -323,6 +395,7 @@ IGNORED = {
     "FrameEncoder": "outside of the bijection of FloWaveNet; tests/test_flowavenet.py",
     "TransposedConvolution": "outside of the bijection of WaveGlow; tests/test_waveglow.py",
     "Upsample": "outside of the bijection of FloWaveNet; tests/test_parity.py",
+    "Encoder": "the base class of networks over tokens",
 }
 
 
@@ -330,6 +403,8 @@ IGNORED = {
 ON_JAX = (
     "act_norm, image",
     "invertible conv, plu",
+    "invertible conv, plu, in groups",
+    "coupling, relative transformer",
     "coupling, hyper, in tiles",
     "coupling, item and frames",
     "coupling, image, item",
