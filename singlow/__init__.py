@@ -28,6 +28,7 @@ _HOMES = {
     "Blow": "models",
     "FloWaveNet": "models",
     "WaveGlow": "models",
+    "GlowTTS": "models",
     "PRESETS": "models",
     "register_model": "models",
     # What `x` is, and what a model is given beside it.

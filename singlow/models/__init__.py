@@ -15,6 +15,7 @@ _HOMES = {
     "Glow": "glow",
     "FloWaveNet": "flowavenet",
     "WaveGlow": "waveglow",
+    "GlowTTS": "glow_tts",
     "Preset": "presets",
     "preset": "registry",
     "model_class": "registry",

@@ -19,6 +19,7 @@ _HOMES = {
     "glow": "Glow",
     "flowavenet": "FloWaveNet",
     "waveglow": "WaveGlow",
+    "glow_tts": "GlowTTS",
 }
 _REGISTERED: dict[str, type] = {}
 

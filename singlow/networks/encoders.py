@@ -39,13 +39,34 @@ class Encoder(keras.layers.Layer):
     def _layer_norm(self, name: str) -> keras.layers.LayerNormalization:
         return keras.layers.LayerNormalization(epsilon=_EPSILON, name=name, dtype=self.dtype_policy)
 
+    def _drop(self, rate: float, name: str) -> keras.layers.Dropout:
+        return keras.layers.Dropout(rate, name=name, dtype=self.dtype_policy)
+
+
+class BatchNormalized(Encoder):
+    """Base class of encoders with batch norm.
+
+    Args:
+        original_padding: whether to treat padded tokens as the published code.
+    """
+
+    def __init__(self, original_padding: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.original_padding = original_padding
+
     def _batch_norm(self, name: str) -> keras.layers.BatchNormalization:
         return keras.layers.BatchNormalization(
             momentum=_MOMENTUM, epsilon=_BATCH_EPSILON, name=name, dtype=self.dtype_policy
         )
 
-    def _drop(self, rate: float, name: str) -> keras.layers.Dropout:
-        return keras.layers.Dropout(rate, name=name, dtype=self.dtype_policy)
+    def _counted(self, token_mask: Tensor | None) -> Tensor | None:
+        """Which tokens the statistics of a batch include; all when `None`."""
+        if token_mask is None or self.original_padding:
+            return None
+        return ops.cast(token_mask, "bool")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "original_padding": self.original_padding}
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -147,7 +168,7 @@ class GatedConvolutions(Encoder):
 
 
 @keras.saving.register_keras_serializable("singlow")
-class ResidualConvolutions(Encoder):
+class ResidualConvolutions(BatchNormalized):
     """Residual blocks of dilated convolutions with batch norm, then a linear layer with batch norm.
 
         h_(i+1) = h_i + block_i(h_i)        block: `convolutions` times norm(relu(conv(h)))
@@ -175,11 +196,10 @@ class ResidualConvolutions(Encoder):
         original_padding: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(original_padding, **kwargs)
         self.dilations = list(dilations)
         self.kernel_size = kernel_size
         self.convolutions = convolutions
-        self.original_padding = original_padding
 
     def build(self, x_shape: Shape) -> None:
         channels = x_shape[-1]
@@ -204,6 +224,7 @@ class ResidualConvolutions(Encoder):
     def call(
         self, x: Tensor, token_mask: Tensor | None = None, training: bool | None = None
     ) -> Tensor:
+        settings = {"training": training, "mask": self._counted(token_mask)}
         x = masked(x, token_mask)
         for block in self.blocks:
             hidden = x
@@ -213,9 +234,9 @@ class ResidualConvolutions(Encoder):
                 hidden = convolution(hidden)
                 if self.original_padding:
                     hidden = _inner(hidden, *convolution.receptive_field)
-                hidden = norm(relu(hidden), training=training, mask=_boolean(token_mask))
+                hidden = norm(relu(hidden), **settings)
             x = masked(x + hidden, token_mask)
-        x = self.last_norm(self.last(x), training=training, mask=_boolean(token_mask))
+        x = self.last_norm(self.last(x), **settings)
         return masked(x, token_mask)
 
     def get_config(self) -> dict[str, Any]:
@@ -224,12 +245,11 @@ class ResidualConvolutions(Encoder):
             "dilations": self.dilations,
             "kernel_size": self.kernel_size,
             "convolutions": self.convolutions,
-            "original_padding": self.original_padding,
         }
 
 
 @keras.saving.register_keras_serializable("singlow")
-class SeparableConvolutions(Encoder):
+class SeparableConvolutions(BatchNormalized):
     """Residual convolutions that are separated into one over channels and one over time.
 
         a, b    = norm(W_i h_i)
@@ -255,10 +275,9 @@ class SeparableConvolutions(Encoder):
         original_padding: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(original_padding, **kwargs)
         self.layers = layers
         self.kernel_size = kernel_size
-        self.original_padding = original_padding
 
     def build(self, x_shape: Shape) -> None:
         channels, wide = x_shape[-1], (*x_shape[:-1], 2 * x_shape[-1])
@@ -287,7 +306,7 @@ class SeparableConvolutions(Encoder):
     def call(
         self, x: Tensor, token_mask: Tensor | None = None, training: bool | None = None
     ) -> Tensor:
-        settings = {"training": training, "mask": _boolean(token_mask)}
+        settings = {"training": training, "mask": self._counted(token_mask)}
         for i in range(self.layers):
             x = masked(x, token_mask)
             hidden = _gated(self.first_norms[i](self.first[i](x), **settings))
@@ -299,12 +318,8 @@ class SeparableConvolutions(Encoder):
         return masked(x, token_mask)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layers": self.layers,
-            "kernel_size": self.kernel_size,
-            "original_padding": self.original_padding,
-        }
+        own = {"layers": self.layers, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("singlow")
@@ -362,10 +377,6 @@ def _gated(x: Tensor) -> Tensor:
     """`a * sigmoid(b)` of the halves `a` and `b` of the channels."""
     signal, gate = ops.split(x, 2, axis=-1)
     return signal * ops.sigmoid(gate)
-
-
-def _boolean(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else ops.cast(mask, "bool")
 
 
 def _inner(x: Tensor, before: int, after: int) -> Tensor:
