@@ -76,6 +76,26 @@ def mel_picture(mel: np.ndarray, sample_rate: int, hop_length: int) -> np.ndarra
     return _pixels(figure)
 
 
+def alignment_picture(durations: np.ndarray, frames: int) -> np.ndarray:
+    """Draw which token each frame has, tokens over frames.
+
+    Args:
+        durations: number of frames of each token, `(tokens,)`.
+        frames: number of frames.
+
+    Returns:
+        The picture, `(height, width, 3)` uint8.
+    """
+    ends = np.cumsum(durations)
+    position = np.arange(frames)[:, None]
+    path = (position >= ends - durations) & (position < ends)
+    figure, axes = drawing(6, 3)
+    axes.imshow(path.T, origin="lower", aspect="auto", cmap="gray_r", interpolation="nearest")
+    axes.set_xlabel("frames")
+    axes.set_ylabel("tokens")
+    return _pixels(figure)
+
+
 def _pixels(figure: Any) -> np.ndarray:
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

@@ -180,10 +180,44 @@ def test_the_schedule_follows_its_formula():
         WarmUp(-1)
 
 
+def test_the_schedule_of_noam_has_its_peak_after_the_warm_up():
+    """The published rate is `width ** -0.5 * min(n ** -0.5, n * warmup ** -1.5)` at step n."""
+    schedule = WarmUp(192**-0.5 * 4000**-0.5, 4000, noam=True)
+    for n in (1, 100, 4000, 4001, 100000):
+        expected = 192**-0.5 * min(n**-0.5, n * 4000**-1.5)
+        assert float(schedule(n - 1)) == pytest.approx(expected, rel=1e-5)
+    assert WarmUp.from_config(schedule.get_config()).noam
+
+
+def test_a_rectified_rate_is_that_of_radam():
+    """The first steps change no weight; the others are steps of Adam with a smaller rate."""
+    rectified = GuardedAdam(1e-2, beta_2=0.99, rectified=True, name="adam")
+    plain = keras.optimizers.Adam(1e-2, beta_2=0.99, name="plain")
+    one, other = (keras.Variable(np.ones(3, "float32")) for _ in range(2))
+    generator = np.random.default_rng(0)
+    longest = 2 / (1 - 0.99) - 1
+    for t in range(1, 40):
+        gradient = keras.ops.convert_to_tensor(generator.standard_normal(3, "float32"))
+        before = [to_numpy(variable).copy() for variable in (one, other)]
+        rectified.apply([gradient], [one])
+        plain.apply([gradient], [other])
+        length = longest - 2 * t * 0.99**t / (1 - 0.99**t)
+        share = 0.0
+        if length > 5:
+            share = (length - 4) * (length - 2) * longest
+            share = (share / ((longest - 4) * (longest - 2) * length)) ** 0.5
+        moved = to_numpy(one) - before[0]
+        np.testing.assert_allclose(moved, share * (to_numpy(other) - before[1]), atol=2e-6)
+    assert 0.4 < share < 1
+
+
 def test_an_optimizer_is_restored_from_its_config():
-    optimizer = GuardedAdam(WarmUp(1e-3), use_ema=True, global_clipnorm=5.0, name="adam")
+    optimizer = GuardedAdam(
+        WarmUp(1e-3), use_ema=True, global_clipnorm=5.0, rectified=True, name="adam"
+    )
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, GuardedAdam)
+    assert again.rectified
     assert again.global_clipnorm == 5.0
     assert again.use_ema
 

@@ -68,6 +68,7 @@ class Flow(keras.Model):
             versa. If it is `None`, because it is not known, long audio is processed at once.
         margin: number of samples before and after an example that `inputs_of` receives with it, for
             inputs such as spectra, which depend on the samples around it.
+        adapt_batches: number of training batches from which a run initialises the flow.
         derived: names of the inputs that `inputs_of_recording` computes.
 
     References:
@@ -77,6 +78,7 @@ class Flow(keras.Model):
 
     context: tuple[int, int] | None = None
     margin: int = 0
+    adapt_batches: int = 4
     derived: tuple[str, ...] = ()
 
     def __init__(

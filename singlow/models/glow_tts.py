@@ -161,8 +161,6 @@ class GlowTTS(Paper):
         Alignment Search, 2020, https://arxiv.org/abs/2005.11129
     """
 
-    speakers_argument = "num_speakers"
-
     def __init__(
         self,
         num_chars: int | None = None,

@@ -19,6 +19,7 @@ from singlow.signals import Audio, Image, LogMel, Signal
 from singlow.streams import escape
 
 if TYPE_CHECKING:
+    from singlow.data.feed.utterances import Utterances
     from singlow.data.feed.windows import Windows
     from singlow.models.flow import Flow
 
@@ -190,8 +191,10 @@ def _refuse(
     )
 
 
-def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Windows]":
-    """Open the training and the held-out windows of a run.
+def open_windows(
+    config: Mapping[str, Any], flow: "Flow"
+) -> "tuple[Windows, Windows] | tuple[Utterances, Utterances]":
+    """Open the training and the held-out windows of a run, or whole utterances for mels.
 
     Args:
         config: settings that `prepare_data` returned.
@@ -202,6 +205,7 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
         DataError: a record is damaged, the records have another rate or number of channels than
             the flow, or nothing is held out.
     """
+    from singlow.data.feed.utterances import Utterances
     from singlow.data.feed.windows import Windows
     from singlow.data.store.dataset import clip_form, read_info
 
@@ -215,8 +219,15 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
                 f"{directory}: Expected records with {key} {wanted}, as the run began. "
                 f"Received: {form.get(key, 'none')}. Prepare the data again."
             )
+    kind, own = Windows, {key: training[key] for key in ("augment", "min_rms")}
+    own["margin"] = flow.margin
+    if isinstance(flow.signal, LogMel):
+        refused = [key for key in ("augment", "min_rms") if training[key]]
+        if refused:
+            raise UsageError(f"Expected no {refused[0]} for a model of mels. Received: it is set.")
+        kind, own = Utterances, {}
     train, held_out = (
-        Windows(
+        kind(
             directory,
             split,
             window_length(config, flow),
@@ -226,9 +237,9 @@ def open_windows(config: Mapping[str, Any], flow: "Flow") -> "tuple[Windows, Win
             signal=flow.signal,
             inputs=flow.inputs,
             inputs_of=flow.inputs_of,
-            margin=flow.margin,
             training=split == "train",
-            **{key: training[key] for key in ("augment", "balanced", "min_rms")},
+            balanced=training["balanced"],
+            **own,
         )
         for split in ("train", "validation")
     )

@@ -23,14 +23,12 @@ from singlow.runs.run import Run, locate
 from singlow.runs.settings import Request, changes_since, resolve
 
 if TYPE_CHECKING:
+    from singlow.data.feed.utterances import Utterances
     from singlow.data.feed.windows import Windows
     from singlow.models.flow import Flow
 
-ADAPT_BATCHES = 4
-_LABELS = {
-    "speaker": "speakers",
-    "label": "classes",
-}  # inputs of ids, and their constructor argument
+_LABELS = {"speaker": ("speakers", "num_speakers"), "label": ("classes",)}
+"""Inputs of ids, and the names of the constructor argument for their number."""
 
 
 def train(
@@ -68,7 +66,8 @@ def train(
         **training: training settings: `window_size` (seconds), `batch_size`, `epochs`,
             `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` and `halve_steps`
             (`None` for no decay), `clip_norm`, `temperature`, `seed`, `patience`, `plateau`,
-            `restarts`, `augment`, `balanced`, `min_rms`, `devices` (number of devices that every
+            `restarts`, `augment`, `balanced`, `min_rms`, `noam`, `rectified`, `beta_2`, `devices`
+            (number of devices that every
             batch is distributed over, on JAX; like `epochs` and `patience` it may change when a run
             continues).
 
@@ -144,8 +143,9 @@ def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[st
     """Return the settings with all arguments of the flow, and the flow for the labels of the data.
 
     A flow with the input `speaker` or `label` needs an id for each singer, or each class, of the
-    data. If the numbers differ, and the constructor of the flow has the argument `speakers` or
-    `classes`, the flow is built again. For pictures of a single class, `classes` is 0.
+    data. If the numbers differ, and the constructor of the flow has the argument `speakers`,
+    `num_speakers` or `classes`, the flow is built again. For pictures of a single class, `classes`
+    is 0.
 
     Raises:
         DataError: the data has a single singer, or a singer has no training clip or no held-out
@@ -157,13 +157,14 @@ def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[st
     from singlow.data.store.dataset import read_info
 
     arguments = {key: value for key, value in flow.get_config().items() if key != "name"}
-    for name, argument in _LABELS.items():
+    for name, known in _LABELS.items():
         if name not in flow.inputs:
             continue
+        argument = next((each for each in known if each in arguments), known[0])
         labels, ids = config["data"]["singers"], flow.inputs[name].size
         source = " ".join(map(shown, sources_of(config["data"]["dataset"])))
         count = len(labels)
-        if argument == "speakers":
+        if name == "speaker":
             if count < 2:
                 raise DataError(
                     f"{source}: Expected recordings of at least two speakers, a folder each. "
@@ -177,20 +178,38 @@ def with_all_arguments(config: Mapping[str, Any], flow: "Flow") -> tuple[dict[st
             flow = build_flow({**config, "arguments": arguments})
         elif ids < count:
             raise UsageError(
-                f"Expected {config['model']} with at least {count} ids of {argument}, as many as "
+                f"Expected {config['model']} with at least {count} ids of {known[0]}, as many as "
                 f"{source} has. Received: {ids}."
             )
     return {**config, "arguments": arguments}, flow
 
 
-def large_batch(windows: "Windows", batches: int = ADAPT_BATCHES) -> dict[str, np.ndarray]:
-    """Return several batches as one, so that the initialisation from data depends on many clips."""
+def large_batch(windows: "Windows | Utterances", batches: int) -> dict[str, np.ndarray]:
+    """Return several batches as one, so that the initialisation from data depends on many clips.
+
+    Batches of different lengths are padded with zeros; their masks mark what is valid.
+    """
     parts = [windows.batch(step) for step in range(batches)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined = {}
+    for name in parts[0]:
+        arrays = [part[name] for part in parts]
+        longest = max(array.shape[1] for array in arrays) if arrays[0].ndim > 1 else 0
+        joined[name] = np.concatenate([_padded(array, longest) for array in arrays])
+    return joined
+
+
+def _padded(array: np.ndarray, length: int) -> np.ndarray:
+    """Return an array with zeros up to a length of its second axis."""
+    missing = length - array.shape[1] if array.ndim > 1 else 0
+    return np.pad(array, [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]) if missing else array
 
 
 def fit(
-    flow: "Flow", run: Run, config: Mapping[str, Any], train: "Windows", held_out: "Windows"
+    flow: "Flow",
+    run: Run,
+    config: Mapping[str, Any],
+    train: "Windows | Utterances",
+    held_out: "Windows | Utterances",
 ) -> None:
     """Train until the run's last epoch, from its newest checkpoint or from new weights.
 
@@ -218,7 +237,7 @@ def fit(
     newest = run.checkpoint() if run.checkpoints() else None
     imported = newest is not None and "imported" in newest.manifest
     if newest is None:
-        flow.adapt(devices.place(large_batch(train)))
+        flow.adapt(devices.place(large_batch(train, flow.adapt_batches)))
     elif imported:
         load_averages(flow, newest)
     with plain_keras(), devices.scope():
@@ -281,7 +300,7 @@ def fit(
 
 
 @contextlib.contextmanager
-def _original_errors(*windows: "Windows") -> Iterator[None]:
+def _original_errors(*windows: "Windows | Utterances") -> Iterator[None]:
     """Raise the original error if reading data fails, instead of the one that TensorFlow raises."""
     try:
         yield

@@ -26,6 +26,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         rate(t) = peak * min((t + 1) / warmup_steps, 1) / sqrt(1 + t / decay_steps)
                   * 2^-floor(t / halve_steps)
 
+    With `noam` the rate decays as `sqrt(warmup_steps / (t + 1))` after the warm-up.
+
     The schedule does not depend on the number of epochs. A run that is continued for more epochs
     therefore equals a run that had this number of epochs from the start.
 
@@ -35,8 +37,13 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         decay_steps: number of steps after which the rate is `peak / sqrt(2)`; `None` for no decay.
         halve_steps: number of steps after which the rate is halved, each time; `None` for never.
 
+        noam: whether to decay as in the Transformer's schedule.
+
     Raises:
         ValueError: a number is not positive.
+
+    References:
+        Vaswani et al., Attention Is All You Need, 2017 (noam), https://arxiv.org/abs/1706.03762
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int = 100,
         decay_steps: int | None = None,
         halve_steps: int | None = None,
+        noam: bool = False,
     ) -> None:
         super().__init__()
         if peak <= 0 or min(warmup_steps, decay_steps or 1, halve_steps or 1) < 1:
@@ -57,10 +65,12 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.decay_steps = decay_steps
         self.halve_steps = halve_steps
+        self.noam = noam
 
     def __call__(self, step: Tensor) -> Tensor:
         t = ops.cast(step, "float32")
-        rate = self.peak * ops.minimum((t + 1.0) / self.warmup_steps, 1.0)
+        progress = (t + 1.0) / self.warmup_steps
+        rate = self.peak * ops.minimum(progress, ops.rsqrt(progress) if self.noam else 1.0)
         if self.halve_steps is not None:
             rate = rate * 0.5 ** ops.floor(t / self.halve_steps)
         return rate if self.decay_steps is None else rate / ops.sqrt(1.0 + t / self.decay_steps)
@@ -71,6 +81,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "decay_steps": self.decay_steps,
             "halve_steps": self.halve_steps,
+            "noam": self.noam,
         }
 
 
@@ -87,8 +98,12 @@ class GuardedAdam(keras.optimizers.Adam):
     `fit` does not replace the trained weights by the averages; `swap_averages` exchanges them for
     an evaluation. With `gradient_accumulation_steps` the accumulated gradient is clipped.
 
+    With `rectified` this is RAdam: the learning rate has a factor that is small while few gradients
+    determine the second moments. In the first steps, where their variance is not finite, it is 0.
+
     Args:
         anneals: whether the learning rate has a factor that `anneal` lowers.
+        rectified: whether the learning rate is rectified.
 
     Attributes:
         gradient_norm: scalar variable, the global norm of the last gradient before clipping, or of
@@ -97,12 +112,19 @@ class GuardedAdam(keras.optimizers.Adam):
 
     Raises:
         UsageError: a `tf.distribute` strategy with replicas is active.
+
+    References:
+        Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020 (RAdam),
+        https://arxiv.org/abs/1908.03265
     """
 
-    def __init__(self, *args: Any, anneals: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, anneals: bool = False, rectified: bool = False, **kwargs: Any
+    ) -> None:
         require_one_replica()
         super().__init__(*args, **kwargs)
         self.anneals = anneals
+        self.rectified = rectified
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         require_one_replica()
@@ -126,10 +148,23 @@ class GuardedAdam(keras.optimizers.Adam):
 
     def _get_current_learning_rate(self) -> Tensor:
         rate = super()._get_current_learning_rate()
+        if self.rectified:
+            rate = rate * self._rectification()
         return rate * self.rate_factor if self.anneals and self.built else rate
 
+    def _rectification(self) -> Tensor:
+        """The factor of the next step's learning rate, from 0 to 1."""
+        t = ops.cast(self.iterations + 1, "float32")
+        decay = self.beta_2**t
+        longest = 2.0 / (1.0 - self.beta_2) - 1.0
+        length = longest - 2.0 * t * decay / (1.0 - decay)
+        known = ops.maximum(length, 5.0)
+        share = (known - 4.0) * (known - 2.0) * longest
+        share = share / ((longest - 4.0) * (longest - 2.0) * known)
+        return ops.where(length > 5.0, ops.sqrt(share), 0.0)
+
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "anneals": self.anneals}
+        return {**super().get_config(), "anneals": self.anneals, "rectified": self.rectified}
 
     def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
         """Return pairs of a trainable variable and its average."""
@@ -316,16 +351,19 @@ def compile_flow(flow: "Flow", training: Mapping[str, Any]) -> None:
     Args:
         flow: the flow.
         training: training settings: `learning_rate`, `warmup_steps`, `decay_steps`, and optionally
-            `halve_steps`, `clip_norm` and `plateau`.
+            `halve_steps`, `noam`, `rectified`, `beta_2`, `clip_norm` and `plateau`.
     """
     schedule = WarmUp(
         training["learning_rate"],
         training["warmup_steps"],
         training["decay_steps"],
         training.get("halve_steps"),
+        training.get("noam", False),
     )
     optimizer = GuardedAdam(
         schedule,
+        beta_2=training.get("beta_2", 0.999),
+        rectified=training.get("rectified", False),
         global_clipnorm=training.get("clip_norm", GRADIENT_NORM),
         use_ema=True,
         ema_momentum=EMA_MOMENTUM,

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from singlow.data.sources.layouts import sources_of
@@ -16,6 +16,8 @@ from singlow.runs.opening import TrainedRun, build_flow, plain_keras
 from singlow.runs.run import Run
 from singlow.runs.settings import Request, resolve
 from singlow.streams import escape
+
+_NAMED = 10  # largest number of clips that are named
 
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
@@ -46,6 +48,15 @@ def introduce(
         f"and {held_out.clips} held out, {facts}; records in "
         f"{escape(os.path.relpath(data['directory']))}."
     )
+    for windows in (train, held_out):
+        _report_left_out(getattr(windows, "left_out", []))
+
+
+def _report_left_out(left_out: Sequence[tuple[str, str]]) -> None:
+    for name, reason in left_out[:_NAMED]:
+        print(f"Left out: {shown(name)}: {escape(reason)}")
+    if len(left_out) > _NAMED:
+        print(f"Left out: {len(left_out) - _NAMED} more.")
 
 
 def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None:
@@ -60,7 +71,8 @@ def conclude(trained: TrainedRun, train: "Windows", held_out: "Windows") -> None
     print_tables(table({"": measured[""]}, run.name))
     print(f"Run          {escape(os.path.relpath(run.directory))}")
     print(f"TensorBoard  tensorboard --logdir {shlex.quote(escape(os.path.relpath(run.logs)))}")
-    suffix = trained.flow.signal.suffix
+    audible = any(path.suffix == ".wav" for path in samples)
+    suffix = ".wav" if audible else trained.flow.signal.suffix
     for index, path in enumerate(path for path in samples if path.suffix == suffix):
         print(f"{'Samples' if index == 0 else '':13}{escape(os.path.relpath(path))}")
 

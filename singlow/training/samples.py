@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from singlow.audio import write_audio
 from singlow.errors import warn
-from singlow.pictures import grid, write_picture
+from singlow.pictures import alignment_picture, grid, write_picture
 from singlow.runs.data import positions_per_second
 from singlow.runs.events import EventLog
-from singlow.signals import Image
+from singlow.signals import Image, LogMel
 
 if TYPE_CHECKING:
     from singlow.data.feed.windows import Windows
@@ -30,7 +31,8 @@ class SampleWriter:
     """Writes samples to files and to TensorBoard. A failure causes a warning, not an error.
 
     A flow whose inputs are aligned with `x`, such as a mel, draws the start of held-out clips, and
-    the recordings are written beside the samples.
+    the recordings are written beside the samples. A flow that reads texts speaks those of held-out
+    clips, and draws how it aligns them; mels are also written as audio, without a vocoder.
 
     The noise is the same after every epoch, so that samples of two epochs differ only because of
     the flow. A flow with inputs draws samples for the inputs of held-out clips. If `speaker` is an
@@ -71,6 +73,8 @@ class SampleWriter:
             else:
                 for name, x in self._examples(flow):
                     written.append(self._write(flow, name, x, epoch, step))
+                if hasattr(flow, "align"):
+                    written.append(self._write_alignment(flow, epoch, step))
         except Exception as error:  # no failure of a sample ends training
             if not self._warned:
                 self._warned = True
@@ -87,6 +91,8 @@ class SampleWriter:
                 recording = self._start_of_clip(flow, index % self.held_out.clips)
                 yield f"recording-{index + 1}", recording
         x = self._start_of_clip(flow, 0)
+        if hasattr(flow, "align"):
+            yield "recording", x
         inputs = self.held_out.example_inputs(0, len(x)) if flow.inputs else {}
         z = flow.encode({"x": x[None], **inputs})
         yield "reconstruction", _numpy(flow.decode(z, inputs))[0]
@@ -96,6 +102,15 @@ class SampleWriter:
                 if speaker != own:
                     other = {**inputs, "speaker": np.array([speaker], np.int32)}
                     yield f"to-{speaker}", _numpy(flow.decode(z, other))[0]
+
+    def _write_alignment(self, flow: "Flow", epoch: int, step: int) -> Path:
+        x = self._start_of_clip(flow, 0)
+        durations = flow.align({"x": x[None], **self.held_out.example_inputs(0)})
+        picture = alignment_picture(durations[0], len(x))
+        path = self.folder / f"epoch-{epoch:04d}-alignment.png"
+        write_picture(path, picture)
+        self.log.image("alignment", picture, step)
+        return path
 
     def _images(self, flow: "Flow") -> Iterator[tuple[str, np.ndarray]]:
         """Yield a name and several images for each grid, `COLUMNS` in a row."""
@@ -154,12 +169,14 @@ class SampleWriter:
     def _start_of_clip(self, flow: "Flow", index: int) -> np.ndarray:
         """Return at most two seconds of a held-out clip, as `x` without the batch axis.
 
-        The length is a multiple of the flow's `multiple`. If the signal has no time axis, the whole
-        clip is returned."""
+        The length is a multiple of the flow's `multiple`. If the signal has no time axis, or the
+        flow reads a sequence, which belongs to the whole clip, the whole clip is returned."""
         x = flow.signal.dequantize(self.held_out.clip(index)[1])
         if not flow.signal.maskable:
             return x
         most = round(SECONDS * positions_per_second(flow.signal))
+        if any(entry.kind == "sequence" for entry in flow.inputs.values()):
+            most = len(x)
         return x[: min(len(x), most) // flow.multiple * flow.multiple]
 
     def _write(self, flow: "Flow", name: str, x: np.ndarray, epoch: int, step: int) -> Path:
@@ -174,6 +191,11 @@ class SampleWriter:
         if flow.signal.suffix == ".wav":
             self.log.audio(tag, x, flow.signal.sample_rate, step)
             tag = f"{tag}_spectrogram"
+        elif isinstance(flow.signal, LogMel):
+            rate, sound = flow.signal.recipe.sample_rate, flow.signal.sound(x)
+            write_audio(path.with_suffix(".wav"), sound[:, None], rate)
+            self.log.audio(tag, sound[:, None], rate, step)
+            tag = f"{tag}_mel"
         self.log.image(tag, picture, step)
         return path
 
