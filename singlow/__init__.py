@@ -18,6 +18,7 @@ _HOMES = {
     "convert": "voices.convert",
     "enroll": "voices.enroll",
     "vocode": "voices.vocode",
+    "speak": "voices.speak",
     "migrate": "latents.migrate",
     "interpolate": "latents.interpolate",
     "project": "latents.project",

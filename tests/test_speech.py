@@ -1,299 +1,176 @@
-"""The spoken corpora have exact texts and times, and speakers and styles that differ as stated."""
+"""A run of Glow-TTS trains on recordings with texts, speaks, aligns, and goes on exactly."""
 
-import dataclasses
-import re
+import csv
+import json
 
-import librosa
 import numpy as np
 import pytest
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+import soundfile
 
-from singlow.choir import english, speech
-from singlow.choir.speakers import SPEAKERS, STYLES
-from singlow.data.prepare import builtin
-from singlow.data.prepare.build import describe_changes, prepare
-from singlow.data.sources.layouts import BUILTINS, require_sources
-from singlow.data.store.dataset import Clips, read_info
-from singlow.errors import EnvironmentFault, UsageError
-from singlow.text import Tokenizer
-from singlow.text.programs import find_program
+import singlow
+from singlow.errors import DataError, UsageError
+from singlow.models import GlowTTS
+from singlow.voices.speak import Narrator
+from tests.conftest import BACKEND
+from tests.songs import coloured_noise
+from tests.songs import singlow as command
 
-RATE = 16000
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="training here is TensorFlow's")
+TEXTS = ["hello", "he's here.", "a lion, a mole", "no one", "on and on", "seal"]
+WIDTH = {"hidden_channels_enc": 8, "hidden_channels_dec": 8, "out_channels": 16, "n_fft": 512}
+WIDTH |= {"use_speaker_embedding": True}
+STEPS = {"steps_per_epoch": 3, "window_size": 1.5, "batch_size": 2}
+
+
+def write_corpus(folder) -> None:
+    """Write recordings of two singers with their texts in a manifest, two of which are unusable."""
+    folder.mkdir()
+    rows = [("path", "singer", "text")]
+    for number in range(18):
+        path = folder / f"{number:02d}.wav"
+        soundfile.write(path, coloured_noise(number, 0.4 + 0.03 * number), 16000)
+        rows.append((path.name, ("ada", "bob")[number % 2], TEXTS[number % len(TEXTS)]))
+    for name, text in (("crowded", "so many letters, so little time " * 3), ("odd", "\u2603 snow")):
+        soundfile.write(folder / f"{name}.wav", coloured_noise(1, 0.5), 16000)
+        rows.append((f"{name}.wav", "ada", text))
+    with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def train(folder, run: str, epochs: int, logs: str = "logs"):
+    places = {"checkpoints": folder / "checkpoints", "logs": folder / logs}
+    settings = {"preset": "glow_tts_tiny", "arguments": WIDTH, **STEPS, **places}
+    return singlow.train(dataset=folder / "songs", run=run, epochs=epochs, **settings)
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return [
-        speech.clip(0, speaker, style, index)
-        for speaker in SPEAKERS
-        for style in STYLES
-        for index in range(4)
-    ]
+def place(tmp_path_factory):
+    """A folder with a corpus and the run `r`, and what the training printed."""
+    folder = tmp_path_factory.mktemp("speech")
+    write_corpus(folder / "songs")
+    train(folder, "r", 1)
+    return folder
 
 
-def _sound(clip):
-    return clip.audio[:, 0] / 32768
+@pytest.fixture(scope="module")
+def run(place):
+    return singlow.open_run("r", checkpoints=place / "checkpoints")
 
 
-def test_a_clip_depends_on_its_place_alone(clips):
-    again = speech.clip(0, "cleo", "calm", 3)
-    (same,) = [clip for clip in clips if clip.id == again.id]
-    assert again.audio.tobytes() == same.audio.tobytes()
-    assert again.times == same.times
-    assert speech.clip(1, "cleo", "calm", 3).text != again.text
-    few = speech.clips(0, clips_per_style=1)
-    assert [clip.id for clip in few] == [f"{speaker}-neutral-000" for speaker in SPEAKERS]
+def test_it_is_trained_with_the_speakers_of_the_data(place, run):
+    assert type(run.flow) is GlowTTS
+    assert run.config["arguments"]["num_speakers"] == 2
+    assert (
+        run.config["arguments"]["characters"]["symbols"][-1]
+        == run.flow.tokenizer.symbols.symbols[-1]
+    )
+    samples = {path.name for path in (place / "logs/r/samples").iterdir()}
+    expected = ["alignment.png", "recording.wav", "reconstruction.png", "t0.7-1.wav", "t0.7-1.npy"]
+    assert {f"epoch-0001-{name}" for name in expected} <= samples
+    mel = np.load(place / "logs/r/samples/epoch-0001-reconstruction.npy")
+    np.testing.assert_allclose(
+        mel, np.load(place / "logs/r/samples/epoch-0001-recording.npy"), atol=1e-2
+    )
 
 
-GOLDEN = {
-    "aiko": (17.9460, 5241.7577),
-    "ben": (-10.2921, 4380.2569),
-    "cleo": (0.9540, 2188.2843),
-    "dario": (3.0735, 2490.6919),
-}
+def test_a_text_is_spoken(run):
+    audio = singlow.speak(run, "Hello there. No one, on and on!", speaker="bob", seed=1)
+    assert audio.dtype == np.float32
+    assert np.isfinite(audio).all()
+    assert len(audio) > 16000 * 0.15
+    assert abs(audio[0]) < 1e-3
+    other = singlow.speak(run, "Hello there. No one, on and on!", speaker="ada", seed=1)
+    assert len(other) != len(audio) or np.abs(other - audio).max() > 1e-4
+    again = singlow.speak(run, "Hello there. No one, on and on!", speaker="bob", seed=1)
+    np.testing.assert_array_equal(again, audio)
 
 
-def test_every_constant_of_the_voices_has_its_value():
-    for clip in speech.clips(0, clips_per_style=1):
-        audio = _sound(clip)
-        chirp = np.cos(np.arange(len(audio)) ** 2 * 1e-4)
-        sums = audio @ chirp, np.abs(audio).sum()
-        assert sums == pytest.approx(GOLDEN[clip.speaker], abs=0.02)
-
-
-def test_times_are_those_of_the_text(clips):
-    for clip in clips:
-        seconds = len(clip.audio) / RATE
-        assert "".join(timed.symbol for timed in clip.times) == clip.text
-        assert 0.14 < clip.times[0].start < 0.31
-        assert clip.times[-1].stop == pytest.approx(seconds, abs=1e-3)
-        for before, after in zip(clip.times, clip.times[1:], strict=False):
-            assert before.stop == pytest.approx(after.start, abs=1e-9)
-            assert before.stop > before.start
-        for front_end in ("characters", "romaji"):
-            reading = Tokenizer(front_end).read(clip.text)
-            assert reading.symbols == tuple(timed.symbol for timed in clip.times)
-
-
-def test_texts_have_no_sound_and_are_those_of_the_clips(clips):
-    texts = dict(speech.texts(0, 4, tuple(STYLES)))
-    assert texts == {clip.id: clip.text for clip in clips}
-
-
-def test_levels_are_those_of_recordings(clips):
-    for clip in clips:
-        audio = _sound(clip)
-        assert clip.audio.dtype == np.int16
-        assert -6.3 < 20 * np.log10(np.abs(audio).max()) < -1.2
-        loudness = 20 * np.log10(np.sqrt(np.mean(audio**2)))
-        assert -26 < loudness < -12
-        start = audio[: int(clip.times[0].start * RATE) - 320]
-        stop = audio[-800:]
-        for silence in (start, stop):
-            assert 20 * np.log10(np.sqrt(np.mean(silence**2))) < -60
-        assert abs(audio.mean()) < 1e-3
-
-
-def test_formants_that_move_make_no_clicks(clips):
-    for clip in clips:
-        audio = _sound(clip)
-        assert 20 * np.log10(np.abs(audio).max() / np.sqrt(np.mean(audio**2))) < 19
-
-
-def test_sounds_change_at_the_times_of_the_symbols():
-    clip = speech.speak("dario", "sasasa, tatata", seed=1)
-    audio = _sound(clip)
-    bands = np.abs(librosa.stft(audio, n_fft=160, hop_length=16)) ** 2
-    high, low = bands[45:].sum(axis=0), bands[2:15].sum(axis=0)
-    hiss = np.log(high / low)
-    for timed in clip.times:
-        if timed.symbol not in "sa":
-            continue
-        middle = slice(int(1000 * timed.start) + 12, int(1000 * timed.stop) - 12)
-        assert (np.median(hiss[middle]) > 0) == (timed.symbol == "s"), timed
-    for timed in clip.times:
-        if timed.symbol in ",":
-            pause = audio[int(RATE * (timed.stop - 0.03)) : int(RATE * timed.stop)]
-            assert np.sqrt(np.mean(pause**2)) < 0.03 * np.abs(audio).max()
-
-
-def test_pitch_is_that_of_the_speaker_and_the_style(clips):
-    for name in ("ben", "cleo"):
-        for style in STYLES.values():
-            own = [c for c in clips if (c.speaker, c.style) == (name, style.name)][:1]
-            for clip in own:
-                found, voiced, _ = librosa.pyin(
-                    _sound(clip), fmin=60, fmax=600, sr=RATE, frame_length=1024, hop_length=160
-                )
-                size = min(len(found), len(clip.f0))
-                both = voiced[:size] & (clip.f0[:size] > 0)
-                cents = 1200 * np.log2(found[:size][both] / clip.f0[:size][both])
-                assert np.median(np.abs(cents)) < 15
-                mean = 12 * np.log2(found[:size][both] / SPEAKERS[name].pitch).mean()
-                assert mean == pytest.approx(style.pitch, abs=1.0)
-
-
-def test_styles_differ_as_they_state(clips):
-    for name in SPEAKERS:
-        measured = {}
-        for style in STYLES:
-            own = [clip for clip in clips if (clip.speaker, clip.style) == (name, style)]
-            pitch = np.concatenate([12 * np.log2(clip.f0[clip.f0 > 0] / 440) for clip in own])
-            spread = np.median([np.std(12 * np.log2(clip.f0[clip.f0 > 0] / 440)) for clip in own])
-            measured[style] = pitch.mean(), spread
-        for style in ("lively", "calm"):
-            stated = STYLES[style]
-            moved = measured[style][0] - measured["neutral"][0]
-            assert moved == pytest.approx(stated.pitch, abs=0.5)
-            assert measured[style][1] / measured["neutral"][1] == pytest.approx(
-                stated.range, rel=0.4
-            )
-
-
-def test_rate_and_range_follow_the_style_exactly():
-    plain = speech.speak("ben", "kalamani", "neutral", seed=3)
-    for style in STYLES.values():
-        clip = speech.speak("ben", "kalamani", style, seed=3)
-        length = clip.times[-1].stop - clip.times[0].start
-        before = plain.times[-1].stop - plain.times[0].start
-        assert before / length == pytest.approx(style.rate, rel=1e-6)
-    wide = dataclasses.replace(STYLES["neutral"], range=2.0)
-    spreads = []
-    for style in (STYLES["neutral"], wide):
-        still = dataclasses.replace(SPEAKERS["ben"].voice, drift=0.0)
-        speaker = dataclasses.replace(SPEAKERS["ben"], voice=still)
-        clip = speech.speak(speaker, "kalamani", style, seed=3)
-        spreads.append(np.std(np.log2(clip.f0[clip.f0 > 0])))
-    assert spreads[1] / spreads[0] == pytest.approx(2, rel=0.02)
-
-
-def _frames(clips):
-    features, labels = [], []
-    for clip in clips:
-        mel = librosa.feature.melspectrogram(
-            y=_sound(clip), sr=RATE, n_fft=1024, hop_length=160, n_mels=80
-        )
-        for timed in clip.times:
-            if timed.symbol in "aeiou":
-                span = range(int(np.ceil(100 * timed.start)), int(100 * timed.stop))
-                features += [np.log(mel[:, frame] + 1e-7) for frame in span]
-                labels += [timed.symbol] * len(span)
-    return np.array(features), np.array(labels)
-
-
-def test_a_simple_classifier_recognizes_the_vowels(clips):
-    known = [clip for clip in clips if clip.id[-1] != "3"]
-    other = [clip for clip in clips if clip.id[-1] == "3"]
-    simple = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(*_frames(known))
-    assert simple.score(*_frames(other)) > 0.95
+def test_a_long_text_is_spoken_in_sentences(run):
+    text = "No one is here. " * 60
+    pieces = list(Narrator(run)(text))
+    assert len(pieces) == 2 * 60 - 1
+    assert max(map(len, pieces)) < 16000 * 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("anna", "kima"), "aiko, ben, cleo, dario"),
-        (("aiko", "kima", "angry"), "neutral, lively, calm"),
-        (("aiko", "Kima"), "'Kima'"),
-        (("aiko", "kim"), "'kim'"),
-        (("aiko", "ki  ma"), "'ki  ma'"),
-        (("aiko", ""), "words of syllables"),
-        (("aiko", "kima\n"), "words of syllables"),
-        (("aiko", "a" * 1000 + "!"), "words of syllables"),
-    ],
+    ("text", "reason"),
+    [("", "an empty text"), ("?!", "Expected a text to pronounce"), ("sno\u2603w", "\u2603")],
 )
-def test_what_cannot_be_spoken_is_refused(arguments, message):
-    with pytest.raises(UsageError, match=re.escape(message)) as caught:
-        speech.speak(*arguments)
-    assert len(str(caught.value)) < 300
+def test_a_text_that_cannot_be_spoken_is_refused(run, text, reason):
+    with pytest.raises(DataError, match=reason) as raised:
+        singlow.speak(run, text)
+    assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["spoken", "spoken-styles"])
-def test_a_spoken_corpus_is_a_dataset_with_texts_and_times(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(builtin, "CLIPS_PER_SPEAKER", 2)
-    monkeypatch.setattr(builtin, "CLIPS_PER_STYLE", 1)
-    lines = []
-    out = prepare(name, data_dir=tmp_path, sample_rate=8000, report=lines.append)
-    assert out.name.startswith(f"{name}-")
-    info = read_info(out)
-    assert sorted(info["singers"]) == sorted(SPEAKERS)
-    assert info["layout"] == name
-    texts = dict(builtin.corpus_texts(name))
-    for split in ("train", "validation"):
-        clips = Clips(out, info, split)
-        for index, entry in enumerate(clips.entries):
-            assert clips.text(index) == texts[entry.id]
-            times = clips.times(index)
-            assert "".join(timed.symbol for timed in times) == clips.text(index)
-            assert times[-1].stop == pytest.approx(entry.frames / 8000, abs=1e-3)
-            style = clips.features(index)["style"].decode()
-            assert style in (STYLES if name == "spoken-styles" else ("neutral",))
-    assert describe_changes(out, name) == ""
-    assert prepare(name, data_dir=tmp_path, sample_rate=8000, report=lines.append) == out
-    assert "reused" in lines[-1]
+def test_settings_that_do_not_fit_are_refused(run, place):
+    for given in ({"temperature": -1.0}, {"length_scale": 0.0}):
+        with pytest.raises(UsageError, match="Expected temperature from 0"):
+            Narrator(run, **given)
+    with pytest.raises(UsageError, match="ada"):
+        Narrator(run, speaker="carol")
+    with pytest.raises(UsageError, match="Expected a run with the input mel"):
+        Narrator(run, vocoder=run)
 
 
-def test_the_fingerprint_of_the_sung_corpus_is_as_before():
-    from singlow.data.prepare.folder import check_settings, hash_of
-
-    settings = check_settings(16000, 1, 0, 0.1, None)
-    assert builtin.builtin_fingerprint(settings) == hash_of({"builtin": 1, **settings})
-    with pytest.raises(UsageError, match=r"Did you mean spoken\?"):
-        builtin.builtin_fingerprint(settings, "spokn")
-
-
-def test_names_of_corpora_need_no_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in BUILTINS:
-        require_sources(name)
-    with pytest.raises(UsageError, match="can only be used alone"):
-        prepare(["spoken", "."])
-
-
-def test_sentences_of_the_grammar_differ_and_use_every_word():
-    sentences = list(english.sentences(0, 300))
-    assert len(set(sentences)) == 300
-    assert sentences[:5] == list(english.sentences(0, 5))
-    spoken = {word for sentence in sentences for word in sentence.rstrip(".").split()}
-    assert spoken == set(english.words())
-    assert 40 <= len(english.words()) <= 60
-    for sentence in sentences:
-        assert Tokenizer("characters").read(sentence).text == sentence
-    assert all(word in english.jsgf() for word in english.words())
+def test_the_verb_speaks_texts_and_keeps_them(place):
+    done = command(["speak", "r", "hello", "-o", "one.wav", "--speaker", "bob"], place)
+    assert done.code == 0, done.err
+    assert "Griffin-Lim" in done.out
+    assert soundfile.info(place / "one.wav").samplerate == 16000
+    (place / "lines.txt").write_text("no one\n\non and on\n")
+    words = ["speak", "r", "hello", "--file", "lines.txt", "-o", "spoken"]
+    first = command(words, place)
+    names = sorted(path.name for path in (place / "spoken").iterdir())
+    assert names == ["001-hello.wav", "002-no-one.wav", "003-on-and-on.wav"], first.err
+    (place / "spoken/002-no-one.wav").unlink()
+    again = command(words, place)
+    assert "Kept 2 result(s)" in again.out
+    assert "002-no-one.wav" in again.out
+    assert "003-on-and-on.wav" not in again.out
 
 
-def test_a_missing_program_is_named_with_its_installation(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EnvironmentFault, match=r"espeak-ng or flite.*apt-get install espeak-ng"):
-        prepare("spoken-english", data_dir=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_wrong_calls_print_one_line(place):
+    (place / "bad.txt").write_bytes(b"caf\xe9\n")
+    for words, code, reason in (
+        (["speak", "r", "-o", "x"], 2, "Expected a text, or --file"),
+        (["speak", "r", "hello", "-o", "x", "--file", "none.txt"], 2, "none.txt: no such file"),
+        (["speak", "r", "-o", "x", "--file", "bad.txt"], 3, "Expected lines of text in UTF-8"),
+        (["speak", "r", "a", "b", "-o", "x.wav"], 2, "Expected a folder for -o"),
+        (["align", "r", "songs", "-o", "grids", "--speaker", "carol"], 2, "ada"),
+    ):
+        done = command(words, place)
+        assert done.code == code, (words, done.err)
+        assert reason in done.err
+        assert done.err.strip().count("\n") == 0
 
 
-@pytest.mark.parametrize("program", english.PROGRAMS)
-def test_a_program_speaks(program, tmp_path, monkeypatch):
-    if not find_program(program):
-        pytest.skip(f"PATH has no {program}")
-    audio, rate = english.speak_english("bring two red boxes to the kitchen now.", program)
-    sound = audio[:, 0] / 32768
-    assert rate in (16000, 22050)
-    assert 1.5 < len(sound) / rate < 5
-    assert 0.05 < np.abs(sound).max() < 1
+def test_the_verb_aligns_a_folder(place):
+    done = command(["align", "r", "songs", "-o", "grids"], place)
+    assert done.code == 3  # two recordings cannot be aligned
+    assert "crowded" in done.err
+    assert "2 of 20 files could not be used" in done.err
+    with open(place / "grids/alignment.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    own = [row for row in rows if row["recording"].endswith("02")]
+    assert "".join(row["symbol"] for row in own) == "a lion, a mole"
+    times = np.array([[float(row["start"]), float(row["stop"])] for row in own])
+    assert times[0, 0] == 0.0
+    np.testing.assert_allclose(times[1:, 0], times[:-1, 1])
+    assert abs(times[-1, 1] - 0.46) < 1e-3
+    (grid,) = (place / "grids").rglob("02.TextGrid")
+    lines = grid.read_text().splitlines()
+    assert lines[0] == 'File type = "ooTextFile"'
+    assert sum(line.strip().startswith("text =") for line in lines) == len(own)
 
 
-@pytest.mark.skipif(not find_program(*english.PROGRAMS), reason="PATH has no espeak-ng or flite")
-def test_the_english_corpus_is_a_dataset(tmp_path, monkeypatch):
-    monkeypatch.setattr(builtin, "SENTENCES", 4)
-    out = prepare("spoken-english", data_dir=tmp_path, report=lambda _: None)
-    info = read_info(out)
-    clips = Clips(out, info, "train")
-    assert info["sources"][0].split()[0] in english.PROGRAMS
-    assert clips.text(0) in english.sentences(0, 4)
-    assert clips.times(0) == ()
-
-
-def test_a_program_that_writes_nonsense_is_named(tmp_path, monkeypatch):
-    program = tmp_path / "espeak-ng"
-    program.write_text("#!/bin/sh\necho nonsense > speech.wav\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(EnvironmentFault, match="wrote no sound"):
-        english.speak_english("two", "espeak-ng")
+@pytest.mark.slow
+def test_a_run_that_goes_on_equals_an_unbroken_one(place):
+    train(place, "r", 2)
+    unbroken = train(place, "whole", 2)
+    resumed = singlow.open_run("r", checkpoints=place / "checkpoints")
+    assert resumed.checkpoint.epoch == unbroken.checkpoint.epoch == 2
+    state = [
+        json.loads((each.checkpoint.model.parent / "manifest.json").read_text())["sha256"]
+        for each in (resumed, unbroken)
+    ]
+    assert state[0] == state[1]

@@ -15,6 +15,8 @@ VERBS = {
     "convert": f"{_HERE}.convert:convert",
     "enroll": f"{_HERE}.enroll:enroll",
     "vocode": f"{_HERE}.vocode:vocode",
+    "speak": f"{_HERE}.speak:speak",
+    "align": f"{_HERE}.align:align",
     "evaluate": f"{_HERE}.evaluate:evaluate",
     "project": f"{_HERE}.project:project",
     "votes": f"{_HERE}.votes:votes",
