@@ -300,7 +300,7 @@ FloWaveNet.presets = MappingProxyType(
                 "level_squeeze": 2,
                 "width": 256,
                 "dilation_base": 2,
-                "mel_width": 128,
+                "mel_width": 80,
                 "mixing": "swap",
                 "sample_rate": 22050,
             },
