@@ -70,6 +70,8 @@ def test_arguments_follow_from_the_weights_of_flowavenet():
     assert arguments["split_every"] == config["block_per_split"]
     assert arguments["width"] == config["filter_size"]
     assert arguments["n_mels"] == config["cin_channel"]
+    assert arguments["upsample_scales"] == [16, 16]
+    assert arguments["hop_length"] == 256
 
 
 def test_flowavenet_has_the_likelihood_of_the_original():

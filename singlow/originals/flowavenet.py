@@ -1,5 +1,6 @@
 """Weights of ksw0306/FloWaveNet as those of `singlow.models.FloWaveNet`."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ def arguments_of(state: State) -> dict[str, Any]:
     splits = [n + 1 for n in range(blocks - 1) if channels[n + 1] == channels[n]]
     first = entry(state, "blocks.0.flows.0.coupling.net.front_conv.0.conv.weight_v")
     condition = entry(state, "blocks.0.flows.0.coupling.net.res_blocks.0.filter_conv_c.weight_v")
+    stages = _count(state, r"upsample_conv\.(\d+)\.") // 2 + 1  # activations stand between them
+    names = [f"upsample_conv.{2 * stage}.weight_v" for stage in range(stages)]
+    scales = [entry(state, name).shape[-1] // 2 for name in names]
     return {
         "l_glow": blocks,
         "k_glow": _count(state, r"blocks\.0\.flows\.(\d+)\."),
@@ -37,6 +41,8 @@ def arguments_of(state: State) -> dict[str, Any]:
         "width": len(first),
         "kernel_size": first.shape[-1],
         "n_mels": condition.shape[1],
+        "upsample_scales": scales,
+        "hop_length": math.prod(scales),
     }
 
 

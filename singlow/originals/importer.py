@@ -61,7 +61,7 @@ ORIGINALS = (
         "flowavenet",
         "flowavenet_original",
         ("blocks.0.flows.0.actnorm.loc", "upsample_conv.0.bias"),
-        (*_MEL, "hop_length"),
+        _MEL,
     ),
     Original(
         "NVIDIA/waveglow",
