@@ -25,17 +25,20 @@ class Settings:
     """
 
     model: Name = None
-    """Model to train: singlow (the default), blow or glow."""
+    """Model to train: singlow (the default), blow, glow, flowavenet, waveglow or glow_tts."""
     preset: Name = None
-    """Named settings: singlow_16k (the default), singlow_original, singlow_tiny, blow_small (the
-    default of blow), blow_fast, blow_original, blow_tiny, glow_small (the default of glow),
-    glow_mnist, glow_cifar10, glow_cifar100, glow_original_tf2 or glow_tiny."""
+    """Named settings, by default the first of a model: singlow_16k, singlow_original, singlow_tiny;
+    blow_small, blow_fast, blow_original, blow_tiny; glow_small, glow_mnist, glow_cifar10,
+    glow_cifar100, glow_original_tf2, glow_tiny; flowavenet_small, flowavenet, flowavenet_original,
+    flowavenet_tiny; waveglow_small, waveglow_original, waveglow_tiny; glow_tts_small, glow_tts,
+    glow_tts_original, glow_tts_tiny."""
     dataset: Annotated[
         tuple[str, ...] | None, arg(metavar="builtin|spoken|digits|mnist|cifar10|cifar100|DIR...")
     ] = None
     """Folders of recordings, LABEL=DIR to name a singer or style, a folder from data_loader.py, or
-    the built-in corpus (the default). For glow, folders of pictures with a folder for each class,
-    or one of digits (the default), mnist, cifar10 and cifar100."""
+    a built-in corpus: builtin (songs, the default), spoken, spoken-styles or spoken-english. For
+    glow, folders of pictures with a folder for each class, or one of digits (the default), mnist,
+    cifar10 and cifar100."""
     layout: Annotated[
         Literal["auto", "folders", "blow", "fsdd", "ljspeech", "manifest"] | None,
         arg(metavar="auto|folders|blow|fsdd|ljspeech|manifest"),
