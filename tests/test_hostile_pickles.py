@@ -1,9 +1,11 @@
 """Hostile checkpoints are refused or stay inert: nothing is imported, called, opened or written."""
 
 import contextlib
+import gc
 import pickle
 import struct
 import sys
+import threading
 import time
 import zipfile
 import zlib
@@ -303,14 +305,15 @@ OLD += ("count", "negative count", "truncated", "tar", "pickle", "text", "empty"
 
 
 class Audit:
-    """Records events of the interpreter while it is switched on; a hook cannot be removed."""
+    """Records events of a thread while it is switched on; a hook cannot be removed."""
 
     def __init__(self) -> None:
         self.events: list[tuple] | None = None
+        self.thread = threading.get_ident()
         sys.addaudithook(self)
 
     def __call__(self, event: str, args: tuple) -> None:
-        if self.events is not None:
+        if self.events is not None and threading.get_ident() == self.thread:
             self.events.append((event, *args))
 
 
@@ -321,11 +324,13 @@ def audit() -> Audit:
 
 @contextlib.contextmanager
 def recorded(audit: Audit) -> Iterator[list[tuple]]:
+    gc.disable()  # objects of other tests have finalizers, whose events are none of these
     audit.events = events = []
     try:
         yield events
     finally:
         audit.events = None
+        gc.enable()
 
 
 def attempt(path: Path, audit: Audit) -> str | None:
