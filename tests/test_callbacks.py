@@ -122,6 +122,7 @@ def test_evaluation_leaves_the_trained_weights_as_they_were():
     assert (before[0] != before[1]).any()
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_averaged_weights_are_evaluated_and_the_trained_ones_restored():
     keras.utils.set_random_seed(0)
     flow = SinGlow.from_preset("singlow_tiny")
@@ -239,6 +240,7 @@ def batches(flow, seed):
     return {"x": 0.1 * rng.standard_normal((8, 16 * flow.multiple, 1)).astype("float32")}
 
 
+@pytest.mark.usefixtures("eager")
 def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
     flow = SinGlow.from_preset("singlow_tiny", k_glow=1, l_glow=1, width=4)
     data = batches(flow, 0)
