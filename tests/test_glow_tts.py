@@ -36,7 +36,7 @@ def original(name: str) -> GlowTTS:
         arguments = {"dilation_rate": config["dilation_rate"]} | arguments_of(state)
         arguments["sigmoid_scale"] = config.get("sigmoid_scale", False)
         arguments |= {"length_scale": float(stored(name)["in/length_scale"])}
-        flow = GlowTTS.from_preset("glow_tts_original", front_end=None, **arguments)
+        flow = GlowTTS.from_preset("glow_tts_original", **{**arguments, "characters": None})
         load(flow, state)
     return flow
 
@@ -145,7 +145,7 @@ def test_the_encoders_are_those_of_coqui(kind):
             if key in ("num_heads", "dilations", "dropout_p", "num_res_blocks"):
                 arguments["encoder_params"][key] = value
             assert arguments["encoder_params"][key] == value
-        flow = GlowTTS(front_end=None, num_flow_blocks_dec=1, hidden_channels_dec=4, **arguments)
+        flow = GlowTTS(num_flow_blocks_dec=1, hidden_channels_dec=4, **arguments)
         load_encoder(flow, state)
     size = numbers["in/text"].shape[1]
     mask = mask_of(numbers["in/text_lengths"], size)
@@ -414,7 +414,7 @@ def tones(flow: GlowTTS, count: int, seed: int) -> dict[str, np.ndarray]:
         ({"encoder_params": {"layers": 3}}, "Expected encoder_params of rel_pos_transformer in"),
         ({"encoder_type": "lstm"}, "Expected encoder_type in"),
         ({"use_speaker_embedding": True, "use_d_vector_file": True}, "Received: both"),
-        ({"front_end": None}, "Expected a front_end or num_chars"),
+        ({"front_end": "ids"}, "Expected num_chars with"),
         ({"num_chars": 12}, "Expected num_chars to be the size of the table"),
         ({"dropout_p_dec": 1.0}, "Expected dropout_p_dec"),
         ({"length_scale": 0.0}, "length_scale above 0"),

@@ -45,6 +45,7 @@ from singlow.spectral import RECIPES, MelRecipe
 from singlow.text import SymbolTable, Tokenizer
 
 TEXT, SPEAKER, D_VECTOR = "text", "speaker", "d_vector"
+_IDS = "ids"  # the front end of a model that reads no texts
 _SIGMOID_FLOOR = 1e-6  # of the published code, for `sigmoid_scale`
 
 
@@ -103,8 +104,8 @@ class GlowTTS(Paper):
 
     Args:
         num_chars: number of ids of tokens; that of the table of symbols when `None`.
-        front_end: what turns a text into symbols, a name in `singlow.text.FRONT_ENDS`; `None` for
-            a model that only reads ids.
+        front_end: what turns a text into symbols, a name in `singlow.text.FRONT_ENDS`; or `"ids"`
+            for a model that only reads ids, of which there are `num_chars`.
         language: code of the language, for the front ends that have several.
         characters: the table of symbols: a name in `singlow.text.TABLES`, or its config; that of
             the front end when `None`.
@@ -164,7 +165,7 @@ class GlowTTS(Paper):
     def __init__(
         self,
         num_chars: int | None = None,
-        front_end: str | None = "characters",
+        front_end: str = "characters",
         language: str | None = None,
         characters: str | dict[str, Any] | None = None,
         add_blank: bool = False,
@@ -318,10 +319,10 @@ class GlowTTS(Paper):
         if SPEAKER in self.inputs:
             values[SPEAKER] = np.int32(clip.singer)
         elif D_VECTOR in self.inputs:
-            values[D_VECTOR] = self._d_vector(clip.id)
+            values[D_VECTOR] = self.d_vector(clip.id)
         return values
 
-    def _d_vector(self, clip: str) -> np.ndarray:
+    def d_vector(self, clip: str) -> np.ndarray:
         """The vector of a clip in `d_vector_file`.
 
         Raises:
@@ -742,8 +743,8 @@ def _check(settings: dict[str, Any]) -> None:
         )
     if settings["use_speaker_embedding"] and settings["use_d_vector_file"]:
         raise ValueError("Expected use_speaker_embedding or use_d_vector_file. Received: both.")
-    if settings["front_end"] is None and settings["num_chars"] is None:
-        raise ValueError("Expected a front_end or num_chars. Received: neither.")
+    if settings["front_end"] == _IDS and settings["num_chars"] is None:
+        raise ValueError('Expected num_chars with front_end="ids". Received: none.')
     _encoder_arguments(settings)
 
 
@@ -754,7 +755,7 @@ def _tokenizer(settings: dict[str, Any]) -> Tokenizer | None:
         ValueError: `num_chars` is not the size of the table of symbols.
         UsageError: the front end, its language or the table of symbols is unknown.
     """
-    if settings["front_end"] is None:
+    if settings["front_end"] == _IDS:
         return None
     table = settings["characters"]
     tokenizer = Tokenizer(

@@ -1,7 +1,7 @@
 """Weights of jaywalnut310/glow-tts and of Coqui TTS as those of `singlow.models.GlowTTS`."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from singlow.originals.state import State, assign, convolution, entry
 if TYPE_CHECKING:
     from singlow.models.glow_tts import GlowTTS
 
+CYCLE = 1  # steps of the published model in one cycle of `Repeat`
+STEPS = "num_flow_blocks_dec"  # argument of the flow for the number of steps
+_TABLES = {148: "glow_tts", 149: "glow_tts_blank", 67: "coqui", 131: "coqui_ipa"}
 _STEP = re.compile(r"decoder/repeat/(act_norm|mixing|coupling)\.(.+)$")
 _NORM = {"gamma": ("gamma", "weight"), "beta": ("beta", "bias")}
 _NORM |= {"moving_mean": ("running_mean",), "moving_variance": ("running_var",)}
@@ -27,21 +30,41 @@ def encoder_state(state: State) -> State:
     Args:
         state: of a whole model of either original, or of an encoder of Coqui TTS alone.
     """
-    renamed = {}
     whole = "encoder.emb.weight" in state
-    for name, value in state.items():
-        name = name.removeprefix("encoder.") if whole else name
-        name = re.sub(r"^pre\.", "prenet.", name)
-        renamed[re.sub(r"^proj_w\.", "duration_predictor.", name)] = value
-    return renamed
+    names = {}
+    for name in state:
+        own = name.removeprefix("encoder.") if whole else name
+        own = re.sub(r"^pre\.", "prenet.", own)
+        names[re.sub(r"^proj_w\.", "duration_predictor.", own)] = name
+    return _Renamed(state, names)
+
+
+class _Renamed(Mapping):
+    """A state with other names, whose arrays are read when they are looked up."""
+
+    def __init__(self, state: State, names: Mapping[str, str]) -> None:
+        self._state, self._names = state, names
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._state[self._names[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def arguments_of(state: State) -> dict[str, Any]:
     """Return the arguments of the preset `glow_tts_original` that a state determines.
 
-    A state does not determine `dilation_rate`, `sigmoid_scale`, the number of heads without
-    relative positions, and the text. Coqui TTS and the published code predict durations in
-    different forms, and only the names of their weights tell which.
+    A state does not determine `dilation_rate`, `sigmoid_scale`, the dilations of an encoder, and
+    the number of heads without relative positions. The table of symbols follows from their number,
+    if it is that of a published table; otherwise the model reads ids. The names of the weights show
+    in which form a model predicts durations: the published code and Coqui TTS differ.
 
     Raises:
         DataError: the state is not that of a Glow-TTS.
@@ -59,7 +82,11 @@ def _encoder_arguments(state: State, text: State) -> dict[str, Any]:
     symbols, width = entry(text, "emb.weight").shape
     original = any(name.startswith(("proj_w.", "encoder.proj_w.")) for name in state)
     kind, params = _encoder_of(text)
+    table = {"front_end": "ids", "characters": None}
+    if symbols in _TABLES:
+        table = {"characters": _TABLES[symbols], "add_blank": _TABLES[symbols].endswith("_blank")}
     return {
+        **table,
         "num_chars": symbols,
         "hidden_channels_enc": width,
         "hidden_channels_dp": len(entry(text, "duration_predictor.conv_1.bias")),
@@ -132,7 +159,16 @@ def load(flow: "GlowTTS", state: State) -> None:
     Raises:
         DataError: a weight is missing or has another shape.
     """
-    steps = flow.get_config()["num_flow_blocks_dec"]
+    assign(flow, values_of(state, flow.get_config()))
+
+
+def values_of(state: State, settings: Mapping[str, Any]) -> Callable[[str], np.ndarray]:
+    """Return the function from the path of a weight of such a flow to its value.
+
+    Args:
+        state: the state.
+        settings: the arguments of the flow.
+    """
     text = encoder_state(state)
 
     def value(path: str) -> np.ndarray:
@@ -140,9 +176,9 @@ def load(flow: "GlowTTS", state: State) -> None:
         if match is None:
             return _text_weight(text, path)
         read = {"act_norm": _act_norm, "mixing": _mixing, "coupling": _coupling}[match[1]]
-        return np.stack([read(state, step, match[2]) for step in range(steps)])
+        return np.stack([read(state, step, match[2]) for step in range(settings[STEPS])])
 
-    assign(flow, value)
+    return value
 
 
 def load_encoder(flow: "GlowTTS", state: State) -> None:

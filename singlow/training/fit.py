@@ -67,9 +67,8 @@ def train(
             `steps_per_epoch`, `learning_rate`, `warmup_steps`, `decay_steps` and `halve_steps`
             (`None` for no decay), `clip_norm`, `temperature`, `seed`, `patience`, `plateau`,
             `restarts`, `augment`, `balanced`, `min_rms`, `noam`, `rectified`, `beta_2`, `devices`
-            (number of devices that every
-            batch is distributed over, on JAX; like `epochs` and `patience` it may change when a run
-            continues).
+            (number of devices that every batch is distributed over, on JAX; like `epochs` and
+            `patience` it may change when a run continues).
 
     Returns:
         The run with its newest checkpoint.

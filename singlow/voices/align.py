@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from singlow.spectral import mel_spectrogram
 from singlow.text import Timed
 from singlow.voices.speak import speaking_flow, voice_inputs
 from singlow.voices.speakers import SPEAKER
+
+if TYPE_CHECKING:
+    from singlow.models.glow_tts import GlowTTS
 
 _TEXT = "text"
 
@@ -55,7 +58,7 @@ def align(run: str | TrainedRun, recording: Recording, speaker: str | None = Non
             frames, or is too short.
     """
     run = open_run(run)
-    flow: Any = speaking_flow(run)
+    flow = speaking_flow(run)
     recipe = flow.signal.recipe
     if not recording.text.strip():
         raise DataError(f"{shown(recording.id)}: Expected a recording with a text. Received: none.")
@@ -78,7 +81,7 @@ def align(run: str | TrainedRun, recording: Recording, speaker: str | None = Non
         _TEXT + MASK: np.ones((1, len(tokens)), np.float32),
         **voice_inputs(run, known),
     }
-    coder: Any = run.coder
+    coder = cast("GlowTTS", run.coder)
     durations = coder.align(inputs)[0]
     seconds = len(audio) / recipe.sample_rate
     # Frame t is centred on sample t * hop_length.

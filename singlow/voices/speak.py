@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import soundfile
@@ -146,7 +146,7 @@ class Narrator:
         return self._spoken(sentences, seed)
 
     def _spoken(self, sentences: list[str], seed: int) -> Iterator[np.ndarray]:
-        coder: Any = self.run.coder
+        coder = cast("GlowTTS", self.run.coder)
         for index, sentence in enumerate(sentences):
             speech = coder.synthesize(
                 coder.text_inputs([sentence], **self._voice),
@@ -213,7 +213,7 @@ def speaking_flow(run: TrainedRun) -> "GlowTTS":
     Raises:
         UsageError: the run reads no texts.
     """
-    flow: Any = run.flow
+    flow = cast("GlowTTS", run.flow)
     if getattr(flow, "tokenizer", None) is None or not hasattr(flow, "synthesize"):
         raise UsageError(
             f"Expected a run that reads texts, as one of glow_tts. Received: {shown(run.name)}, a "
@@ -234,14 +234,14 @@ def voice_inputs(run: TrainedRun, speaker: str | None) -> Mapping[str, np.ndarra
             a single voice.
         DataError: the vectors of speakers cannot be read.
     """
-    flow: Any = run.flow
+    flow = cast("GlowTTS", run.flow)
     if SPEAKER in flow.inputs:
         speakers = speakers_of(run)
         return speakers[speaker or speakers.trained[0]]
     if _VECTOR in flow.inputs:
         if speaker is None:
             raise UsageError("Expected the name of a clip in d_vector_file as --speaker.")
-        return {_VECTOR: flow._d_vector(speaker)[None]}
+        return {_VECTOR: flow.d_vector(speaker)[None]}
     if speaker is not None:
         raise UsageError(
             f"Expected no speaker for {shown(run.name)}, which has a single voice. "

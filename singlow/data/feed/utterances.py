@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from singlow.data.feed.backends import Place
+
 BUCKETS = 8
 _BATCHES = 4  # least number of batches in a bucket
 _MEMORY = 1 << 30  # bytes of mels that are kept in memory
@@ -333,14 +335,14 @@ class Utterances:
         return self._clips.entries[self._rows[index].clip].singer
 
     def as_dataset(
-        self, start_step: int = 0, steps: int | None = None
+        self, start_step: int = 0, steps: int | None = None, place: "Place | None" = None
     ) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Return the stream from batch `start_step` as a dataset; see `Windows.as_dataset`."""
         from singlow.data.feed import backends
 
         if steps is None and not self.training:
             steps = self.steps - start_step
-        return backends.dataset(self, start_step, steps)
+        return backends.dataset(self, start_step, steps, place)
 
     def batch_form(self) -> dict[str, tuple[tuple[int | None, ...], type]]:
         """Return the shape and the type of each array in a batch; None is a varying dimension."""
