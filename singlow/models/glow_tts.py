@@ -873,11 +873,13 @@ GlowTTS.presets = MappingProxyType(
                 "epochs": 10,
                 "steps_per_epoch": 100,
             },
+            dataset="spoken",
         ),
         "glow_tts": Preset(
             "Speech at 22,050 Hz, 12 steps of 192 channels with bounded scales.",
             arguments={"sample_rate": 22050},
             training={**_AS_PUBLISHED, "learning_rate": 0.001, "epochs": 250},
+            dataset="spoken",
         ),
         "glow_tts_original": Preset(
             "The published Glow-TTS: 12 steps of 192 channels, 148 symbols, plain matrices.",
@@ -897,6 +899,7 @@ GlowTTS.presets = MappingProxyType(
                 "beta_2": 0.98,
                 "epochs": 600,
             },
+            dataset="spoken",
         ),
         "glow_tts_tiny": Preset(
             "A small model of two steps for tests and first tries, too small to sound good.",
@@ -918,6 +921,7 @@ GlowTTS.presets = MappingProxyType(
                 "epochs": 2,
                 "steps_per_epoch": 20,
             },
+            dataset="spoken",
         ),
     }
 )
