@@ -15,6 +15,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
 TOY = [*TINY, *SHORT]
 TOY_VOICES = [*TINY_BLOW, *SHORT]
+TOY_VOCODER = ["--preset", "flowavenet_tiny", "--batch_size", "2", *SHORT]
+TOY_SPEECH = ["--preset", "glow_tts_tiny", "--run", "glow_tts_small", *SHORT]
 TOY_PICTURES = ["--k_glow", "1", "--batch_size", "8", "--set", "width=4", *SHORT]
 
 
@@ -44,6 +46,7 @@ def run(line: str, place: Path) -> None:
         verb, *flags = arguments
         if verb == "train":
             toys = {"blow": TOY_VOICES, "glow": TOY_PICTURES}
+            toys |= {"flowavenet": TOY_VOCODER, "glow_tts": TOY_SPEECH}
             flags = [*next((toys[name] for name in toys if name in flags), TOY), *flags]
         with cheap() if verb == "train" else contextlib.nullcontext():
             done = singlow([verb, *flags], place)
