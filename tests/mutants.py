@@ -134,7 +134,7 @@ MUTANTS = {
     ),
     "embeddings lost for inference": Mutant(
         "models/flow.py",
-        "            its.assign(mine.value)",
+        "            its.assign(owned(mine.value))",
         "            pass",
         "test_blow.py test_flow.py",
     ),
