@@ -50,6 +50,12 @@ TINY_BLOW = [
     *("--model", "blow", "--preset", "blow_tiny"),
     *("--k_glow", "1", "--l_glow", "1", "--window_size", "0.032"),
 ]
+TINY_FLOWAVENET = [
+    *("--preset", "flowavenet_tiny", "--k_glow", "1", "--sampling_rate", "8000"),
+    *("--window_size", "0.064", "--batch_size", "2", "--set", "hop_length=64"),
+    *("--set", "n_fft=256", "--set", "n_mels=20", "--set", "width=8", "--set", "mel_width=8"),
+    *("--set", "layers=1"),
+]
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.songs import TINY, TINY_BLOW, cheap, singlow, train, write_songs
+from tests.songs import TINY, TINY_BLOW, TINY_FLOWAVENET, cheap, singlow, train, write_songs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
 TOY = [*TINY, *SHORT]
 TOY_VOICES = [*TINY_BLOW, *SHORT]
-TOY_VOCODER = ["--preset", "flowavenet_tiny", "--batch_size", "2", *SHORT]
+TOY_VOCODER = [*TINY_FLOWAVENET, *SHORT]
 TOY_SPEECH = ["--preset", "glow_tts_tiny", "--run", "glow_tts_small", *SHORT]
 TOY_PICTURES = ["--k_glow", "1", "--batch_size", "8", "--set", "width=4", *SHORT]
 

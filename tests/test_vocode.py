@@ -18,15 +18,12 @@ from singlow.spectral import RECIPES, MelRecipe, read_mel, write_mel
 from singlow.voices.vocode import noise_of_frames, stream, vocode
 from tests import songs
 from tests.conftest import untraced
-from tests.songs import coloured_noise, singlow, train
+from tests.songs import TINY_FLOWAVENET, coloured_noise, singlow, train
 
 pytestmark = pytest.mark.usefixtures("eager")
 RATE, HOP, BINS = 8000, 64, 20
 FLAGS = [
-    *("--preset", "flowavenet_tiny", "--dataset", "corpus", "--run", "v", "--k_glow", "1"),
-    *("--sampling_rate", str(RATE), "--window_size", "0.064", "--batch_size", "2"),
-    *("--set", f"hop_length={HOP}", "--set", "n_fft=256", "--set", f"n_mels={BINS}"),
-    *("--set", "width=8", "--set", "mel_width=8", "--set", "layers=1"),
+    *(*TINY_FLOWAVENET, "--dataset", "corpus", "--run", "v"),
     *("--epochs", "2", "--steps_per_epoch", "3"),
 ]
 
