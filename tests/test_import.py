@@ -105,6 +105,36 @@ def test_an_imported_run_computes_what_the_original_computes(name, form, whole, 
     assert run.config["imported"]["sha256"] in card
 
 
+@pytest.mark.parametrize("name", ["glow_tts", "glow_tts_speakers"])
+def test_an_imported_glow_tts_aligns_as_the_original(name, tmp_path):
+    numbers, state = stored(name), state_of(name)
+    path, config = tmp_path / "it.safetensors", tmp_path / "config.json"
+    state = {key: np.ascontiguousarray(value) for key, value in state.items()}
+    safetensors.numpy.save_file(state, path)
+    settings = json.loads(str(numbers["config"]))
+    own = {key: settings[key] for key in ("dilation_rate", "sigmoid_scale") if key in settings}
+    data = {"sampling_rate": 22050, "filter_length": 1024, "hop_length": 256}
+    config.write_text(json.dumps({"data": {**data, "n_mel_channels": 8}, "model": own}))
+    imported = imported_in(tmp_path, path, config=config)
+    assert imported.original.source == "jaywalnut310/glow-tts"
+    assert imported.from_config["dilation_rate"] == 2
+    flow, lengths = opened(tmp_path).flow, numbers["in/mel_lengths"] // 2 * 2
+    frames, tokens = numbers["in/mel"].shape[2] // 2 * 2, numbers["in/text"].shape[1]
+    inputs = {
+        "x": swapped(numbers["in/mel"])[:, :frames].astype("float32"),
+        "frame_mask": (np.arange(frames) < lengths[:, None]).astype("float32"),
+        "text": numbers["in/text"].astype("int32"),
+        "text_mask": (np.arange(tokens) < numbers["in/text_lengths"][:, None]).astype("float32"),
+    }
+    if "in/speaker" in numbers:
+        inputs["speaker"] = numbers["in/speaker"]
+    expected = numbers["out/attention"][:, 0].sum(axis=2)
+    np.testing.assert_array_equal(flow.align(inputs), expected)
+    z = to_numpy(flow.encode(inputs)[0]).reshape(len(lengths), frames, -1)
+    error = np.abs(z - swapped(numbers["out/z"])) * inputs["frame_mask"][..., None]
+    assert error.max() < 1e-4
+
+
 def test_weights_without_weight_norm_and_in_half_precision_are_imported(tmp_path):
     state = state_of("waveglow")
     for name in [name for name in state if name.endswith("weight_v")]:

@@ -38,6 +38,7 @@ class Original:
         preset: preset of the model that computes the same.
         names: weights by which its checkpoints are recognised; all of them are there.
         unknown: arguments that the weights do not determine.
+        settings: names in its settings, and the arguments that they are.
     """
 
     source: str
@@ -45,33 +46,11 @@ class Original:
     preset: str
     names: tuple[str, ...]
     unknown: tuple[str, ...]
+    settings: Mapping[str, str]
 
 
 _MEL = ("sample_rate", "n_fft", "recipe")
-ORIGINALS = (
-    Original(
-        "joansj/blow",
-        "blow",
-        "blow_original",
-        ("blocks.0.flows.0.mixer.w_l", "embedding.weight"),
-        ("sample_rate",),
-    ),
-    Original(
-        "ksw0306/FloWaveNet",
-        "flowavenet",
-        "flowavenet_original",
-        ("blocks.0.flows.0.actnorm.loc", "upsample_conv.0.bias"),
-        _MEL,
-    ),
-    Original(
-        "NVIDIA/waveglow",
-        "waveglow",
-        "waveglow_original",
-        ("upsample.weight", "convinv.0.conv.weight"),
-        _MEL,
-    ),
-)
-_SETTINGS = {  # names in the settings of the originals, and the arguments that they are
+_SETTINGS = {  # names in the settings of vocoders and Blow, and the arguments that they are
     "sampling_rate": "sample_rate",
     "sample_rate": "sample_rate",
     "sr": "sample_rate",
@@ -79,6 +58,42 @@ _SETTINGS = {  # names in the settings of the originals, and the arguments that 
     "hop_length": "hop_length",
     "n_mel_channels": "n_mels",
 }
+_SPOKEN = {**_SETTINGS, "n_mel_channels": "out_channels"}
+_SPOKEN |= {name: name for name in ("dilation_rate", "sigmoid_scale")}
+ORIGINALS = (
+    Original(
+        "joansj/blow",
+        "blow",
+        "blow_original",
+        ("blocks.0.flows.0.mixer.w_l", "embedding.weight"),
+        ("sample_rate",),
+        _SETTINGS,
+    ),
+    Original(
+        "ksw0306/FloWaveNet",
+        "flowavenet",
+        "flowavenet_original",
+        ("blocks.0.flows.0.actnorm.loc", "upsample_conv.0.bias"),
+        _MEL,
+        _SETTINGS,
+    ),
+    Original(
+        "NVIDIA/waveglow",
+        "waveglow",
+        "waveglow_original",
+        ("upsample.weight", "convinv.0.conv.weight"),
+        _MEL,
+        _SETTINGS,
+    ),
+    Original(
+        "jaywalnut310/glow-tts",
+        "glow_tts",
+        "glow_tts_original",
+        ("encoder.proj_w.proj.weight", "decoder.flows.0.logs"),
+        (*_MEL, "hop_length", "dilation_rate", "sigmoid_scale"),
+        _SPOKEN,
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +129,7 @@ def import_checkpoint(
     checkpoints: str | os.PathLike = "checkpoints",
     logs: str | os.PathLike = "logs",
 ) -> Imported:
-    """Create a run from a checkpoint of the published code of Blow, FloWaveNet or WaveGlow.
+    """Create a run from a checkpoint of the published code of a paper; `ORIGINALS` lists them.
 
     The code that wrote the checkpoint is recognised by the names and shapes of its weights. Nothing
     in the file is run. Optimizer states are not taken. The weights are read one at a time.
@@ -165,13 +180,14 @@ def import_checkpoint(
     request = Request(original.model, original.preset, arguments={**from_weights, **from_config})
     settings = resolve(request, place, fresh)
     # One cycle of the steps has the paths and shapes of all of them, and needs less memory.
-    flow = build_flow(settings, k_glow=module.CYCLE)
-    own = {**flow.get_config(), "k_glow": settings["arguments"]["k_glow"]}
+    steps = getattr(module, "STEPS", "k_glow")
+    flow = build_flow(settings, **{steps: module.CYCLE})
+    own = {**flow.get_config(), steps: settings["arguments"][steps]}
     own.pop("name")
     values = module.values_of(state, own)
     weights_by_path = {
         weight.path: LazyWeight(weight.path, str(weight.dtype), shape, values)
-        for weight, shape in _stacked_shapes(flow, own["k_glow"] // module.CYCLE)
+        for weight, shape in _stacked_shapes(flow, own[steps] // module.CYCLE)
     }
     with naming(path), _shapes_of(original):
         for weight in weights_by_path.values():
@@ -277,18 +293,21 @@ def _settings_in(path: str | os.PathLike | None, original: Original) -> dict[str
     path = Path(path).expanduser()
     settings = _flat(_read_settings(path))
     with naming(path):
-        if original.model == "waveglow":
+        if original.model in ("waveglow", "glow_tts"):
             _check_mel(settings)
-        found = {_SETTINGS[key]: value for key, value in settings.items() if key in _SETTINGS}
-        wrong = [key for key, value in found.items() if type(value) is not int]
+        known = original.settings
+        found = {known[key]: value for key, value in settings.items() if key in known}
+        kinds = {"sigmoid_scale": bool}
+        wrong = [key for key, value in found.items() if type(value) is not kinds.get(key, int)]
         if wrong:
-            raise DataError(f"Expected {wrong[0]} to be a whole number. Received: another value.")
+            kind = "true or false" if wrong[0] in kinds else "a whole number"
+            raise DataError(f"Expected {wrong[0]} to be {kind}. Received: another value.")
         if not found:
             raise DataError(
-                f"Expected settings of {original.source}, as {', '.join(_SETTINGS)}. "
+                f"Expected settings of {original.source}, as {', '.join(known)}. "
                 "Received: none of them."
             )
-    accepted = {*original.unknown, "hop_length", "n_mels"}
+    accepted = {*original.unknown, "hop_length", "n_mels", "out_channels"}
     return {key: value for key, value in found.items() if key in accepted}
 
 
@@ -314,7 +333,7 @@ def _flat(settings: Any) -> dict[str, Any]:
 
 
 def _check_mel(settings: Mapping[str, Any]) -> None:
-    """Check that a WaveGlow reads mels of the recipe `tacotron`, which has no other frequencies.
+    """Check that a model has mels of the recipe `tacotron`, which has no other frequencies.
 
     Raises:
         DataError: it reads others.
