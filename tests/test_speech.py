@@ -163,6 +163,22 @@ def test_the_verb_aligns_a_folder(place):
     assert sum(line.strip().startswith("text =") for line in lines) == len(own)
 
 
+def test_other_verbs_check_the_run_or_refuse_it_in_one_line(place):
+    done = command(["check", "r"], place)
+    assert done.code == 0, done.err
+    assert "All within their limits." in done.out
+    for words in (
+        ["sample", "r", "-o", "drawn"],
+        ["convert", "r", "songs/00.wav", "--to", "bob", "-o", "converted"],
+        ["enroll", "r", "cy", "songs/00.wav"],
+        ["encode", "r", "songs/00.wav", "-o", "z.npz"],
+    ):
+        done = command(words, place)
+        assert done.code == 2, words
+        assert done.err.startswith("Expected a run")
+        assert done.err.strip().count("\n") == 0
+
+
 @pytest.mark.slow
 def test_a_run_that_goes_on_equals_an_unbroken_one(place):
     train(place, "r", 2)

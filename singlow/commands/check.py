@@ -121,10 +121,14 @@ def _check_log_det(exact: "Flow", batch: Batch) -> list[str]:
 
 def _drawn_latents(flow: "Flow", inputs: Batch, count: int, length: int) -> list[np.ndarray]:
     """Draw latents from the flow's prior for these inputs, in the way of `Flow.sample`."""
+    from keras import ops
+
     checked = flow.checked({"x": None, **inputs})
     longest = int(flow.sample_lengths(checked, count, length).max())
     whole = -(-longest // flow.multiple) * flow.multiple
     shapes = flow.latent_shapes(count, whole)
+    if flow.signal.maskable:
+        checked["frame_mask"] = ops.ones((count, whole), flow.compute_dtype)
     latents = flow.prior(checked).sample(np.random.default_rng(0), shapes, temperature=1.0)
     return [_numpy(latent).astype(np.float32) for latent in latents]
 

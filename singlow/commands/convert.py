@@ -22,7 +22,7 @@ from singlow.names import escape
 from singlow.runs.data import window_length
 from singlow.runs.opening import open_run
 from singlow.voices.convert import Converter, check_hop
-from singlow.voices.speakers import ALL, AUTO, part_of_file_name, speakers_of
+from singlow.voices.speakers import ALL, AUTO, convertible_speakers, part_of_file_name
 
 
 def convert(
@@ -58,7 +58,7 @@ def convert(
     sources = inputs(files, SUFFIXES)
     _check_apart(files, output)
     trained = open_run(run, epoch)
-    speakers_of(trained)
+    convertible_speakers(trained)
     if frames == "overlap-add":
         hop = check_hop(hop, window_length(trained.config, trained.flow))
     converter = Converter(trained, target, source, hop)

@@ -182,6 +182,6 @@ def _print_likelihood(
     print(f"Epoch {run.checkpoint.epoch} on the held-out {kind} of {shown(source)}.")
     nats = signal.log_prob(everything.flow.value)
     print(f"{nats:.3f} nat/dim: log p(x) / D, as papers report it.")
-    if SPEAKER in run.flow.inputs:
+    if SPEAKER in run.flow.inputs and isinstance(signal, Audio):
         command = f"python3 -m singlow evaluate {shlex.quote(run.run.argument)} --conversion"
         print(f"Likelihood does not measure conversion. For that, run: {command}")

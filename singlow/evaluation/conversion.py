@@ -37,7 +37,7 @@ from singlow.progress import progress
 from singlow.runs.data import window_length
 from singlow.voices.convert import check_hop, convert_recording
 from singlow.voices.recordings import run_loudness
-from singlow.voices.speakers import Speakers, speakers_of
+from singlow.voices.speakers import Speakers, convertible_speakers
 
 if TYPE_CHECKING:
     from singlow.runs.opening import TrainedRun
@@ -293,7 +293,7 @@ def evaluate_run_conversions(
     """
     window = window_length(config, run.flow)
     ways = {"whole": None, **{f"hop {hop}": (window, check_hop(hop, window)) for hop in hops}}
-    speakers = speakers_of(run)
+    speakers = convertible_speakers(run)
     systems = {name: functools.partial(_convert, run, speakers, way) for name, way in ways.items()}
     held_out = _utterances(config, "validation", window if hops else run.flow.multiple)
     train = _utterances(config, "train", run.flow.multiple)

@@ -123,7 +123,10 @@ def _speaker_inputs(run: TrainedRun, speaker: str | None) -> Inputs | None:
 
 
 def _instead(inputs: list[str]) -> str:
-    return "the verb vocode" if inputs == ["mel"] else "flow.sample(inputs) of the library"
+    verbs = {"mel": "vocode", "text": "speak"}
+    if len(inputs) == 1 and inputs[0] in verbs:
+        return f"the verb {verbs[inputs[0]]}"
+    return "flow.sample(inputs) of the library"
 
 
 def _length(flow: "Flow", seconds: float | None) -> int | None:

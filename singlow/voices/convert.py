@@ -24,7 +24,7 @@ from singlow.voices.recordings import (
     repeated,
     run_loudness,
 )
-from singlow.voices.speakers import ALL, AUTO, embedding_of, speakers_of
+from singlow.voices.speakers import ALL, AUTO, convertible_speakers, embedding_of
 from singlow.voices.tag import Tag, read_tag
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def convert(
         >>> singlow.convert(run, "song.wav", "bo").write("song_to_bo.wav")  # doctest: +SKIP
     """
     run = open_run(run)
-    target = speakers_of(run).find(target)
+    target = convertible_speakers(run).find(target)
     (conversion,) = Converter(run, target, source, hop)(recording, sample_rate, [target])
     return conversion
 
@@ -175,7 +175,7 @@ class Converter:
     def __init__(
         self, run: TrainedRun, target: str, source: str = AUTO, hop: int | None = None
     ) -> None:
-        speakers = speakers_of(run)
+        speakers = convertible_speakers(run)
         self.targets: Mapping[str, Inputs] = speakers.choose(target, ALL)
         self._sources = speakers.choose(source, AUTO)
         self._run = run

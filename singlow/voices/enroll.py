@@ -26,7 +26,7 @@ from singlow.voices.recordings import (
     read_recording,
     run_loudness,
 )
-from singlow.voices.speakers import SPEAKER, speaker_inputs, speakers_of
+from singlow.voices.speakers import SPEAKER, convertible_speakers, speaker_inputs
 
 if TYPE_CHECKING:
     from singlow.models.flow import Flow
@@ -105,7 +105,7 @@ def enroll(
         DataError: no recording can be used, or the recordings are too short.
     """
     run = open_run(run)
-    speakers = speakers_of(run)
+    speakers = convertible_speakers(run)
     path, flow = speakers.new_path(name), run.flow
     if path.exists() and not fresh:
         raise UsageError(f"{path}: this voice exists. Give another NAME, or --fresh to replace it.")

@@ -20,7 +20,7 @@ from singlow.voices.recordings import (
     read_recording,
     run_loudness,
 )
-from singlow.voices.speakers import speakers_of
+from singlow.voices.speakers import convertible_speakers
 
 if TYPE_CHECKING:
     from singlow.models.flow import Flow
@@ -97,7 +97,7 @@ def identify(
         DataError: the recording cannot be read, is silent, or is shorter than a frame.
     """
     run = open_run(run)
-    speakers = speakers_of(run).current() if among is None else among
+    speakers = convertible_speakers(run).current() if among is None else among
     flow = run.coder
     audio = read_recording(recording, flow.signal.sample_rate, sample_rate)
     with naming_recording(recording):

@@ -10,6 +10,7 @@ from singlow.errors import DataError, UsageError, warn
 from singlow.inputs import EMBEDDING
 from singlow.names import RESERVED, find_name, normal, same_name, shown
 from singlow.runs.opening import TrainedRun, require_input
+from singlow.signals import Audio
 from singlow.voices.enrolled import FOLDER, SUFFIX, Voice, read_voice, voice_name, voice_path
 
 ALL, AUTO = RESERVED  # target that means every speaker, source that means the likeliest one
@@ -170,6 +171,23 @@ def speakers_of(run: TrainedRun, advice: str = "use migrate") -> Speakers:
         raise DataError(f"{run.run.directory}: Expected config.json to name the speakers.")
     table = run.flow.embedding_table(SPEAKER)
     return Speakers(names, table, run.run.directory / FOLDER, run.fingerprint)
+
+
+def convertible_speakers(run: TrainedRun) -> Speakers:
+    """Return the speakers of a run whose recordings can be converted without their texts.
+
+    Raises:
+        UsageError: the run has no input `speaker` with an embedding, or is of mels with texts.
+        DataError: config.json does not name the speakers.
+    """
+    speakers = speakers_of(run)
+    if not isinstance(run.flow.signal, Audio):
+        raise UsageError(
+            f"Expected a run of recordings alone, as one of blow. Received: {run.name}, a "
+            f"{run.config['model']} of mels with texts; use flow.decoder_inference(inputs, target) "
+            "of the library."
+        )
+    return speakers
 
 
 def part_of_file_name(name: str) -> str:
