@@ -16,7 +16,7 @@ SHORT = ["--epochs", "1", "--steps_per_epoch", "2"]
 TOY = [*TINY, *SHORT]
 TOY_VOICES = [*TINY_BLOW, *SHORT]
 TOY_VOCODER = [*TINY_FLOWAVENET, *SHORT]
-TOY_SPEECH = ["--preset", "glow_tts_tiny", "--run", "glow_tts_small", *SHORT]
+TOY_SPEECH = ["--preset", "glow_tts_tiny", "--run", "glow_tts_small", "--dataset", "speech", *SHORT]
 TOY_PICTURES = ["--k_glow", "1", "--batch_size", "8", "--set", "width=4", *SHORT]
 
 
@@ -29,6 +29,8 @@ def place(tmp_path_factory):
     """A folder with songs, in which the commands of the README run."""
     folder = tmp_path_factory.mktemp("reader")
     write_songs(folder / "my_songs", rate=22050, channels=2, takes=4)
+    for path in write_songs(folder / "speech").glob("*/*.wav"):
+        path.with_suffix(".txt").write_text("sakana no hanashi")
     (folder / "song.wav").write_bytes((folder / "my_songs/ada/0.wav").read_bytes())
     return folder
 
@@ -66,6 +68,8 @@ def test_every_command_runs(place):
     assert len(list((place / "as_cy").glob("*_to_cy.wav"))) == 4
     assert (place / "voices-conversion/listening.html").is_file()
     assert (place / "eight.png").is_file()
+    assert (place / "sentence.wav").is_file()
+    assert len(list((place / "vocoded").glob("*.wav"))) == 2
 
 
 def test_the_library_example_runs(place, monkeypatch):
