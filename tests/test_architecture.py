@@ -36,7 +36,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 ROOMS = ("feed", "prepare", "sources", "store")  # packages of singlow.data, from the top
 FLOWS = {"flow", "coder"}  # names of parameters and attributes that are a `Flow`
 BANNED = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
-HEAVY = {"keras", "tensorflow", "jax", "librosa", "matplotlib", "sklearn", "scipy"}
+HEAVY = {"keras", "tensorflow", "jax", "librosa", "numba", "matplotlib", "sklearn", "scipy"}
 LIGHT = (
     "singlow",
     "singlow.errors",
