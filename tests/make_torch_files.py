@@ -1,4 +1,4 @@
-"""Write the files in `tests/torch`, with real PyTorch: `python -m tests.make_torch_files`.
+"""Write the files in `tests/checkpoint_files`, with real PyTorch: `python -m tests.make_torch_files`.
 
 They were written by PyTorch 2.14; the tests know the values, so they need no PyTorch.
 """
@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-FOLDER = Path(__file__).parent / "torch"
+FOLDER = Path(__file__).parent / "checkpoint_files"
 TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
 
 

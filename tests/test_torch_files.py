@@ -17,7 +17,7 @@ from singlow.originals.tensors import Source, Storage, StoredTensor
 from singlow.pickles import Name, Record, read_pickle
 from tests.torch_files import FORMS, Module, View, module, write_old, write_zip
 
-FOLDER = Path(__file__).parent / "torch"  # written by PyTorch, see make_torch_files.py
+FOLDER = Path(__file__).parent / "checkpoint_files"  # written by PyTorch, see make_torch_files.py
 BOTH = ("", "-old")
 TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
 WEIGHTS = {  # of `Voice` in make_torch_files.py, but for the type of the counter
