@@ -1,6 +1,7 @@
 """Layers that invert, with exact log-determinants."""
 
 from singlow.bijections.actnorm import ActNorm, PositionalAffine
+from singlow.bijections.autoregressive import AutoregressiveAffine
 from singlow.bijections.base import InvertibleLayer
 from singlow.bijections.compose import Chain
 from singlow.bijections.coupling import AffineCoupling
@@ -14,6 +15,7 @@ from singlow.bijections.wrappers import Inverse, WithCondition, WithoutCondition
 __all__ = [
     "ActNorm",
     "AffineCoupling",
+    "AutoregressiveAffine",
     "Chain",
     "ConditionalShift",
     "Flip",

@@ -12,12 +12,14 @@ from singlow.networks.encoders import (
 )
 from singlow.networks.gated import GatedConvNet
 from singlow.networks.hypernet import HyperNet
+from singlow.networks.recurrent import AttentiveLSTM, RecurrentEncoder
 from singlow.networks.transformer import RelativeAttention, RelativeTransformer
 from singlow.networks.upsample import FrameEncoder, TransposedConvolution, Upsample
 from singlow.networks.wavenet import WaveNet
 from singlow.networks.weightnorm import Convolution
 
 __all__ = [
+    "AttentiveLSTM",
     "ConvNet",
     "Convolution",
     "DurationPredictor",
@@ -28,6 +30,7 @@ __all__ = [
     "HyperNet",
     "Network",
     "Prenet",
+    "RecurrentEncoder",
     "RelativeAttention",
     "RelativeTransformer",
     "ResidualConvolutions",

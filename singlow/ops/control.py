@@ -82,6 +82,60 @@ def _scan_tensorflow(
     return carry, [a.stack() for a in written]
 
 
+def scan_until(
+    body: Body,
+    carry: Sequence[Tensor],
+    xs: Sequence[Tensor],
+    times: Any,
+    ys_like: Sequence[Tensor],
+    going: Callable[[list[Tensor]], Tensor],
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run `scan` until `going(carry)` is false; the slices of `ys` after that are zeros.
+
+    Args:
+        body: as for `scan`.
+        carry: as for `scan`.
+        xs: as for `scan`.
+        times: largest number of iterations.
+        ys_like: as for `scan`; their shapes are known, or only their batch is not.
+        going: maps the carry to a boolean scalar.
+
+    Returns:
+        As for `scan`. There is no gradient.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def turn(state: tuple) -> tuple:
+            k, carry, written = state
+            carry, ys = body(carry, [x[k] for x in xs])
+            return k + 1, carry, [a.at[k].set(y) for a, y in zip(written, ys, strict=True)]
+
+        written = [jax.numpy.zeros((times, *y.shape), y.dtype) for y in ys_like]
+        _, last, ys = jax.lax.while_loop(
+            lambda state: (state[0] < times) & going(state[1]), turn, (0, list(carry), written)
+        )
+        return last, ys
+    import tensorflow as tf
+
+    def step(k: Tensor, carry: list[Tensor], written: list[Any]) -> tuple:
+        carry, ys = body(carry, [x[k] for x in xs])
+        carry = [tf.ensure_shape(c, shape) for c, shape in zip(carry, shapes, strict=True)]
+        return k + 1, carry, [a.write(k, y) for a, y in zip(written, ys, strict=True)]
+
+    shapes = [c.shape for c in carry]
+    arrays = [tf.TensorArray(y.dtype, times, element_shape=y.shape) for y in ys_like]
+    count, last, arrays = tf.while_loop(
+        lambda k, carry, _: (k < times) & going(carry),
+        step,
+        (0, list(carry), arrays),
+        parallel_iterations=1,
+    )
+    stacked = [a.gather(tf.range(count)) for a in arrays]
+    rest = [tf.zeros(tf.concat([[times - count], tf.shape(y)[1:]], 0), y.dtype) for y in stacked]
+    return last, [tf.concat(pair, 0) for pair in zip(stacked, rest, strict=True)]
+
+
 def _lists(xs: Sequence[Tensor]) -> list[Tensor]:
     """Return each tensor as a TensorFlow list of its slices."""
     import tensorflow as tf

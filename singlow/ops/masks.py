@@ -51,6 +51,25 @@ def masked(x: Tensor, frame_mask: Tensor | None) -> Tensor:
     return x if frame_mask is None else x * ops.cast(_at_channels(x, frame_mask), x.dtype)
 
 
+def reversed_frames(x: Tensor, frame_mask: Tensor | None) -> Tensor:
+    """`x` with the valid frames of each item in the opposite order; padded frames stay in place.
+
+    Args:
+        x: `(batch, time, channels)`.
+        frame_mask: `(batch, time)`, ones and then zeros; all frames are valid when `None`.
+    """
+    if frame_mask is None:
+        return ops.flip(x, axis=1)
+    lengths = ops.sum(ops.cast(frame_mask, "int32"), axis=1, keepdims=True)
+    place = ops.arange(ops.shape(x)[1], dtype="int32")[None]
+    place = ops.where(place < lengths, lengths - 1 - place, place)
+    if keras.backend.backend() == "jax":
+        return ops.take_along_axis(x, place[..., None], axis=1)
+    import tensorflow as tf
+
+    return tf.gather(x, place, axis=1, batch_dims=1)
+
+
 def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     """The first and the last half of the channels; the first is larger when they are odd."""
     kept = x.shape[-1] - x.shape[-1] // 2

@@ -45,6 +45,26 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return ops.matmul(a, b)
 
 
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent in the dtype of `x`; `keras.ops.tanh` returns float32 for float64."""
+    if keras.backend.backend() == "jax":
+        return ops.tanh(x)
+    import tensorflow as tf
+
+    return tf.tanh(x)
+
+
+def log_gamma(x: Tensor) -> Tensor:
+    """`log |gamma(x)|` of each value."""
+    if keras.backend.backend() == "jax":
+        from jax.scipy.special import gammaln
+
+        return gammaln(x)
+    import tensorflow as tf
+
+    return tf.math.lgamma(x)
+
+
 def owned(x: Tensor) -> Tensor:
     """Copy `x` to its own memory.
 

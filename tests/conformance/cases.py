@@ -13,6 +13,7 @@ from singlow import bijections as b
 from singlow.bijections.base import InvertibleLayer, deserialize, serialize
 from singlow.models import FloWaveNet, SinGlow, WaveGlow
 from singlow.networks import (
+    AttentiveLSTM,
     ConvNet,
     DurationPredictor,
     Encoder,
@@ -21,6 +22,7 @@ from singlow.networks import (
     HyperNet,
     Network,
     Prenet,
+    RecurrentEncoder,
     RelativeTransformer,
     ResidualConvolutions,
     SeparableConvolutions,
@@ -207,8 +209,13 @@ def encoders() -> list[Encoder]:
         RelativeTransformer(1, 2, 6, window=1, heads_share=False, block=2, proximity=True),
         ResidualConvolutions([1, 2]),
         SeparableConvolutions(2, 3),
+        RecurrentEncoder(None, 1, 3),
         DurationPredictor(6),
     ]
+
+
+def autoregressive(backward: bool = False, scale: str = "bounded", **kwargs) -> InvertibleLayer:
+    return b.AutoregressiveAffine(AttentiveLSTM(None, 4, 1, 5, **kwargs), scale, backward=backward)
 
 
 TEXT = {"text": {"values": (2, 5, 3), "mask": (2, 5)}}
@@ -298,6 +305,21 @@ CASES: dict[str, Case] = {
         (2, 8, 4),
         condition={"coarse": (2, 4, 3)},
         multiple=2,
+    ),
+    "autoregressive": Case(autoregressive, (2, 6, 3), condition=TEXT),
+    "autoregressive, backward": Case(
+        lambda: autoregressive(backward=True, scale="exp"), (2, 6, 3), condition=TEXT
+    ),
+    "autoregressive, cumulative": Case(
+        lambda: autoregressive(cumulative=True), (2, 5, 2), condition=TEXT
+    ),
+    "autoregressive, without a text": Case(
+        lambda: autoregressive(backward=True, scale="additive"), (2, 6, 3)
+    ),
+    "repeat, autoregressive": Case(
+        lambda: b.Repeat(b.Chain([autoregressive(), autoregressive(backward=True)]), 2),
+        (2, 5, 3),
+        condition=TEXT,
     ),
     "chain": Case(step, (2, 8, 4)),
     "chain, conditional": Case(shifted_step, (2, 8, 4), condition=(2, 8, 3)),
