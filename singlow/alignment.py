@@ -2,15 +2,17 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from singlow.ops.control import compiled, scan
+from singlow.ops.control import compiled, scan, with_backward
 from singlow.ops.tensors import Tensor
+
+_NEVER = -1e30  # the logarithm of the probability of what cannot happen
 
 
 def gaussian_scores(z: Tensor, means: Tensor, log_scales: Tensor | None = None) -> Tensor:
@@ -118,6 +120,109 @@ def expand(values: Tensor, path: Tensor) -> Tensor:
         `(batch, frames, channels)`.
     """
     return ops.matmul(ops.cast(path, values.dtype), values)
+
+
+def monotonic_cost(
+    log_weights: Tensor, token_mask: Tensor, frame_mask: Tensor, blank: float = -8.0
+) -> Tensor:
+    """How far attention is from reading all tokens in their order, by the CTC loss.
+
+        cost = -log sum over alignments prod_t p_t(token of t)
+
+    `p_t` is the softmax of `blank`, which stands for no token, and the logarithms of the weights.
+    An alignment gives every token at least one frame, in the order of the tokens, with blanks
+    between.
+
+    Args:
+        log_weights: `(batch, frames, tokens)`.
+        token_mask: `(batch, tokens)`, ones and then zeros.
+        frame_mask: `(batch, frames)`, ones and then zeros.
+        blank: logarithm of the weight of the blank.
+
+    Returns:
+        `(batch,)`, at least float32; 0 for an item with fewer frames than tokens.
+
+    References:
+        Graves, Fernandez, Gomez and Schmidhuber, Connectionist Temporal Classification, 2006,
+        https://doi.org/10.1145/1143844.1143891
+    """
+    dtype = keras.backend.result_type(log_weights.dtype, "float32")
+    token_mask, frame_mask = ops.cast(token_mask, dtype), ops.cast(frame_mask, dtype)
+    weights = ops.where(token_mask[:, None] > 0, ops.cast(log_weights, dtype), _NEVER)
+    blanks = ops.zeros_like(weights[..., :1]) + blank
+    logs = ops.log_softmax(ops.concatenate([blanks, weights], axis=-1), axis=-1)
+    blanks, weights = logs[..., :1], logs[..., 1:]
+    # States of an alignment: blank, token 1, blank, token 2, ..., blank.
+    pairs = ops.stack([blanks + ops.zeros_like(weights), weights], axis=-1)
+    batch, frames, tokens = ops.shape(weights)
+    states = ops.reshape(pairs, (batch, frames, 2 * tokens))
+    states = ops.concatenate([states, blanks], axis=-1)
+    last = 2 * _lengths(token_mask)[:, None]
+    place = ops.arange(2 * tokens + 1, dtype="int32")[None]
+    ends = ops.where(ops.logical_or(place == last, place == last - 1), 0.0, _NEVER)
+    fixed = [ops.cast(ends, dtype), ops.swapaxes(frame_mask, 0, 1)]
+    return _ctc([ops.swapaxes(states, 0, 1)], fixed)[0]
+
+
+def _run_ctc(learned: list[Tensor], fixed: Any) -> tuple[Tensor, ...]:
+    """Costs, log-likelihoods and the forward variables `(frames, batch, states)`."""
+    (states,), (ends, valid) = learned, fixed
+    place = ops.arange(ops.shape(states)[2], dtype="int32")[None]
+
+    def turn(carry: list[Tensor], row: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        (alpha,), (logs, mask) = carry, row
+        moved = _log_sum(alpha, _shifted(alpha, 1), _skipped(alpha, 2))
+        alpha = ops.where(mask[:, None] > 0, moved + logs, alpha)
+        return [alpha], [alpha]
+
+    start = ops.where(place < 2, states[0], ops.cast(_NEVER, states.dtype))
+    times = ops.shape(states)[0] - 1
+    (last,), (alphas,) = scan(
+        turn, [start], [states[1:], valid[1:]], times, [start], differentiated=False
+    )
+    found = ops.logsumexp(last + ends, axis=-1)
+    cost = ops.where(found > 0.5 * _NEVER, -found, ops.zeros_like(found))
+    return cost, found, ops.concatenate([start[None], alphas])
+
+
+def _pull_ctc(
+    outputs: tuple[Tensor, ...], learned: list[Tensor], fixed: Any, upstream: Sequence[Tensor]
+) -> list[Tensor]:
+    (_, found, alphas), (states,), (ends, valid) = outputs, learned, fixed
+    possible = ops.cast(found > 0.5 * _NEVER, found.dtype)
+
+    def turn(carry: list[Tensor], row: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        (beta,), (alpha, logs, mask) = carry, row
+        shares = ops.exp(ops.minimum(alpha + beta - found[:, None], 0.0)) * mask[:, None]
+        ahead = beta + logs
+        moved = _log_sum(ahead, _shifted(ahead, -1), _skipped(ahead, -2))
+        return [ops.where(mask[:, None] > 0, moved, beta)], [shares]
+
+    times = ops.shape(states)[0]
+    _, (shares,) = scan(
+        turn, [ends], [alphas, states, valid], times, [ends], reverse=True, differentiated=False
+    )
+    return [-shares * (upstream[0] * possible)[None, :, None]]
+
+
+_ctc = with_backward(_run_ctc, _pull_ctc)
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """Rows moved by so many states, with impossible ones in their place."""
+    nothing = _NEVER + ops.zeros_like(x[:, : abs(by)])
+    parts = [nothing, x[:, :-by]] if by > 0 else [x[:, -by:], nothing]
+    return ops.concatenate(parts, axis=1)
+
+
+def _skipped(x: Tensor, by: int) -> Tensor:
+    """Rows moved by two states for tokens, which may follow each other without a blank."""
+    token = ops.arange(ops.shape(x)[1], dtype="int32")[None] % 2 == 1
+    return ops.where(token, _shifted(x, by), ops.cast(_NEVER, x.dtype))
+
+
+def _log_sum(*values: Tensor) -> Tensor:
+    return ops.logsumexp(ops.stack(values, axis=-1), axis=-1)
 
 
 def _lengths(mask: Tensor) -> Tensor:

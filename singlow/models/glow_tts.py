@@ -1,6 +1,5 @@
 """Glow-TTS: speech from text by a flow that finds its own alignment, with its presets."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -24,9 +23,18 @@ from singlow.bijections import (
 from singlow.errors import DataError
 from singlow.inputs import EMBEDDING, MASK, Input
 from singlow.models.flow import Inputs, Terms
-from singlow.models.paper import Paper, check_choices, settings_of
+from singlow.models.paper import check_choices, settings_of
 from singlow.models.presets import Preset
 from singlow.models.priors import Gaussian, Prior
+from singlow.models.text_reader import (
+    IDS,
+    SPEAKER,
+    TEXT,
+    Speech,
+    TextReader,
+    recipe_of,
+    tokenizer_of,
+)
 from singlow.models.traced import traced
 from singlow.networks import (
     DurationPredictor,
@@ -41,11 +49,9 @@ from singlow.networks import (
 from singlow.ops.masks import masked
 from singlow.ops.tensors import Tensor
 from singlow.signals import LogMel
-from singlow.spectral import RECIPES, MelRecipe
-from singlow.text import SymbolTable, Tokenizer
+from singlow.spectral import RECIPES
 
-TEXT, SPEAKER, D_VECTOR = "text", "speaker", "d_vector"
-_IDS = "ids"  # the front end of a model that reads no texts
+D_VECTOR = "d_vector"
 _SIGMOID_FLOOR = 1e-6  # of the published code, for `sigmoid_scale`
 
 
@@ -65,23 +71,7 @@ class Encoded(NamedTuple):
     mask: Tensor
 
 
-@dataclasses.dataclass(frozen=True)
-class Speech:
-    """Synthesised speech.
-
-    Attributes:
-        x: mel spectrograms, `(batch, frames, n_mels)` float32, with zeros after the end of each.
-        lengths: frames of each, `(batch,)`.
-        durations: frames of each token, `(batch, tokens)`; their sum may exceed the length by the
-            frames that are cut to a multiple of `num_squeeze`.
-    """
-
-    x: np.ndarray
-    lengths: np.ndarray
-    durations: np.ndarray
-
-
-class GlowTTS(Paper):
+class GlowTTS(TextReader):
     """A flow of mel spectrograms whose latents have a mean for each token of a text.
 
     An encoder maps the tokens to means `m_i` (and deviations `exp(s_i)`) of latents. In training
@@ -210,7 +200,7 @@ class GlowTTS(Paper):
     ) -> None:
         self._settings = settings_of(GlowTTS, locals(), _LIMITS)
         _check(self._settings)
-        tokenizer = _tokenizer(self._settings)
+        tokenizer = tokenizer_of(self._settings)
         if tokenizer is not None:
             self._settings["characters"] = tokenizer.symbols.get_config()
             self._settings["num_chars"] = num_chars = tokenizer.size
@@ -223,7 +213,7 @@ class GlowTTS(Paper):
             inputs[D_VECTOR] = Input("item", "float32", d_vector_dim)
         super().__init__(
             Squeezed(steps, num_squeeze, name="decoder"),
-            LogMel(_recipe(self._settings)),
+            LogMel(recipe_of(self._settings, out_channels)),
             inputs,
             loss_weights={LogMel.metric: 1.0, "duration": 1.0},
             name=name,
@@ -280,39 +270,6 @@ class GlowTTS(Paper):
         super().build(input_shape)
 
     # Text.
-
-    def tokens(self, text: str, where: str = "") -> np.ndarray:
-        """The ids of a text, int32 `(tokens,)`.
-
-        Args:
-            text: to be spoken.
-            where: the place of the text, for messages.
-
-        Raises:
-            ValueError: the model only reads ids.
-            DataError: the text has nothing to pronounce, or symbols that the model does not know.
-            EnvironmentFault: the front end needs a package or a program that is missing.
-        """
-        if self.tokenizer is None:
-            raise ValueError("Expected a model with a front end. Received: one that reads ids.")
-        return self.tokenizer.encode(text, where)
-
-    def text_inputs(self, texts: list[str], **others: Any) -> dict[str, np.ndarray]:
-        """A batch of `text` and `text_mask` from texts, with further inputs.
-
-        Args:
-            texts: one for each item.
-            others: further inputs, such as `speaker`.
-
-        Raises:
-            DataError: a text has nothing to pronounce, or symbols that the model does not know.
-        """
-        rows = [self.tokens(text) for text in texts]
-        batch = np.zeros((len(rows), max(map(len, rows))), np.int32)
-        mask = np.zeros(batch.shape, np.float32)
-        for index, row in enumerate(rows):
-            batch[index, : len(row)], mask[index, : len(row)] = row, 1
-        return {TEXT: batch, TEXT + MASK: mask, **others}
 
     def inputs_of(self, clip: Any, x: np.ndarray) -> dict[str, np.ndarray]:
         values: dict[str, Any] = {TEXT: self.tokens(clip.text, clip.id)}
@@ -743,41 +700,9 @@ def _check(settings: dict[str, Any]) -> None:
         )
     if settings["use_speaker_embedding"] and settings["use_d_vector_file"]:
         raise ValueError("Expected use_speaker_embedding or use_d_vector_file. Received: both.")
-    if settings["front_end"] == _IDS and settings["num_chars"] is None:
+    if settings["front_end"] == IDS and settings["num_chars"] is None:
         raise ValueError('Expected num_chars with front_end="ids". Received: none.')
     _encoder_arguments(settings)
-
-
-def _tokenizer(settings: dict[str, Any]) -> Tokenizer | None:
-    """What turns texts into ids.
-
-    Raises:
-        ValueError: `num_chars` is not the size of the table of symbols.
-        UsageError: the front end, its language or the table of symbols is unknown.
-    """
-    if settings["front_end"] == _IDS:
-        return None
-    table = settings["characters"]
-    tokenizer = Tokenizer(
-        settings["front_end"],
-        SymbolTable.from_config(table) if isinstance(table, Mapping) else table,
-        language=settings["language"],
-        add_blank=settings["add_blank"],
-        marks=settings["enable_eos_bos_chars"],
-    )
-    if settings["num_chars"] not in (None, tokenizer.size):
-        raise ValueError(
-            f"Expected num_chars to be the size of the table of symbols, {tokenizer.size}. "
-            f"Received: num_chars={settings['num_chars']}."
-        )
-    return tokenizer
-
-
-def _recipe(settings: dict[str, Any]) -> MelRecipe:
-    base = RECIPES[settings["recipe"]]
-    own = {key: settings[key] for key in ("sample_rate", "hop_length", "n_fft")}
-    high = min(base.high, settings["sample_rate"] / 2)
-    return dataclasses.replace(base, high=high, n_mels=settings["out_channels"], **own)
 
 
 def _encoder_arguments(settings: dict[str, Any]) -> dict[str, Any]:

@@ -103,3 +103,54 @@ class Gaussian:
             noise = ops.convert_to_tensor(rng.standard_normal(shape), dtype=mean.dtype)
             latents.append(mean + temperature * ops.exp(log_scale) * noise)
         return latents
+
+
+class GaussianMixture:
+    """A mixture of Gaussians for every value of the latents, with weights that all values share.
+
+        log p(z) = log sum_k w_k N(z; m_k, exp(s_k))
+
+    Each value is drawn from a component of its own, as its density is. A sample is
+    `m + temperature (u - m)` for the mean `m = sum_k w_k m_k` and a draw `u` of the mixture.
+
+    Args:
+        weights: `w`, `(batch, components)`, which add up to 1.
+        means: `m`, `(batch, channels, components)`, the same for all frames.
+        log_scales: `s`, of the shape of `means`.
+    """
+
+    def __init__(self, weights: Tensor, means: Tensor, log_scales: Tensor) -> None:
+        self.weights = weights
+        self.means = means
+        self.log_scales = log_scales
+
+    def log_prob(self, z: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
+        means, log_scales = self.means[:, None], self.log_scales[:, None]
+        total = 0.0
+        for latent, mask in zip(z, masks, strict=True):
+            squares = ops.square(latent[..., None] - means) * ops.exp(-2.0 * log_scales)
+            values = -0.5 * (squares + 2.0 * log_scales + math.log(2.0 * math.pi))
+            values = values + ops.log(self.weights)[:, None, None]
+            total = total + sum_frames(ops.logsumexp(values, axis=-1), mask)
+        return total
+
+    def sample(
+        self, rng: np.random.Generator, shapes: Sequence[tuple[int, ...]], temperature: float
+    ) -> list[Any]:
+        weights = ops.convert_to_numpy(self.weights).astype(np.float64)
+        means, scales = ops.convert_to_numpy(self.means), ops.convert_to_numpy(self.log_scales)
+        scales, ends = np.exp(scales), np.cumsum(weights, axis=1)
+        centre = (weights[:, None] * means).sum(axis=-1)[:, None]
+        latents = []
+        for shape in shapes:
+            uniform = rng.random(shape)[..., None] * ends[:, None, None, -1:]
+            chosen = (uniform >= ends[:, None, None, :-1]).sum(axis=-1, keepdims=True)
+            mean = np.take_along_axis(
+                np.broadcast_to(means[:, None], (*shape, means.shape[-1])), chosen, -1
+            )
+            scale = np.take_along_axis(
+                np.broadcast_to(scales[:, None], (*shape, means.shape[-1])), chosen, -1
+            )
+            drawn = (mean + scale * rng.standard_normal((*shape, 1)))[..., 0]
+            latents.append(centre + temperature * (drawn - centre))
+        return latents

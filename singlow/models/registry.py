@@ -20,6 +20,7 @@ _HOMES = {
     "flowavenet": "FloWaveNet",
     "waveglow": "WaveGlow",
     "glow_tts": "GlowTTS",
+    "flowtron": "Flowtron",
 }
 _REGISTERED: dict[str, type] = {}
 
