@@ -10,7 +10,8 @@ ON_JAX := tests/conformance tests/test_optimizer.py tests/test_compilations.py \
 	tests/test_flow.py::test_fit_lowers_the_cost_of_a_repeated_batch \
 	tests/test_blow.py::test_fit_learns_the_speakers \
 	tests/test_flowavenet.py::test_fit_learns_to_read_the_mel \
-	tests/test_alignment.py tests/test_glow_tts.py::test_fit_finds_the_durations_of_letters
+	tests/test_alignment.py tests/test_glow_tts.py::test_fit_finds_the_durations_of_letters \
+	tests/test_flowtron.py::test_fit_learns_to_attend_and_to_end
 
 .PHONY: help train test test-slow check format benchmark benchmark-gpu clean
 

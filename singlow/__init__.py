@@ -30,6 +30,7 @@ _HOMES = {
     "FloWaveNet": "models",
     "WaveGlow": "models",
     "GlowTTS": "models",
+    "Flowtron": "models",
     "PRESETS": "models",
     "register_model": "models",
     # What `x` is, and what a model is given beside it.

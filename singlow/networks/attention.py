@@ -258,12 +258,12 @@ _scores = with_backward(_run_scores, _pull_scores)
 
 def _in_chunks(x: Tensor, keys: Tensor) -> tuple[Tensor, Any]:
     """Frames as `(chunks, batch, frames of a chunk, channels)`, and the number of frames."""
-    (batch, frames), (_, tokens, units) = ops.shape(x)[:2], ops.shape(keys)
+    (batch, frames, channels), (_, tokens, units) = ops.shape(x), ops.shape(keys)
     size = _CHUNK_VALUES // (batch * tokens * units)
     size = max(1, size) if isinstance(size, int) else ops.maximum(1, size)
     count = -(-frames // size)
     x = ops.pad(x, ((0, 0), (0, count * size - frames), (0, 0)))
-    return ops.swapaxes(ops.reshape(x, (batch, count, size, x.shape[-1])), 0, 1), frames
+    return ops.swapaxes(ops.reshape(x, (batch, count, size, channels)), 0, 1), frames
 
 
 def _out_of_chunks(x: Tensor, frames: Any) -> Tensor:

@@ -38,7 +38,7 @@ def speak(
     """Speak a text of any length.
 
     Args:
-        run: a run that reads texts, such as one of `glow_tts`, or its name.
+        run: a run that reads texts, such as one of `glow_tts` or `flowtron`, or its name.
         text: to be spoken.
         speaker: name of a speaker of the run; the first one when `None`.
         temperature: scale of the noise; that of the model when `None`.
@@ -96,6 +96,12 @@ class Narrator:
             raise UsageError(
                 "Expected temperature from 0 to 100, and length_scale from 0.01 to 100. Received: "
                 f"{temperature}, {length_scale}."
+            )
+        if length_scale is not None and "length_scale" not in self.flow.get_config():
+            raise UsageError(
+                f"Expected no length_scale for {shown(self.run.name)}, a "
+                f"{self.run.config['model']}, which decides how fast it speaks. "
+                f"Received: {length_scale}."
             )
         self.temperature, self.length_scale = temperature, length_scale
         self._voice = voice_inputs(self.run, speaker)
@@ -216,8 +222,8 @@ def speaking_flow(run: TrainedRun) -> "GlowTTS":
     flow = cast("GlowTTS", run.flow)
     if getattr(flow, "tokenizer", None) is None or not hasattr(flow, "synthesize"):
         raise UsageError(
-            f"Expected a run that reads texts, as one of glow_tts. Received: {shown(run.name)}, a "
-            f"{run.config['model']}."
+            "Expected a run that reads texts, as one of glow_tts or flowtron. "
+            f"Received: {shown(run.name)}, a {run.config['model']}."
         )
     return flow
 

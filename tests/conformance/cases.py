@@ -520,6 +520,10 @@ def tolerance(exact: float = 1e-12, rough: float = 2e-5) -> float:
 
 # These cases are slow to trace and compile, and each is similar to another one that is compiled.
 NOT_COMPILED = (
+    "autoregressive",
+    "autoregressive, cumulative",
+    "autoregressive, without a text",
+    "repeat, autoregressive",
     "multi-scale",
     "multi-scale, condition for all frames",
     "multi-scale, item and frames",
