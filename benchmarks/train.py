@@ -48,12 +48,14 @@ class Case:
         batch: clips in a batch.
         window: samples in a clip.
         bfloat16: whether its networks run in bfloat16.
+        seconds: length of the audio that is encoded and decoded.
     """
 
     make: Callable[[], Any]
     batch: int
     window: int
     bfloat16: bool = False
+    seconds: float = 10.0
 
 
 def preset(name: str, **overrides: Any) -> Callable[[], Any]:
@@ -77,9 +79,11 @@ def deep(steps: int, backprop: str) -> Case:
     return Case(preset("singlow_16k", width=128, k_glow=steps, backprop=backprop), 32, 16384)
 
 
-def flowavenet(**overrides: Any) -> Callable[[], Any]:
-    """Return a function that creates the published FloWaveNet."""
-    return preset("flowavenet_original", **{"precision": "bfloat16", **overrides})
+def flowavenet(name: str = "flowavenet_original", **overrides: Any) -> Case:
+    """Return a case of a FloWaveNet of the published width and depth, by default in bfloat16."""
+    arguments = {"precision": "bfloat16", **overrides}
+    bfloat16 = arguments["precision"] == "bfloat16"
+    return Case(preset(name, **arguments), 1, 15872, bfloat16, seconds=2.0)
 
 
 CASES: dict[str, Case] = {
@@ -97,13 +101,11 @@ CASES: dict[str, Case] = {
     ),
     "blow_original, 24 steps": Case(blow(k_glow=24), 16, 4096, True),
     "flowavenet_small": Case(preset("flowavenet_small"), 2, 16384),
-    "flowavenet": Case(preset("flowavenet", precision="bfloat16"), 1, 15872, True),
-    "flowavenet_original": Case(flowavenet(), 1, 15872, True),
-    "flowavenet_original, inverted": Case(flowavenet(backprop="inverted"), 1, 15872, True),
-    "flowavenet_original, float32": Case(flowavenet(precision="float32"), 1, 15872),
-    "flowavenet_original, float32, inverted": Case(
-        flowavenet(precision="float32", backprop="inverted"), 1, 15872
-    ),
+    "flowavenet": flowavenet("flowavenet"),
+    "flowavenet_original": flowavenet(),
+    "flowavenet_original, inverted": flowavenet(backprop="inverted"),
+    "flowavenet_original, float32": flowavenet(precision="float32"),
+    "flowavenet_original, float32, inverted": flowavenet(precision="float32", backprop="inverted"),
     "128 wide, 12 steps": deep(12, "stored"),
     "128 wide, 48 steps": deep(48, "stored"),
     "128 wide, inverted, 12 steps": deep(12, "inverted"),
@@ -288,7 +290,7 @@ def measure(case: Case, steps: int) -> dict[str, float] | None:
     for variable in flow.trainable_variables:
         variable.assign(moved(variable, rng))
     rate = flow.signal.sample_rate
-    length = max(1, 10 * rate // flow.multiple) * flow.multiple
+    length = max(1, int(case.seconds * rate) // flow.multiple) * flow.multiple
     song = (0.1 * rng.standard_normal((1, length, 1))).astype("float32")
 
     conditions = {name: value[:1] for name, value in inputs.items() if name != "x"}
