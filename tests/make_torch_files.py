@@ -1,4 +1,4 @@
-"""Write the files in `tests/checkpoint_files`, with real PyTorch: `python -m tests.make_torch_files`.
+"""Write the files in `tests/checkpoint_files` with PyTorch: `python -m tests.make_torch_files`.
 
 They were written by PyTorch 2.14; the tests know the values, so they need no PyTorch.
 """
