@@ -1,10 +1,11 @@
 """Draw figures and spectrograms, and read and write pictures."""
 
+import contextlib
 import io
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,16 +144,17 @@ def decode_picture(path: str | Path, channels: int) -> "Image.Image":
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sizes, which are checked here
-            with Image.open(path, formats=FORMATS) as picture:
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise DataError(
-                        f"{path}: Expected at most {MOST_PIXELS} pixels. "
-                        f"Received: {picture.width} x {picture.height}."
-                    )
-                picture.load()
-                return _eight_bits(path, ImageOps.exif_transpose(picture), channels)
+        with quiet_about_sizes(), Image.open(path, formats=FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise DataError(
+                    f"{path}: Expected at most {MOST_PIXELS} pixels. "
+                    f"Received: {picture.width} x {picture.height}."
+                )
+            picture.load()
+            deep = picture.mode.startswith("I;16") or (
+                picture.mode == "I" and picture.format == "PPM"
+            )
+            return _eight_bits(path, ImageOps.exif_transpose(picture), channels, deep)
     except Image.UnidentifiedImageError:
         kinds = ", ".join(FORMATS)
         raise DataError(f"{path}: Expected a picture ({kinds}). Received: another file.") from None
@@ -164,8 +166,27 @@ def decode_picture(path: str | Path, channels: int) -> "Image.Image":
         raise DataError(f"{path}: Expected at most {MOST_PIXELS} pixels. Received: more.") from None
 
 
-def _eight_bits(path: str | Path, picture: "Image.Image", channels: int) -> "Image.Image":
-    """Convert a picture of any mode to 8-bit grey or colour; see `decode_picture`.
+@contextlib.contextmanager
+def quiet_about_sizes() -> Iterator[None]:
+    """Silence Pillow's warning about large pictures in this block.
+
+    Threads share the filters of warnings, so threads that decode pictures run inside of this block.
+    """
+    from PIL import Image
+
+    kind = Image.DecompressionBombWarning
+    if any(each[0] == "ignore" and each[2] is kind for each in warnings.filters):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", kind)
+        yield
+
+
+def _eight_bits(
+    path: str | Path, picture: "Image.Image", channels: int, deep: bool
+) -> "Image.Image":
+    """Convert a picture of any mode, deep if it has 16 bits, to 8 bits; see `decode_picture`.
 
     Raises:
         DataError: the picture has values of more than 16 bits.
@@ -173,11 +194,13 @@ def _eight_bits(path: str | Path, picture: "Image.Image", channels: int) -> "Ima
     from PIL import Image
 
     mode = "L" if channels == 1 else "RGB"
-    if picture.mode.startswith("I;16"):
-        high = np.asarray(picture).astype(np.uint16) >> 8
-        picture = Image.fromarray(high.astype(np.uint8))
-    elif picture.mode == "I" and 0 <= np.min(picture) <= np.max(picture) < 1 << 16:
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if deep:
+        values = np.asarray(picture).astype(np.int64)
+        high = np.clip(values >> 8, 0, 255).astype(np.uint8)
+        clear = picture.info.get("transparency")
+        if isinstance(clear, int):
+            high[values == clear] = 255
+        picture = Image.fromarray(high)
     elif picture.mode in ("I", "F"):
         raise DataError(
             f"{path}: Expected values of 8 or 16 bits. Received: 32-bit values; convert the "

@@ -193,6 +193,18 @@ def test_a_model_of_images_takes_neither_sound_nor_seconds(home):
         singlow.train(preset="glow_tiny", window_size=1.0)
 
 
+def test_the_preset_is_that_of_the_dataset():
+    def chosen(**given):
+        return Request.of(**given).name
+
+    assert chosen(model="glow") == "glow_small"
+    for model in ({}, {"model": "glow"}):
+        assert chosen(dataset="cifar10", **model) == "glow_cifar10"
+        assert chosen(dataset="mnist", **model) == "glow_mnist"
+    assert chosen(dataset="cifar10", preset="glow_tiny") == "glow_tiny"
+    assert chosen(dataset="builtin") == "singlow_16k"
+
+
 def test_the_default_dataset_keeps_all_of_its_levels():
     """Four bits keep the 17 grey levels of the digits, but for the two darkest, which are one."""
     digits, stored = load_digits().images, load_named("digits").pixels[..., 0] >> 4

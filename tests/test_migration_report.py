@@ -201,7 +201,7 @@ def test_evaluate_from_the_library(place, monkeypatch):
     assert report.title in (place / "page.html").read_text("utf-8")
     with pytest.raises(UsageError, match="input speaker"):
         package.evaluate(run, "conversion")
-    with pytest.raises(UsageError, match="likelihood, migration or conversion"):
+    with pytest.raises(UsageError, match="Expected likelihood, migration, conversion"):
         package.evaluate(run, "beauty")
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from singlow.data.feed.recordings import read_recordings
 from singlow.data.feed.windows import Windows
+from singlow.data.prepare.build import prepare
 from singlow.data.prepare.pictures import prepare_pictures
 from singlow.data.prepare.repair import recover_dataset, verify_dataset
 from singlow.data.store.dataset import Clips, read_info, singer_names
@@ -91,8 +93,8 @@ def test_bad_pictures_are_named_and_left_out(folder):
     lines = []
     info = read_info(prepare_pictures(str(folder), img_size=8, report=lines.append))
     left_out = {entry["path"]: entry["reason"] for entry in info["rejected"]}
-    assert set(left_out) == {"broken.png", "bomb.png"}
-    assert "Expected at most" in left_out["bomb.png"]
+    assert set(left_out) == {"bar/broken.png", "bar/bomb.png"}
+    assert "Expected at most" in left_out["bar/bomb.png"]
     assert sum("Left out: " in line for line in lines) == 2
     assert sum(part["clips"] for part in info["splits"].values()) == 24
 
@@ -222,3 +224,20 @@ def test_the_verb_prepare_writes_records_of_pictures(folder, tmp_path):
     with pytest.raises(DataError, match="Give --img_size and --channel_size"):
         prepare_pictures(str(tmp_path / "out"), img_size=16, **QUIET)
     assert prepare_pictures(str(tmp_path / "out"), img_size=8, **QUIET) == tmp_path / "out"
+
+
+def test_records_of_pictures_are_no_recordings(folder, tmp_path):
+    records = prepare_pictures(str(folder), img_size=8, **QUIET)
+    with pytest.raises(DataError, match="Expected records of recordings"):
+        prepare(records)
+    with pytest.raises(DataError, match="Expected records of recordings"):
+        read_recordings(records)
+    with pytest.raises(UsageError, match="which holds records"):
+        prepare_pictures(str(records), tmp_path / "new", img_size=8, **QUIET)
+
+
+def test_a_folder_with_the_name_of_a_dataset_does_not_hide_it(home):
+    prepare_pictures("digits", "digits", img_size=4, channels=1, **QUIET)
+    records = prepare_pictures("digits", img_size=8, channels=1, **QUIET)
+    assert read_info(records)["image"] == [8, 8]
+    assert records.parent.name == "data"

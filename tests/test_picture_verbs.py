@@ -115,7 +115,7 @@ def test_it_passes_its_check(place):
     ("arguments", "code", "message"),
     [
         (["sample", "p", "--label", "7", "-o", "s"], 2, "class"),
-        (["sample", "p", "--seconds", "1", "-o", "s"], 2, "--label alone"),
+        (["sample", "p", "--seconds", "1", "-o", "s"], 2, "Expected no --around"),
         (["encode", "p", "set/0", "--speaker", "a", "-o", "c"], 2, "--speaker for a run of sound"),
         (["encode", "p", "bad.png", "-o", "x.npz"], 3, "bad.png: Expected a picture"),
         (["decode", "p", "bad.npz", "-o", "x.png"], 3, "bad.npz: Expected latents of a picture"),

@@ -61,6 +61,15 @@ def test_values_of_32_bits_are_refused(tmp_path):
     Image.fromarray(np.full((2, 2), 0.5, np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(DataError, match=r"float.tiff: Expected values of 8 or 16 bits"):
         decode_picture(tmp_path / "float.tiff", 1)
+    Image.fromarray(np.full((2, 2), 200, np.int32)).save(tmp_path / "whole.tiff")
+    with pytest.raises(DataError, match=r"whole.tiff: Expected values of 8 or 16 bits"):
+        decode_picture(tmp_path / "whole.tiff", 1)
+
+
+def test_transparent_parts_of_16_bits_become_white(tmp_path):
+    values = np.array([[0, 0x8000]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "clear.png", transparency=0)
+    assert read(tmp_path / "clear.png", 1) == [[255, 128]]
 
 
 def test_damaged_pictures_are_refused(tmp_path):

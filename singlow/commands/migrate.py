@@ -47,8 +47,9 @@ def migrate(
         run: Name under checkpoints/, or a path.
         files: Songs, or pictures for a run of images, or folders of them.
         output: A wav or png file for one song or picture, otherwise a folder.
-        source: Singer or style that the songs sound like (with --reference: the song itself).
-        target: Singer or style that the songs take on.
+        source: Singer or style that the songs sound like (with --reference: the song itself), or
+            class of the pictures.
+        target: Singer or style that the songs take on, or class of the results.
         reference: Recordings from which features are taken in place of --to.
         strength: Strength of the migration: 0 keeps the song, 1 moves it all the way to the target,
             and values up to 10 move it further.
@@ -70,6 +71,7 @@ def migrate(
         found = inputs(files, PICTURE_SUFFIXES)
         results = outputs(found, output, ".png", one_file(files))
         trained = open_run(run, epoch)
+        pictures.check_classes(trained, source, target)
         means = pictures.class_means(trained, data_dir)
 
         def work(picture: Path, result: Path) -> None:

@@ -62,7 +62,7 @@ def sample(
         raise UsageError(f"{around}: Expected a recording for --around. Received: no file.")
     single = bool(output.suffix) and not output.is_dir()
     if single and count != 1:
-        raise UsageError(f"Expected -o FOLDER, or NAME.wav with --count 1. Received: {output}.")
+        raise UsageError(f"Expected -o FOLDER, or a file with --count 1. Received: {output}.")
     check_place(output if single else output / "clip.wav", () if around is None else (around,))
     trained = open_run(only_run(run), epoch)
     signal = trained.flow.signal
@@ -73,8 +73,8 @@ def sample(
     if isinstance(signal, Image):
         if around is not None or speaker is not None or seconds is not None:
             raise UsageError(
-                f"Expected --label alone for {trained.name}, a run of images. "
-                "Received: --around, --speaker or --seconds."
+                f"Expected no --around, --speaker and --seconds for {trained.name}, a run of "
+                "images. Received: one of them."
             )
         del drawn["seconds"]
         clips, stem = pictures.sample(trained, label=label, **drawn), trained.name

@@ -25,13 +25,14 @@ class Settings:
     """
 
     model: Name = None
-    """Model to train: singlow (the default), blow, glow, flowavenet, waveglow or glow_tts."""
+    """Model to train: singlow (the default), blow, glow, flowavenet, waveglow, glow_tts
+    or flowtron."""
     preset: Name = None
     """Named settings, by default the first of a model: singlow_16k, singlow_original, singlow_tiny;
     blow_small, blow_fast, blow_original, blow_tiny; glow_small, glow_mnist, glow_cifar10,
     glow_cifar100, glow_original_tf2, glow_tiny; flowavenet_small, flowavenet, flowavenet_original,
     flowavenet_tiny; waveglow_small, waveglow_original, waveglow_tiny; glow_tts_small, glow_tts,
-    glow_tts_original, glow_tts_tiny."""
+    glow_tts_original, glow_tts_tiny; flowtron_small, flowtron_original, flowtron_tiny."""
     dataset: Annotated[
         tuple[str, ...] | None, arg(metavar="builtin|spoken|digits|mnist|cifar10|cifar100|DIR...")
     ] = None

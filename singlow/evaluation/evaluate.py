@@ -11,7 +11,7 @@ from singlow.evaluation.likelihood import Likelihood, measure
 from singlow.evaluation.migration_report import MigrationReport
 from singlow.evaluation.pictures import PictureReport, evaluate_pictures
 from singlow.evaluation.synthesis import Synthesis, measure_synthesis
-from singlow.latents.pictures import is_of_images
+from singlow.latents.pictures import class_names, is_of_images
 from singlow.names import shown
 from singlow.runs.data import open_windows, prepare_data
 from singlow.runs.opening import open_run, require_input, require_no_inputs
@@ -102,10 +102,14 @@ def evaluate(
     if dataset:
         config = {**config, "data": {"dataset": absolute_sources(dataset)}}
     config = prepare_data(config, data_dir, signal=opened.flow.signal)
-    names = speakers_of(opened).trained if SPEAKER in opened.flow.inputs else None
+    names, kind = None, "recordings of the run's speakers"
+    if SPEAKER in opened.flow.inputs:
+        names = speakers_of(opened).trained
+    elif images and class_names(opened):
+        names, kind = class_names(opened), "pictures of the run's classes"
     if names is not None and config["data"]["singers"] != names:
         raise DataError(
-            f"Expected recordings of the run's speakers, {', '.join(map(shown, names))}. Received: "
+            f"Expected {kind}, {', '.join(map(shown, names))}. Received: "
             f"those of {', '.join(map(shown, config['data']['singers']))[:200]}."
         )
     place = Path(output) if output is not None else default_output(opened.name, subject)
@@ -119,7 +123,7 @@ def evaluate(
 
         check_strength(strength)
         if images:
-            return evaluate_pictures(opened, config, source, target, strength, place)
+            return evaluate_pictures(opened, config, source, target, strength, place, data_dir)
         return evaluate_migration(opened, config, source, target, strength, method, place)
     if subject == "synthesis":
         return measure_synthesis(opened, open_windows(config, opened.flow)[1], temperature)

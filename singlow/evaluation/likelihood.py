@@ -83,25 +83,31 @@ class IndependentPixels:
 
     Attributes:
         signal: the signal.
-        bits: `-log2` of the probability of each stored value, `(height, width, channels, 2**bits)`.
+        counts: number of pictures with each stored value, `(height, width, channels, 2**bits)`.
+        pictures: number of pictures.
     """
 
     signal: Image
-    bits: np.ndarray
+    counts: np.ndarray
+    pictures: int
 
     @classmethod
     def fitted(cls, signal: Image, clips: Iterable[np.ndarray]) -> "IndependentPixels":
         """Fit to stored pictures, with one further count of every value."""
-        counts = np.ones((*signal.shape(1)[1:], 2**signal.bits))
+        counts = np.zeros((*signal.shape(1)[1:], 2**signal.bits), np.uint32)
+        pictures = 0
         for clip in clips:
+            pictures += 1
             index = cls._index(signal, clip)
             known = np.take_along_axis(counts, index, axis=-1)
-            np.put_along_axis(counts, index, known + 1.0, axis=-1)
-        return cls(signal, -np.log2(counts / counts.sum(axis=-1, keepdims=True)))
+            np.put_along_axis(counts, index, known + 1, axis=-1)
+        return cls(signal, counts, pictures)
 
     def cost(self, clip: np.ndarray) -> float:
         """Return the cost of a stored picture in bits."""
-        return float(np.take_along_axis(self.bits, self._index(self.signal, clip), axis=-1).sum())
+        known = np.take_along_axis(self.counts, self._index(self.signal, clip), axis=-1)
+        share = (known + 1.0) / (self.pictures + 2**self.signal.bits)
+        return -float(np.log2(share).sum())
 
     @staticmethod
     def _index(signal: Image, clip: np.ndarray) -> np.ndarray:
@@ -261,9 +267,12 @@ def measure(
     indices = [i for i in range(held_out.clips) if held_out.clip(i)[0] in costs]
     if isinstance(signal, Image):
         baseline = PIXELS, IndependentPixels.fitted(signal, clips).cost
-        stored = np.stack([held_out.clip(i)[1] for i in indices])
-        share = png_bits(stored, signal.bits) / len(stored)
-        codecs: dict[str, Codec] = {PNG: lambda clip: share}
+        shares: dict[str, float] = {}
+        names = {i: held_out.singers[held_out.singer(i)] for i in indices}
+        for group in ("", *dict.fromkeys(names.values())):
+            own = [held_out.clip(i)[1] for i in indices if group in ("", names[i])]
+            shares[group] = png_bits(np.stack(own), signal.bits) / len(own)
+        codecs: dict[str, Codec] = {PNG: lambda clip: shares[""]}
     else:
         baseline = GAUSSIAN, Gaussian.fitted(signal, clips).cost
         codecs = _codecs(signal, wavpack)
@@ -272,6 +281,8 @@ def measure(
         groups: dict[str, list[_Row]] = {}
         for index, row in zip(indices, rows, strict=True):
             for group in ("", held_out.singers[held_out.singer(index)]):
+                if isinstance(signal, Image):
+                    row = row._replace(others={**row.others, PNG: shares[group]})
                 groups.setdefault(group, []).append(row)
     return {group: _summed(rows, signal.unit) for group, rows in groups.items()}
 
@@ -361,7 +372,7 @@ def table(measured: Mapping[str, Likelihood], name: str) -> "Table":
     compressed = (
         "Only the coded frames of a codec count. "
         if PNG not in everything.others
-        else "PNG compresses all pictures below each other in one file. "
+        else "PNG compresses all pictures of a row in one file, so that it has no interval. "
     )
     caption = (
         f"± is half of a 95 % interval over clips. {compressed}"

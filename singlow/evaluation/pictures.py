@@ -1,6 +1,7 @@
 """Measure migrations of pictures between classes, and samples by class, with a classifier."""
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ def evaluate_pictures(
     target: str | None,
     strength: float,
     output: Path,
+    data_dir: str | os.PathLike | None = None,
 ) -> PictureReport:
     """Migrate held-out pictures between classes, and measure how a classifier recognises them.
 
@@ -93,6 +95,7 @@ def evaluate_pictures(
         target: class to move to; every other class when None.
         strength: a strength that is measured beside `STRENGTHS`.
         output: the HTML file of the page.
+        data_dir: folder for the records of the run's own data, from whose means pictures move.
 
     Raises:
         UsageError: a class is unknown, or source and target are the same.
@@ -111,7 +114,7 @@ def evaluate_pictures(
     train, held = (_stored(directory, split) for split in ("train", "validation"))
     classifier = _fitted(*train)
     accuracy = _right(classifier, *held)
-    means = pictures.class_means(run, directory.parent)
+    means = pictures.class_means(run, data_dir)
     strengths = sorted({*STRENGTHS, strength})
     moved = []
     with progress("Moving", len(pairs)) as advance:

@@ -349,6 +349,16 @@ def check_migration(
         )
 
 
+def check_classes(run: TrainedRun, *names: str) -> None:
+    """Check that the data of a run has these classes.
+
+    Raises:
+        UsageError: it has no class of a name.
+    """
+    for name in names:
+        find_name(name, list(run.config["data"]["singers"]), "class")
+
+
 def migrate_files(
     run: TrainedRun,
     files: Sequence[PathLike],
@@ -359,6 +369,7 @@ def migrate_files(
     data_dir: PathLike | None = None,
 ) -> None:
     """Migrate pictures in files, and write the results as png files; see `migrate`."""
+    check_classes(run, source, target)
     means = class_means(run, data_dir)
     for file, result in zip(files, results, strict=True):
         moved = migrate(run, [file], means, source, target, strength)

@@ -103,9 +103,14 @@ def default_preset(model: str) -> str:
     return next(iter(model_class(model).presets))
 
 
-def preset_of_dataset(dataset: str) -> str | None:
-    """Return the name of the first preset that is made for a dataset, or `None`."""
-    return next((name for name, each in presets().items() if each.dataset == dataset), None)
+def preset_of_dataset(dataset: str, model: str | None = None) -> str | None:
+    """Return the name of the first preset, of a model or of any, for a dataset, or `None`."""
+    fits = (
+        name
+        for name, each in presets().items()
+        if each.dataset == dataset and model in (None, each.model)
+    )
+    return next(fits, None)
 
 
 def build_model(name: str, arguments: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singlow.backend import start_backend
-from singlow.data.sources.layouts import LAYOUTS, NAMED, part_source, sources_of
+from singlow.data.sources.layouts import LAYOUTS, NAMED, PICTURES, part_source, sources_of
 from singlow.devices import check_devices
 from singlow.errors import DataError, UsageError
 from singlow.names import shown, suggest
@@ -164,7 +164,8 @@ class Request:
     def name(self) -> str:
         """The default name of a run, which is the name of its preset.
 
-        Without a model, the preset of a dataset with a name is one that is made for it.
+        The preset of a dataset of pictures with a name is one that is made for it, as is, without
+        a model, that of any dataset with a name.
 
         Raises:
             UsageError: the model is unknown.
@@ -173,9 +174,10 @@ class Request:
 
         if self.preset is not None:
             return self.preset
-        if self.model is None and self.dataset in NAMED[1:]:
-            return preset_of_dataset(self.dataset) or default_preset(DEFAULT_MODEL)
-        return default_preset(self.model or DEFAULT_MODEL)
+        made = None
+        if self.dataset in PICTURES or (self.model is None and self.dataset in NAMED[1:]):
+            made = preset_of_dataset(self.dataset, self.model)
+        return made or default_preset(self.model or DEFAULT_MODEL)
 
 
 def _plain(value: Any) -> Any:

@@ -133,7 +133,8 @@ class SampleWriter:
         lines = []
         for row in range(min(ROWS, half)):
             between = [(1 - shares) * latent[row] + shares * latent[row + half] for latent in z]
-            own = {name: np.repeat(value[row : row + 1], columns) for name, value in inputs.items()}
+            nearer = np.where(shares[:, 0, 0, 0] > 0.5, row + half, row)
+            own = {name: value[nearer] for name, value in inputs.items()}
             lines.append(_numpy(flow.decode([b.astype(np.float32) for b in between], own)))
         yield "interpolation", np.concatenate(lines)
 

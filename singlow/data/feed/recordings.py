@@ -13,7 +13,7 @@ from singlow.audio import dequantize
 from singlow.data.prepare.worker import prepare_audio
 from singlow.data.sources.layouts import find_clips
 from singlow.data.sources.splits import origin
-from singlow.data.store.dataset import SPLITS, Clips, read_info, singer_names
+from singlow.data.store.dataset import SPLITS, Clips, require_sound, singer_names
 from singlow.errors import DataError, UsageError
 from singlow.names import shown
 from singlow.progress import Report
@@ -54,7 +54,7 @@ def read_recordings(
     Raises:
         DataError: the dataset is damaged.
     """
-    info, recordings = read_info(directory), []
+    info, recordings = require_sound(directory), []
     singers = singer_names(info)
     for split in splits:
         clips = Clips(Path(directory).expanduser(), info, split)

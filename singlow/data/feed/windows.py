@@ -142,8 +142,11 @@ class Windows:
         self.sample_rate: int | None = info.get("sample_rate")
         self.channels: int = info["channels"]
         self.signal = signal or (Image(**form) if "height" in form else Audio(**form))
-        if self.augment and isinstance(self.signal, Image):
-            raise UsageError("Expected augment=false for pictures. Received: true.")
+        if isinstance(self.signal, Image) and (self.augment or min_rms):
+            raise UsageError(
+                "Expected augment=false and min_rms=0 for pictures. "
+                f"Received: augment={str(augment).lower()}, min_rms={min_rms}."
+            )
         self.inputs, self._inputs_of = dict(inputs or {}), inputs_of
         self.margin = margin
         self.singers = singer_names(info)

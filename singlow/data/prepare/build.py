@@ -34,7 +34,7 @@ from singlow.data.sources.layouts import (
     sources_of,
 )
 from singlow.data.sources.splits import describe_copies, describe_segmented, origin
-from singlow.data.store.dataset import CACHE, INFO, SPLITS, entries, read_info
+from singlow.data.store.dataset import CACHE, INFO, SPLITS, entries, read_info, require_sound
 from singlow.errors import DataError, SinglowError, UsageError
 from singlow.names import shown
 from singlow.progress import Report, progress
@@ -301,7 +301,7 @@ def _listed(ids: Sequence[str], most: int = 5) -> str:
 
 
 def _check_fit(directory: Path, sample_rate: int, channels: int) -> None:
-    info = read_info(directory)
+    info = require_sound(directory)
     have = (info["sample_rate"], info["channels"])
     if have != (sample_rate, channels):
         raise DataError(

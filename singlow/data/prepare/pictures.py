@@ -25,12 +25,12 @@ from singlow.data.prepare.folder import (
 )
 from singlow.data.sources.clips import Clip
 from singlow.data.sources.layouts import PICTURES, sources_of
-from singlow.data.sources.pictures import find_pictures, load_named, stamp_of
+from singlow.data.sources.pictures import find_pictures, load_named
 from singlow.data.sources.splits import describe_copies
 from singlow.data.store.dataset import CACHE, INFO, MOST_PIXELS, read_info
 from singlow.errors import DataError, UsageError
 from singlow.names import shown
-from singlow.pictures import decode_picture, squared
+from singlow.pictures import decode_picture, quiet_about_sizes, squared
 from singlow.progress import Report, progress
 
 _EDITION = 1
@@ -76,21 +76,29 @@ def prepare_pictures(
     """
     sources = sources_of(sources)
     settings = _settings(img_size, channels, seed, validation_share)
-    ready = [source for source in sources if (Path(source).expanduser() / INFO).is_file()]
     named = [source for source in sources if source in PICTURES]
+    ready = [
+        source
+        for source in sources
+        if source not in PICTURES and (Path(source).expanduser() / INFO).is_file()
+    ]
     if len(sources) > 1 and (ready or named):
         raise UsageError(
             "Expected folders of pictures as several sources. "
             f"Received: {(ready or named)[0]}, which can only be used alone."
         )
     if ready:
+        if out is not None:
+            raise UsageError(
+                f"Expected pictures for {out}. Received: {ready[0]}, which holds records. Use that "
+                "folder as it is."
+            )
         _check_fit(Path(ready[0]).expanduser(), img_size, channels)
         return Path(ready[0]).expanduser()
     report = printable(report)
     folder = None if data_dir is None else Path(data_dir).expanduser()
     if named:
-        mark = hash_of({"pictures": _EDITION, "name": named[0], "stamp": stamp_of(named[0])})
-        mark = hash_of([mark, settings])
+        mark = hash_of({"pictures": _EDITION, "name": named[0], **settings})
         place = Path(out).expanduser() if out else (folder or Path("data")) / f"{named[0]}-{mark}"
         _build_named(named[0], place, mark, settings, report)
         return place
@@ -183,12 +191,16 @@ def _build(
                 return
             contents[index] = hashlib.blake2b(pixels[index].tobytes(), digest_size=16).hexdigest()
 
-        with progress("Reading", len(clips)) as advance, ThreadPoolExecutor() as pool:
+        with (
+            progress("Reading", len(clips)) as advance,
+            quiet_about_sizes(),
+            ThreadPoolExecutor() as pool,
+        ):
             for _ in pool.map(decode, range(len(clips))):
                 advance()
         kept = [index for index in range(len(clips)) if index not in reasons]
         rejected = [
-            {"path": shown(clips[index].path.name), "reason": reasons[index]}
+            {"path": shown(clips[index].id + clips[index].path.suffix), "reason": reasons[index]}
             for index in sorted(reasons)
         ]
         for entry in rejected[:_LISTED]:

@@ -99,17 +99,9 @@ def load_named(name: str) -> NamedPictures:
         raise
     except Exception as error:  # a damaged file may raise any
         raise DataError(
-            f"{_home() / _FILES[name]}: Expected the {name} dataset. Received: {error}. Delete "
-            "the file, and give the command again."
+            f"{_find(name) or _home() / _FILES[name]}: Expected the {name} dataset. "
+            f"Received: {error}. Delete it, and give the command again."
         ) from error
-
-
-def stamp_of(name: str) -> list[int]:
-    """Return numbers that change when the file of a dataset with a name changes."""
-    if name == "digits":
-        return []
-    path = _find(name)
-    return [path.stat().st_size, path.stat().st_mtime_ns] if path is not None else [-1, -1]
 
 
 def _digits() -> NamedPictures:

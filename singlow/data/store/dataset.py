@@ -98,6 +98,21 @@ def read_info(directory: str | os.PathLike) -> dict[str, Any]:
     return info
 
 
+def require_sound(directory: str | os.PathLike) -> dict[str, Any]:
+    """Read the description of a dataset of recordings.
+
+    Raises:
+        DataError: it cannot be read, or the dataset holds pictures.
+    """
+    info = read_info(directory)
+    if "image" in info:
+        raise DataError(
+            f"{directory}: Expected records of recordings. Received: records of pictures; a model "
+            "of images reads them."
+        )
+    return info
+
+
 def describes_ours(directory: str | os.PathLike) -> bool:
     """Return whether singlow wrote the `dataset_info.json` of a folder, even if it is invalid."""
     try:
