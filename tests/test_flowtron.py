@@ -38,12 +38,7 @@ def original(name: str) -> Flowtron:
         state, config = state_of(name), json.loads(str(stored(name)["config"]))
         arguments = arguments_of(state)
         assert arguments["n_hidden"] == config["n_hidden"]
-        flow = Flowtron.from_preset(
-            "flowtron_original",
-            front_end="ids",
-            characters=None,
-            **{**arguments, "ctc_start": 0},
-        )
+        flow = Flowtron.from_preset("flowtron_original", **{**arguments, "ctc_start": 0})
         load(flow, state)
     return flow
 

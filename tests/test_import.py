@@ -135,6 +135,28 @@ def test_an_imported_glow_tts_aligns_as_the_original(name, tmp_path):
     assert error.max() < 1e-4
 
 
+def test_an_imported_flowtron_computes_what_the_original_computes(tmp_path):
+    numbers, state = stored("flowtron"), state_of("flowtron")
+    path, config = tmp_path / "it.pt", tmp_path / "config.json"
+    write_zip(path, {"state_dict": state, "iteration": 7})
+    data = {"sampling_rate": 22050, "filter_length": 1024, "hop_length": 256}
+    config.write_text(json.dumps({"data_config": data, "model_config": {"n_mel_channels": 6}}))
+    imported = imported_in(tmp_path, path, config=config)
+    assert imported.original.source == "NVIDIA/flowtron"
+    flow, frames = opened(tmp_path).flow, numbers["in/mel"].shape[2]
+    lengths, tokens = numbers["in/mel_lengths"], numbers["in/text"].shape[1]
+    inputs = {
+        "x": swapped(numbers["in/mel"]).astype("float32"),
+        "frame_mask": (np.arange(frames) < lengths[:, None]).astype("float32"),
+        "text": numbers["in/text"].astype("int32"),
+        "text_mask": (np.arange(tokens) < numbers["in/text_lengths"][:, None]).astype("float32"),
+        "speaker": numbers["in/speaker"].astype("int32"),
+    }
+    z = to_numpy(flow.encode(inputs)[0])
+    error = np.abs(z - numbers["out/z"].swapaxes(0, 1)) * inputs["frame_mask"][..., None]
+    assert error.max() < 1e-4
+
+
 def test_weights_without_weight_norm_and_in_half_precision_are_imported(tmp_path):
     state = state_of("waveglow")
     for name in [name for name in state if name.endswith("weight_v")]:

@@ -11,7 +11,8 @@ from singlow.originals.state import State, assign, convolution, entry
 if TYPE_CHECKING:
     from singlow.models.flowtron import Flowtron
 
-CYCLE = 1  # the model has no `Repeat`
+CYCLE = None  # the model has no `Repeat`
+_SYMBOLS = 185  # of the published table
 _STEP = re.compile(r"step_(\d+)/network/(.+)$")
 _ATTENTION = ("query", "key", "value")
 _LSTM = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh"}
@@ -22,7 +23,8 @@ _NORM = {"gamma": "weight", "beta": "bias"}
 def arguments_of(state: State) -> dict[str, Any]:
     """Return the arguments of the preset `flowtron_original` that a state determines.
 
-    A state does not determine the text, and the scale of fixed means.
+    A state determines the table of symbols if it has the size of the published one; otherwise the
+    model reads ids. It does not determine the scale of fixed means.
 
     Raises:
         DataError: the state is not that of a Flowtron.
@@ -31,7 +33,9 @@ def arguments_of(state: State) -> dict[str, Any]:
     speakers, size = entry(state, "speaker_embedding.weight").shape
     count = _count(state, r"flows\.(\d+)\.")
     layers = _count(state, r"flows\.0\.lstm\.weight_ih_l(\d+)$")
+    table = {} if symbols == _SYMBOLS else {"front_end": "ids", "characters": None}
     arguments = {
+        **table,
         "num_chars": symbols,
         "n_text_dim": width,
         "num_speakers": speakers,

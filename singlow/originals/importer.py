@@ -93,6 +93,14 @@ ORIGINALS = (
         (*_MEL, "hop_length", "dilation_rate", "sigmoid_scale"),
         _SPOKEN,
     ),
+    Original(
+        "NVIDIA/flowtron",
+        "flowtron",
+        "flowtron_original",
+        ("flows.0.attention_layer.query.linear_layer.weight", "encoder.lstm.weight_ih_l0"),
+        (*_MEL, "hop_length"),
+        {**_SETTINGS, "n_mel_channels": "n_mel_channels"},
+    ),
 )
 
 
@@ -181,13 +189,14 @@ def import_checkpoint(
     settings = resolve(request, place, fresh)
     # One cycle of the steps has the paths and shapes of all of them, and needs less memory.
     steps = getattr(module, "STEPS", "k_glow")
-    flow = build_flow(settings, **{steps: module.CYCLE})
-    own = {**flow.get_config(), steps: settings["arguments"][steps]}
+    flow = build_flow(settings, **({steps: module.CYCLE} if module.CYCLE else {}))
+    own = {**flow.get_config(), **({steps: settings["arguments"][steps]} if module.CYCLE else {})}
     own.pop("name")
+    times = own[steps] // module.CYCLE if module.CYCLE else 1
     values = module.values_of(state, own)
     weights_by_path = {
         weight.path: LazyWeight(weight.path, str(weight.dtype), shape, values)
-        for weight, shape in _stacked_shapes(flow, own[steps] // module.CYCLE)
+        for weight, shape in _stacked_shapes(flow, times)
     }
     with naming(path), _shapes_of(original):
         for weight in weights_by_path.values():
@@ -307,7 +316,7 @@ def _settings_in(path: str | os.PathLike | None, original: Original) -> dict[str
                 f"Expected settings of {original.source}, as {', '.join(known)}. "
                 "Received: none of them."
             )
-    accepted = {*original.unknown, "hop_length", "n_mels", "out_channels"}
+    accepted = {*original.unknown, "hop_length", "n_mels", "out_channels", "n_mel_channels"}
     return {key: value for key, value in found.items() if key in accepted}
 
 
