@@ -287,7 +287,7 @@ FloWaveNet.presets = MappingProxyType(
                 "learning_rate": 0.003,
                 "warmup_steps": 100,
                 "decay_steps": 1000,
-                "epochs": 40,
+                "epochs": 25,
                 "steps_per_epoch": 500,
             },
         ),
