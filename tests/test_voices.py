@@ -293,7 +293,7 @@ class TestConvertInALibrary:
         assert results[0].identity.name == results[0].source
 
     def test_the_flow_receives_recordings_at_the_loudness_of_the_run(self, run):
-        data = {**run.config["data"], "level": -20.0}
+        data = {**run.config["data"], "loudness": -20.0}
         loud = dataclasses.replace(run, config={**run.config, "data": data})
         x = coloured_noise(6, 0.3, RATE)
         assert voices.convert(loud, x, "ada", "ada").rms == pytest.approx(0.1, rel=1e-3)

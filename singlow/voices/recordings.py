@@ -69,7 +69,7 @@ def as_audio(array: np.ndarray) -> np.ndarray:
 
 def run_loudness(run: "TrainedRun") -> float | None:
     """Return the rms in dBFS to which the run's recordings were scaled; `None` if they were not."""
-    return run.config["data"].get("level")
+    return run.config["data"].get("loudness")
 
 
 def loudness_gain(audio: np.ndarray, loudness: float | None = None) -> float:
