@@ -105,6 +105,19 @@ def test_figures_of_likelihood_migration_and_separation(place):
     assert "class" in figures["answer"]
 
 
+def test_a_damaged_picture_is_left_out_of_a_projection(place):
+    few = place / "few"
+    for name in "018":
+        (few / name).mkdir(parents=True)
+        for path in sorted((place / "set" / name).iterdir())[: 2 if name == "8" else 6]:
+            (few / name / path.name).write_bytes(path.read_bytes())
+    (few / "0" / "broken.png").write_bytes(b"nothing")
+    done = run(["project", "p", "few", "-o", "latents"], place)
+    assert "12 pictures, 2 classes" in done.out
+    assert "broken.png: Expected a picture" in done.err
+    assert "class 8: 2 picture(s)" in done.err
+
+
 def test_it_passes_its_check(place):
     out = run(["check", "p"], place).out
     assert "held-out pictures" in out

@@ -1,6 +1,7 @@
 """Report on whether latents separate singers and styles: figures, a picture, TensorBoard files."""
 
 import contextlib
+import functools
 import json
 import os
 from collections import Counter
@@ -102,7 +103,7 @@ def project(
     opened = open_run(run)
     folder = Path(output) if output is not None else default_folder(opened.run.logs)
     if is_of_images(opened):
-        points = _pictures(opened, clips, labels, split, limit, seed, data_dir)
+        points = _pictures(opened, clips, labels, split, limit, seed, data_dir, report)
         return _write(opened, points, folder, seed)
     if set(opened.flow.inputs) - set(opened.flow.derived):
         require_no_inputs(opened, "use a run without inputs")
@@ -150,6 +151,7 @@ def _pictures(
     limit: int,
     seed: int,
     data_dir: PathLike | None,
+    report: Report,
 ) -> Points:
     """Return the latents of the run's own pictures, or of pictures in folders, as points.
 
@@ -158,30 +160,57 @@ def _pictures(
         DataError: there are fewer than two classes of at least four pictures.
     """
     if labels is not None:
-        raise UsageError("Expected no labels for pictures, whose classes are folders.")
-    if clips:
-        found, _ = find_pictures(clips)
-        signal = run.flow.signal
-        pixels = [squared(decode_picture(c.path, signal.channels), signal.height) for c in found]
-        facts = [(clip.singer, clip.id) for clip in found]
+        raise UsageError(
+            f'Expected no labels for pictures, whose classes are folders. Received: "{labels}".'
+        )
+    if clips and not (len(clips) == 1 and (Path(clips[0]) / INFO).is_file()):
+        found = [
+            Recording(c.id, c.singer, "", "", functools.partial(_pixels, run, c.path))
+            for c in find_pictures(clips, report)[0]
+        ]
     else:
-        config = prepare_data(run.config, data_dir and Path(data_dir), signal=run.flow.signal)
-        info = read_info(config["data"]["directory"])
-        names, pixels, facts = singer_names(info), [], []
-        for part in SPLITS if split == "all" else (split,):
-            stored = Clips(Path(config["data"]["directory"]), info, part)
-            pixels += [stored.samples(index) for index in range(len(stored.entries))]
-            facts += [(names[entry.singer], entry.id) for entry in stored.entries]
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(facts))[:limit])
-    counts = Counter(facts[index][0] for index in chosen)
-    chosen = [index for index in chosen if counts[facts[index][0]] >= LEAST_RECORDINGS]
-    if len({facts[index][0] for index in chosen}) < LEAST_SINGERS:
+        own = prepare_data(run.config, data_dir and Path(data_dir), signal=run.flow.signal)
+        directory = Path(clips[0] if clips else own["data"]["directory"])
+        found = _stored_pictures(directory, SPLITS if split == "all" else (split,))
+    pixels, used = [], []
+    for recording in spread(found, limit, seed):
+        try:
+            pixels.append(recording.read())
+            used.append(recording)
+        except DataError as error:
+            report(f"Left out: {error}")
+    counts = Counter(recording.singer for recording in used)
+    few = [name for name, count in counts.items() if count < LEAST_RECORDINGS]
+    if len(counts) - len(few) < LEAST_SINGERS:
         raise DataError(
             f"Expected at least {LEAST_SINGERS} classes of {LEAST_RECORDINGS} pictures each. "
             f"Received: {', '.join(f'{shown(n)} {c}' for n, c in counts.items())[:200] or 'none'}."
         )
-    labels, ids = zip(*(facts[index] for index in chosen), strict=True)
-    return pool_pictures(run, np.stack([pixels[index] for index in chosen]), labels, ids)
+    for name in few:
+        report(f"Left out: class {shown(name)}: {counts[name]} picture(s).")
+    kept = [index for index, recording in enumerate(used) if recording.singer not in few]
+    names, ids = zip(*((used[index].singer, used[index].id) for index in kept), strict=True)
+    return pool_pictures(run, np.stack([pixels[index] for index in kept]), names, ids)
+
+
+def _pixels(run: "TrainedRun", path: Path) -> np.ndarray:
+    signal = run.flow.signal
+    return squared(decode_picture(path, signal.channels), signal.height)
+
+
+def _stored_pictures(directory: Path, splits: Sequence[str]) -> list[Recording]:
+    """Return the pictures of a dataset; their `read` returns pixels."""
+    info = read_info(directory)
+    names, found = singer_names(info), []
+    for part in splits:
+        stored = Clips(directory, info, part)
+        found += [
+            Recording(
+                entry.id, names[entry.singer], "", "", functools.partial(stored.samples, index)
+            )
+            for index, entry in enumerate(stored.entries)
+        ]
+    return found
 
 
 def check_options(clips: Sequence[str], split: str, limit: int, seconds: float, seed: int) -> None:
