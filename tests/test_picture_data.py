@@ -8,7 +8,7 @@ from PIL import Image as Picture
 
 from singlow.data.feed.recordings import read_recordings
 from singlow.data.feed.windows import Windows
-from singlow.data.prepare.build import prepare
+from singlow.data.prepare.build import describe_changes, prepare
 from singlow.data.prepare.pictures import prepare_pictures
 from singlow.data.prepare.repair import recover_dataset, verify_dataset
 from singlow.data.store.dataset import Clips, read_info, singer_names
@@ -241,3 +241,14 @@ def test_a_folder_with_the_name_of_a_dataset_does_not_hide_it(home):
     records = prepare_pictures("digits", img_size=8, channels=1, **QUIET)
     assert read_info(records)["image"] == [8, 8]
     assert records.parent.name == "data"
+
+
+def test_changes_of_the_pictures_are_described(folder):
+    records = prepare_pictures(str(folder), img_size=8, **QUIET)
+    assert describe_changes(records, str(folder)) == ""
+    added = folder / "bar" / "new.png"
+    Picture.fromarray(shapes(1, 8, 3)[0][0]).save(added)
+    assert "1 picture(s) were added: bar/new" in describe_changes(records, str(folder))
+    added.unlink()
+    next((folder / "bar").iterdir()).unlink()
+    assert "1 picture(s) were removed: bar/" in describe_changes(records, str(folder))

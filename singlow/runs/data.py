@@ -111,7 +111,7 @@ def _lists_others(directory: Path, sources: str | list[str]) -> bool:
     from singlow.data.prepare.build import describe_changes
 
     changes = describe_changes(directory, sources)
-    return any(f"recording(s) were {what}" in changes for what in ("added", "removed"))
+    return any(f"(s) were {what}" in changes for what in ("added", "removed"))
 
 
 def _build(

@@ -29,10 +29,12 @@ from singlow.data.sources.layouts import (
     BUILTIN,
     BUILTINS,
     LAYOUTS,
+    NAMED,
     find_clips,
     needs_conversion,
     sources_of,
 )
+from singlow.data.sources.pictures import find_pictures
 from singlow.data.sources.splits import describe_copies, describe_segmented, origin
 from singlow.data.store.dataset import CACHE, INFO, SPLITS, entries, read_info, require_sound
 from singlow.errors import DataError, SinglowError, UsageError
@@ -242,11 +244,11 @@ def prepare(
 def describe_changes(
     directory: str | os.PathLike, sources: str | os.PathLike | Sequence[str | os.PathLike]
 ) -> str:
-    """Compare a dataset with the recordings that it was built from.
+    """Compare a dataset with the recordings or pictures that it was built from.
 
     Args:
         directory: folder of the dataset.
-        sources: sources of its recordings, as for `prepare`.
+        sources: its sources, as for `prepare`.
 
     Returns:
         A line that lists the recordings that were added, removed or changed after the build. "" if
@@ -256,11 +258,12 @@ def describe_changes(
         DataError: the description of the dataset is missing or damaged.
     """
     info, sources = read_info(directory), sources_of(sources)
-    if info["layout"] in BUILTINS or any((Path(s).expanduser() / INFO).exists() for s in sources):
+    if info["layout"] in NAMED or any((Path(s).expanduser() / INFO).exists() for s in sources):
         return ""
     layout = info["layout"] if info["layout"] in LAYOUTS else "auto"
+    kind = "picture(s)" if "image" in info else "recording(s)"
     try:
-        clips, chosen = find_clips(sources, layout)
+        clips, chosen = find_pictures(sources) if "image" in info else find_clips(sources, layout)
     except SinglowError:
         return ""
     if fingerprint(clips, info["settings"], chosen) == info["fingerprint"]:
@@ -271,7 +274,7 @@ def describe_changes(
     added = [clip.id for clip in clips if clip.id not in before and _file_id(clip) not in rejected]
     removed = sorted(before - {clip.id for clip in clips})
     parts = [
-        f"{len(ids)} recording(s) were {what}: {_listed(ids)}"
+        f"{len(ids)} {kind} were {what}: {_listed(ids)}"
         for what, ids in (("added", added), ("removed", removed))
         if ids
     ]
@@ -283,7 +286,7 @@ def describe_changes(
     if not changed:
         return ""
     return (
-        f"{place}: since {directory} was prepared, {len(changed)} recording(s) were changed: "
+        f"{place}: since {directory} was prepared, {len(changed)} {kind} were changed: "
         f"{_listed(changed)}."
     )
 
