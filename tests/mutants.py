@@ -42,8 +42,8 @@ MUTANTS = {
     ),
     "act norm, padding in the start": Mutant(
         "bijections/actnorm.py",
-        "if frame_mask is not None:\n                weight",
-        "if False:\n                weight",
+        "if frame_mask is not None:\n            weight",
+        "if False:\n            weight",
         "conformance/test_adapt.py",
     ),
     "affine, sign of the inverse's log-det": Mutant(
