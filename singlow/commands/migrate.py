@@ -70,15 +70,8 @@ def migrate(
         pictures.check_migration(source, target, chosen, [*reference, *levels])
         found = inputs(files, PICTURE_SUFFIXES)
         results = outputs(found, output, ".png", one_file(files))
-        trained = open_run(run, epoch)
-        pictures.check_classes(trained, source, target)
-        means = pictures.class_means(trained, data_dir)
-
-        def work(picture: Path, result: Path) -> None:
-            moved = pictures.migrate(trained, [picture], means, source, target, strength)
-            trained.flow.signal.write(result, moved[0])
-
-        each([(picture, out) for (picture, _), out in zip(found, results, strict=True)], work)
+        write = pictures.file_migration(open_run(run, epoch), source, target, strength, data_dir)
+        each([(picture, out) for (picture, _), out in zip(found, results, strict=True)], write)
         return
     method = method or "transport"
     check_migration(source, target, reference, strength, method)

@@ -100,7 +100,9 @@ def migrate(
         check_strength(strength)
         others = [*reference, *(levels or ())]
         pictures.check_migration(source, target, method or pictures.METHODS[0], others)
-        pictures.migrate_files(run, paths, results, source, target, strength, data_dir)
+        write = pictures.file_migration(run, source, target, strength, data_dir)
+        for path, result in zip(paths, results, strict=True):
+            write(path, result)
         return results
     method = method or "transport"
     migration = Migration(run, source, target, reference, strength, method, levels, data_dir)

@@ -1,7 +1,7 @@
 """Encode, decode, sample, interpolate and migrate pictures with a run of images."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -359,21 +359,26 @@ def check_classes(run: TrainedRun, *names: str) -> None:
         find_name(name, list(run.config["data"]["singers"]), "class")
 
 
-def migrate_files(
+def file_migration(
     run: TrainedRun,
-    files: Sequence[PathLike],
-    results: Sequence[PathLike],
     source: str,
     target: str,
     strength: float = 1.0,
     data_dir: PathLike | None = None,
-) -> None:
-    """Migrate pictures in files, and write the results as png files; see `migrate`."""
+) -> Callable[[PathLike, PathLike], None]:
+    """Return a function that migrates a picture in a file and writes a png file; see `migrate`.
+
+    Raises:
+        UsageError: a class is unknown.
+        DataError: the run's data cannot be used.
+    """
     check_classes(run, source, target)
     means = class_means(run, data_dir)
-    for file, result in zip(files, results, strict=True):
-        moved = migrate(run, [file], means, source, target, strength)
-        run.flow.signal.write(result, moved[0])
+
+    def write(picture: PathLike, result: PathLike) -> None:
+        run.flow.signal.write(result, migrate(run, [picture], means, source, target, strength)[0])
+
+    return write
 
 
 def _decoded(run: TrainedRun, z: Sequence[np.ndarray], labels: Sequence[int]) -> np.ndarray:

@@ -20,9 +20,9 @@ from singlow.bijections import (
 )
 from singlow.inputs import Input
 from singlow.models.levels import Leveled, check_channels, leveled_settings, positions_of_frame
-from singlow.models.paper import check_choices
+from singlow.models.paper import check_choices, recipe_of
 from singlow.models.presets import Preset
-from singlow.models.vocoder import FRAMES, MEL_LIMITS, Vocoder, recipe_of
+from singlow.models.vocoder import FRAMES, MEL_LIMITS, Vocoder
 from singlow.networks import GatedConvNet, Upsample
 from singlow.signals import Audio
 from singlow.spectral import RECIPES
@@ -115,7 +115,7 @@ class FloWaveNet(Vocoder, Leveled):
     ) -> None:
         self._settings = leveled_settings(FloWaveNet, locals(), _LIMITS)
         _check(self._settings)
-        self.recipe = recipe_of(self._settings)
+        self.recipe = recipe_of(self._settings, n_mels)
         blocks = [self._block(index) for index in range(l_glow)]
         levels = [blocks[start : start + split_every] for start in range(0, l_glow, split_every)]
         for level in levels[:-1]:

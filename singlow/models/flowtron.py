@@ -11,7 +11,7 @@ from singlow.alignment import monotonic_cost, monotonic_path
 from singlow.bijections import AutoregressiveAffine, Chain
 from singlow.inputs import MASK, Input
 from singlow.models.flow import Inputs, Terms
-from singlow.models.paper import check_choices, settings_of
+from singlow.models.paper import check_choices, recipe_of, settings_of
 from singlow.models.presets import Preset
 from singlow.models.priors import GaussianMixture, Prior
 from singlow.models.text_reader import (
@@ -20,7 +20,6 @@ from singlow.models.text_reader import (
     TEXT,
     Speech,
     TextReader,
-    recipe_of,
     tokenizer_of,
 )
 from singlow.models.traced import traced

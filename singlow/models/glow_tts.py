@@ -23,7 +23,7 @@ from singlow.bijections import (
 from singlow.errors import DataError
 from singlow.inputs import EMBEDDING, MASK, Input
 from singlow.models.flow import Inputs, Terms
-from singlow.models.paper import check_choices, settings_of
+from singlow.models.paper import check_choices, recipe_of, settings_of
 from singlow.models.presets import Preset
 from singlow.models.priors import Gaussian, Prior
 from singlow.models.text_reader import (
@@ -32,7 +32,6 @@ from singlow.models.text_reader import (
     TEXT,
     Speech,
     TextReader,
-    recipe_of,
     tokenizer_of,
 )
 from singlow.models.traced import traced

@@ -1,5 +1,6 @@
 """The base class of models of papers, whose constructor's arguments are their configuration."""
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -8,6 +9,7 @@ from singlow.bijections.repeat import BACKPROP
 from singlow.errors import UsageError
 from singlow.models.flow import Flow
 from singlow.models.presets import Preset
+from singlow.spectral import RECIPES, MelRecipe
 
 _LIMITS = {
     "width": 2**13,
@@ -103,3 +105,16 @@ def check_choices(settings: Mapping[str, Any], choices: Mapping[str, tuple]) -> 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else value
+
+
+def recipe_of(settings: Mapping[str, Any], n_mels: int) -> MelRecipe:
+    """The recipe of the mels of a model, whose settings replace parts of a named one.
+
+    Args:
+        settings: with `recipe`, a name in `RECIPES`, `sample_rate`, `hop_length` and `n_fft`.
+        n_mels: number of mel bins.
+    """
+    base = RECIPES[settings["recipe"]]
+    own = {key: settings[key] for key in ("sample_rate", "hop_length", "n_fft")}
+    high = min(base.high, settings["sample_rate"] / 2)
+    return dataclasses.replace(base, high=high, n_mels=n_mels, **own)

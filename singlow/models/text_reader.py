@@ -8,7 +8,6 @@ import numpy as np
 
 from singlow.inputs import MASK
 from singlow.models.paper import Paper
-from singlow.spectral import RECIPES, MelRecipe
 from singlow.text import SymbolTable, Tokenizer
 
 TEXT, SPEAKER = "text", "speaker"
@@ -97,11 +96,3 @@ def tokenizer_of(settings: dict[str, Any]) -> Tokenizer | None:
             f"Received: num_chars={settings['num_chars']}."
         )
     return tokenizer
-
-
-def recipe_of(settings: Mapping[str, Any], n_mels: int) -> MelRecipe:
-    """The recipe of the mels of a model, whose settings replace parts of a named one."""
-    base = RECIPES[settings["recipe"]]
-    own = {key: settings[key] for key in ("sample_rate", "hop_length", "n_fft")}
-    high = min(base.high, settings["sample_rate"] / 2)
-    return dataclasses.replace(base, high=high, n_mels=n_mels, **own)

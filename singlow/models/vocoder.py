@@ -1,6 +1,5 @@
 """The base class of vocoders: a waveform from a mel spectrogram."""
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -10,7 +9,7 @@ from keras import ops
 from singlow.models.flow import Inputs
 from singlow.models.paper import Paper
 from singlow.networks import FrameEncoder
-from singlow.spectral import RECIPES, MelRecipe, mel_spectrogram
+from singlow.spectral import MelRecipe, mel_spectrogram
 
 FRAMES = "frames"
 MEL_LIMITS = {
@@ -91,10 +90,3 @@ class Vocoder(Paper):
     def inputs_of(self, clip: Any, x: np.ndarray) -> dict[str, np.ndarray]:
         mel = mel_spectrogram(x[:, 0], self.recipe, centred=False)
         return {"mel": mel[: (len(x) - 2 * self.margin) // self.recipe.hop_length]}
-
-
-def recipe_of(settings: dict[str, Any]) -> MelRecipe:
-    """The mel's recipe of the settings of a vocoder."""
-    base = RECIPES[settings["recipe"]]
-    own = {key: settings[key] for key in ("sample_rate", "hop_length", "n_fft", "n_mels")}
-    return dataclasses.replace(base, high=min(base.high, settings["sample_rate"] / 2), **own)

@@ -16,9 +16,9 @@ from singlow.bijections import (
 )
 from singlow.inputs import Input
 from singlow.models.levels import check_channels
-from singlow.models.paper import check_choices, settings_of
+from singlow.models.paper import check_choices, recipe_of, settings_of
 from singlow.models.presets import Preset
-from singlow.models.vocoder import FRAMES, MEL_LIMITS, Vocoder, recipe_of
+from singlow.models.vocoder import FRAMES, MEL_LIMITS, Vocoder
 from singlow.networks import TransposedConvolution, WaveNet
 from singlow.signals import Audio
 from singlow.spectral import RECIPES
@@ -101,7 +101,7 @@ class WaveGlow(Vocoder):
     ) -> None:
         self._settings = settings_of(WaveGlow, locals(), _LIMITS)
         _check(self._settings)
-        self.recipe = recipe_of(self._settings)
+        self.recipe = recipe_of(self._settings, n_mels)
         levels = [
             Repeat(self._step(), k_glow, backprop, name=f"level_{index}") for index in range(l_glow)
         ]

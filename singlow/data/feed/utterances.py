@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from singlow.data.feed.windows import ClipFacts, InputsOf
+from singlow.data.feed import inputs as feed
+from singlow.data.feed.inputs import InputsOf
 from singlow.data.store.dataset import SPLITS, Clips, read_info, singer_names
 from singlow.errors import DataError, UsageError
 from singlow.inputs import MASK, Input
@@ -150,7 +151,12 @@ class Utterances:
                 f"{len(self._clips.entries)}{first}"
             )
         self.clips, self.samples = len(self._rows), sum(row.frames for row in self._rows)
-        self._buckets = self._bucketed(self._balanced() if balanced and training else None)
+        pool = np.arange(len(self._rows))
+        if balanced and training:
+            pool = feed.balanced(
+                np.array([self._clips.entries[row.clip].singer for row in self._rows])
+            )
+        self._buckets = self._bucketed(pool)
         self.windows = sum(len(bucket.rows) for bucket in self._buckets)
         counts = [-(-len(bucket.rows) // batch_size) for bucket in self._buckets]
         # The bucket of each batch of a pass, and the number of the batch in its bucket.
@@ -186,14 +192,7 @@ class Utterances:
         frames = 1 + samples // self.signal.recipe.hop_length
         return frames // self.multiple * self.multiple
 
-    def _balanced(self) -> np.ndarray:
-        """Return indices of rows, repeated so that every singer has the same number."""
-        singers = np.array([self._clips.entries[row.clip].singer for row in self._rows])
-        groups = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
-        return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
-
-    def _bucketed(self, pool: np.ndarray | None) -> list[_Bucket]:
-        pool = np.arange(len(self._rows)) if pool is None else pool
+    def _bucketed(self, pool: np.ndarray) -> list[_Bucket]:
         frames = np.array([self._rows[row].frames for row in pool])
         pool = pool[np.argsort(frames, kind="stable")]
         count = min(BUCKETS, max(1, len(pool) // (_BATCHES * self.batch_size)))
@@ -247,7 +246,7 @@ class Utterances:
             x[place, : row.frames] = self._mel(row)
             mask[place, : row.frames] = 1
         values = [self._read_inputs(row.clip, row.frames) for row in rows]
-        batch = {"x": x, "frame_mask": mask, **self._stacked(values, bucket.lengths)}
+        batch = {"x": x, "frame_mask": mask, **feed.stacked(values, self.inputs, bucket.lengths)}
         return {name: batch[name] for name in self.batch_form()}
 
     def _mel(self, row: _Row) -> np.ndarray:
@@ -276,40 +275,9 @@ class Utterances:
         return functools.lru_cache(maxsize=None)(self._checked_inputs)
 
     def _checked_inputs(self, clip: int, frames: int) -> dict[str, np.ndarray]:
-        entry, features = self._clips.entries[clip], self._clips.features(clip)
-        style, text = (
-            features.get(key, b"").decode("utf-8", "replace") for key in ("style", "text")
-        )
-        facts = ClipFacts(entry.id, entry.singer, style, text)
-        values = self._inputs_of(facts, np.zeros((frames, self.signal.recipe.n_mels), np.float32))
-        for name, wanted in self.inputs.items():
-            received = np.shape(values[name]) if name in values else None
-            length = received[0] if received else None
-            expected = wanted.shape(None, frames, length)[1:]
-            if received != expected:
-                raise UsageError(
-                    f"Expected inputs_of to return {name} of shape {expected} for {frames} frames "
-                    f"of x. Received: {'no value' if received is None else received}."
-                )
-        return values
-
-    def _stacked(
-        self, rows: list[dict[str, np.ndarray]], lengths: Mapping[str, int]
-    ) -> dict[str, np.ndarray]:
-        """Return the inputs of a batch, with padded sequences and their masks."""
-        batch = {}
-        for name, wanted in self.inputs.items():
-            values = [np.asarray(row[name], wanted.dtype) for row in rows]
-            if wanted.kind != "sequence":
-                batch[name] = np.stack(values)
-                continue
-            shape = wanted.shape(len(rows), None, lengths[name])
-            batch[name] = np.zeros(shape, wanted.dtype)
-            batch[name + MASK] = np.zeros(shape[:2], np.float32)
-            for place, value in enumerate(values):
-                batch[name][place, : len(value)] = value
-                batch[name + MASK][place, : len(value)] = 1
-        return batch
+        mel = np.zeros((frames, self.signal.recipe.n_mels), np.float32)
+        values = self._inputs_of(feed.clip_facts(self._clips, clip), mel)
+        return feed.checked(values, self.inputs, frames, "frames")
 
     def example_inputs(self, index: int, samples: int | None = None) -> dict[str, np.ndarray]:
         """Return the inputs of an utterance, as a batch of size 1.
@@ -319,7 +287,8 @@ class Utterances:
             samples: ignored, because a text belongs to a whole utterance.
         """
         row = self._rows[index]
-        return self._stacked([self._read_inputs(row.clip, row.frames)], row.lengths)
+        values = self._read_inputs(row.clip, row.frames)
+        return feed.stacked([values], self.inputs, row.lengths)
 
     def clip_names(self, step: int) -> list[str]:
         """Return the id of each utterance in batch `step`."""

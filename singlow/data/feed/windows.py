@@ -5,16 +5,17 @@ windows in the stream. Training therefore resumes exactly at any step, and a bat
 again to name its clips. No framework is imported until `as_dataset` is called.
 """
 
-import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from singlow.data.feed import inputs as feed
 from singlow.data.feed.augmentations import augmented
+from singlow.data.feed.inputs import ClipFacts, InputsOf
 from singlow.data.store.dataset import SPLITS, Clips, clip_form, read_info, singer_names
 from singlow.errors import UsageError
 from singlow.inputs import MASK, Input
@@ -27,24 +28,6 @@ if TYPE_CHECKING:
     from singlow.data.feed.backends import Place
 
 _DRAWS = 8
-InputsOf = Callable[["ClipFacts", np.ndarray], dict[str, np.ndarray]]
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipFacts:
-    """The labels of a clip in a dataset.
-
-    Attributes:
-        id: id of the clip, unique in the dataset.
-        singer: index of the singer in the dataset's list of singers, or of a picture's class.
-        style: style of singing, for instance "human" or "virtual"; "" when unknown.
-        text: text that is sung or spoken; "" when unknown.
-    """
-
-    id: str
-    singer: int
-    style: str
-    text: str
 
 
 def singer_alone(clip: ClipFacts, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -166,16 +149,13 @@ class Windows:
             valid = frames // window * window + rest // multiple * multiple
         self._bounds = np.concatenate([[0], np.cumsum(counts)])
         self.clips, self.samples = len(frames), int(valid.sum())
-        self._pool = self._balanced() if balanced and training else np.arange(self._bounds[-1])
+        self._pool = np.arange(self._bounds[-1])
+        if balanced and training:
+            singers = [entry.singer for entry in self._entries]
+            self._pool = feed.balanced(np.repeat(singers, np.diff(self._bounds)))
         self.windows = len(self._pool)
         self.steps = -(-self.windows // batch_size)
         self._order = functools.lru_cache(maxsize=2)(self._shuffle)
-
-    def _balanced(self) -> np.ndarray:
-        """Return indices of windows, repeated so that every singer has the same number."""
-        singers = np.repeat([entry.singer for entry in self._entries], np.diff(self._bounds))
-        groups = [np.flatnonzero(singers == singer) for singer in np.unique(singers)]
-        return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
 
     def _shuffle(self, number: int) -> np.ndarray:
         return np.random.default_rng([self.seed, number]).permutation(self._pool)
@@ -226,7 +206,7 @@ class Windows:
             mask[row, :valid] = 1
             rows.append(self._inputs_of_clip(clip, window if self.margin else x[row]))
         x = x.reshape(self.signal.shape(len(x), self.window))
-        batch = {"x": x, "frame_mask": mask, **self._stacked(rows)}
+        batch = {"x": x, "frame_mask": mask, **feed.stacked(rows, self.inputs, self._longest)}
         return {name: batch[name] for name in self.batch_form()}
 
     def _with_margins(self, clip: int, start: int, length: int, x: np.ndarray) -> np.ndarray:
@@ -254,45 +234,16 @@ class Windows:
         Raises:
             UsageError: `inputs_of` returned no value for an input, or a value of another shape.
         """
-        values = self._inputs_of(self._facts(clip), x) if self.inputs else {}
-        positions = len(x) - 2 * self.margin
-        for name, wanted in self.inputs.items():
-            received = np.shape(values[name]) if name in values else None
-            length = received[0] if received else None
-            expected = wanted.shape(None, positions, length)[1:]
-            if received != expected:
-                raise UsageError(
-                    f"Expected inputs_of to return {name} of shape {expected} for {positions} "
-                    f"samples of x. Received: {'no value' if received is None else received}."
-                )
-        return values
+        if not self.inputs:
+            return {}
+        values = self._inputs_of(self._facts(clip), x)
+        return feed.checked(values, self.inputs, len(x) - 2 * self.margin, "samples")
 
     def _facts(self, clip: int) -> ClipFacts:
         if clip not in self._known:
-            entry, features = self._entries[clip], {}
-            if any(wanted.kind == "sequence" for wanted in self.inputs.values()):
-                features = self._clips.features(clip)
-            style, text = (
-                features.get(key, b"").decode("utf-8", "replace") for key in ("style", "text")
-            )
-            self._known[clip] = ClipFacts(entry.id, entry.singer, style, text)
+            texts = any(wanted.kind == "sequence" for wanted in self.inputs.values())
+            self._known[clip] = feed.clip_facts(self._clips, clip, labelled=texts)
         return self._known[clip]
-
-    def _stacked(self, rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Return the inputs of a batch, with padded sequences and their masks."""
-        batch = {}
-        for name, wanted in self.inputs.items():
-            values = [np.asarray(row[name], wanted.dtype) for row in rows]
-            if wanted.kind != "sequence":
-                batch[name] = np.stack(values)
-                continue
-            shape = wanted.shape(len(rows), None, self._longest[name])
-            batch[name] = np.zeros(shape, wanted.dtype)
-            batch[name + MASK] = np.zeros(shape[:2], np.float32)
-            for row, value in enumerate(values):
-                batch[name][row, : len(value)] = value
-                batch[name + MASK][row, : len(value)] = 1
-        return batch
 
     @functools.cached_property
     def _longest(self) -> dict[str, int]:
@@ -314,7 +265,7 @@ class Windows:
         x = self.signal.dequantize(stored[: len(stored) // self.multiple * self.multiple], 0.5)
         if self.margin:
             x = self._with_margins(index, 0, len(x), x)
-        return self._stacked([self._inputs_of_clip(index, x)])
+        return feed.stacked([self._inputs_of_clip(index, x)], self.inputs, self._longest)
 
     def _drawn(self, rng: np.random.Generator, clip: int) -> int:
         """Draw the offset of a training window in its clip, in samples."""
